@@ -47,7 +47,7 @@ TRAFFIC = re.compile(
     r"POST /api/events|PUT /api/events/|POST /api/cron[Jj]obs|DELETE /api/cron[Jj]obs/|"
     r"POST /v1/register|POST /v1/events?($|/[^/]+/(run|attempts))|PATCH /v1/events?/|"
     r"DELETE /v1/events?/|"
-    r"POST /v2/(publish|enqueue|batch|topics|schedules/<rest)|"
+    r"POST /v2/(publish|enqueue|batch|topics|schedules($|/<rest))|"
     r"(PATCH|DELETE) /v2/topics|DELETE /v2/(messages|dlq|schedules)/|"
     r"POST /v2/dlq/retry/|POST /v2/schedules/<\w+>/run"
 )

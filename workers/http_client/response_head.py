@@ -19,7 +19,7 @@ HEADER_MAX_BYTES = 64 * 1024
 HEADERS_MAX_BYTES = 256 * 1024
 # How much of a name or a value is kept, with the mark.
 KEPT_BYTES = 8 * 1024
-MARK = b"...(truncated)"
+TRUNCATED = b"...(truncated)"
 # A head that is not longer than this needs no check: a header takes at least 4 bytes.
 UNCHECKED_BYTES = 4 * HEADERS_MAX
 # How many bytes of a malformed response are quoted.
@@ -28,7 +28,7 @@ LENGTH_MAX_DIGITS = 18
 
 _TLS_ALERT = b"\x15\x03"
 _PREFIX = b"HTTP/"
-_STATUS_LINE = re.compile(rb"HTTP/(?:0\.9|1\.[01]|2\.0) 0*([1-9][0-9]{2})(?: [^\n]*)?")
+_STATUS = re.compile(rb"HTTP/(?:0\.9|1\.[01]|2\.0) 0*([1-9][0-9]{2})(?: [^\n]*)?")
 # Names of header lines may contain blanks; an empty name is ignored.
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z -]*")
 _FORBIDDEN = re.compile(rb"[\x00\r]")
@@ -50,12 +50,12 @@ def limit_headers(headers: RawHeaders) -> RawHeaders:
 def _cut(raw: bytes) -> bytes:
     if len(raw) <= KEPT_BYTES:
         return raw
-    start = raw[: KEPT_BYTES - len(MARK)]
+    start = raw[: KEPT_BYTES - len(TRUNCATED)]
     try:
         raw.decode()
     except UnicodeDecodeError:
-        return start + MARK
-    return start.decode(errors="ignore").encode() + MARK
+        return start + TRUNCATED
+    return start.decode(errors="ignore").encode() + TRUNCATED
 
 
 class Head(NamedTuple):
@@ -131,7 +131,7 @@ class LenientHead:
         if end < 0:
             return False
         line = bytes(raw[self._start : end]).removesuffix(b"\r")
-        found = _STATUS_LINE.fullmatch(line)
+        found = _STATUS.fullmatch(line)
         if found is None:
             raise self._malformed()
         self.status = int(found[1])

@@ -299,3 +299,26 @@ def test_a_dead_letter_shows_text_and_its_replay_sends_bytes(
     assert receiver.values(path, "X-B") == [LATIN1, LATIN1]
     assert receiver.values(path, "X-C") == [b"", b"\xfc"]
     assert receiver.values(back) == [LATIN1, LATIN1]
+
+
+def test_s16_control_characters_and_empty_names_are_refused(
+    publisher: Publisher, receiver: RawReceiver, http_server: int
+) -> None:
+    token = publisher.client.headers["Authorization"].encode()
+    target = f"/v2/publish/{receiver.url('refused')}"
+    bad = [
+        *(("Upstash-Forward-X-A", bytes((97, code, 98))) for code in (0, 1, 13, 27)),
+        ("Upstash-Callback-X-A", b"a\x7fb"),
+        ("Content-Type", b"a\x1fb"),
+        ("Upstash-Forward-", b"a"),
+        ("Upstash-Callback-", b"a"),
+        ("Upstash-Failure-Callback-Forward-", b"a"),
+        ("", b"a"),
+    ]
+
+    for header in bad:
+        status, answer = post_raw(http_server, target, ("Authorization", token), header)
+        assert (status, list(answer)) == (400, ["error"]), header
+    publisher.deliver()
+
+    assert receiver.values("refused") == []

@@ -4,10 +4,12 @@ Source: https://upstash.com/docs/qstash/features/dlq
 """
 
 import logging
+import orjson
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from flask import Response, request
+from orjson import Fragment
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
     LimitReached,
@@ -59,14 +61,15 @@ from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.documented import documented
+from scheduler_api.web.page_limit import PageLimit
 from scheduler_api.web.query_string import read_parameters
+from typing import TypeVar
 
 # How many dead letters are read at once. Small, because their bodies may be large.
 BATCH = 25
-# How many messages and how many bytes of bodies are read for one page. At one of these
-# limits, the page ends even if it is not full. The next page then continues the search.
+# How many messages are read for one page. At this limit, the page ends even if it is
+# not full. The next page then continues the search.
 MAX_MESSAGES_READ = 10_000
-MAX_BODY_BYTES = 16_777_216
 FORWARD_ALL = "UPSTASH-HEADER-FORWARD"
 
 log = logging.getLogger("scheduler.web")
@@ -81,9 +84,10 @@ class DeadLetter:
     attempt: Attempt | None
 
 
-# The dead letters of a page, and the place after which the next page begins. The place
-# is None if this page is the last.
-Page = tuple[list[DeadLetter], Place | None]
+T = TypeVar("T")
+# The items of a page, and the place after which the next page begins. The place is None
+# if this page is the last.
+Page = tuple[list[T], Place | None]
 
 
 class DeadLetterQueue:
@@ -109,11 +113,12 @@ class DeadLetterQueue:
         """List one page of dead letters."""
         query = read_dead_letter_query(read_query(read_parameters(request.environ)))
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        messages: list[Json] = []
-        cursor = None
-        for letters, next_place in self._pages(owner, query):
-            cursor = next_place
-            messages += [_render(letter, key=key) for letter in letters]
+
+        def render(letter: DeadLetter) -> tuple[Fragment, int]:
+            rendered = orjson.dumps(_render(letter, key=key))
+            return Fragment(rendered), len(rendered)
+
+        messages, cursor = self._page(owner, query, render)
         return _respond_page({"messages": messages}, cursor)
 
     @documented(response=response_schemas.DeadLetter, errors=(404,))
@@ -287,39 +292,57 @@ class DeadLetterQueue:
             return replace(draft, gates=NO_GATES, journal=False)
         return draft
 
-    def _pages(self, owner: Owner, query: DeadLetterQuery) -> Iterator[Page]:
+    def _pages(
+        self, owner: Owner, query: DeadLetterQuery
+    ) -> Iterator[Page[DeadLetter]]:
         """Yield the page that the query selects.
 
-        If the query lists ids, yield the dead letters with these ids instead, in
-        batches.
+        If the query lists ids, yield all dead letters with these ids instead, in pages.
         """
-        event_ids = _listed_event_ids(query)
-        if event_ids is None:
-            yield self._page(owner, query)
-            return
-        for start in range(0, max(1, len(event_ids)), BATCH):
-            batch = event_ids[start : start + BATCH]
-            yield list(self._select(owner, batch, query)), None
+        while True:
+            page = self._page(owner, query, _with_size)
+            yield page
+            if page[1] is None or _listed_event_ids(query) is None:
+                return
+            query = replace(query, after=page[1])
 
-    def _page(self, owner: Owner, query: DeadLetterQuery) -> Page:
-        selected: list[tuple[Place, DeadLetter]] = []
-        read_count = size = 0
+    def _page(
+        self,
+        owner: Owner,
+        query: DeadLetterQuery,
+        item: Callable[[DeadLetter], tuple[T, int]],
+    ) -> Page[T]:
+        """Return one page of the matching dead letters.
+
+        Args:
+            item: returns what the page has for a dead letter, and its size in bytes.
+        """
+        items: list[T] = []
+        last: Place | None = None
+        limit, read_count = PageLimit(_count(query)), 0
         for places in self._batches(owner, query):
             by_id = {place.id: place for place in places}
             for letter in self._select(owner, list(by_id), query):
-                if len(selected) == query.count or size > MAX_BODY_BYTES:
-                    return [each for _, each in selected], selected[-1][0]
-                selected.append((by_id[letter.event.id], letter))
-                size += len(letter.event.content.body)
+                found, size_bytes = item(letter)
+                if not limit.admit(size_bytes):
+                    return items, last
+                items.append(found)
+                last = by_id[letter.event.id]
             read_count += len(places)
             if read_count >= MAX_MESSAGES_READ:
-                return [each for _, each in selected], places[-1]
-        return [each for _, each in selected], None
+                return items, places[-1]
+        return items, None
 
     def _batches(self, owner: Owner, query: DeadLetterQuery) -> Iterator[list[Place]]:
-        for chunk in self._dead_letters.chunks(
-            owner, query.span, after=query.after, newest_first=query.newest_first
-        ):
+        listed = _listed_event_ids(query)
+        chunks: Iterable[list[Place]] = (
+            self._dead_letters.chunks(
+                owner, query.span, after=query.after, newest_first=query.newest_first
+            )
+            if listed is None
+            else [_listed_places(listed, query.after)]
+        )
+        for chunk in chunks:
             for start in range(0, len(chunk), BATCH):
                 yield chunk[start : start + BATCH]
 
@@ -381,6 +404,23 @@ def _listed_event_ids(query: DeadLetterQuery) -> list[str] | None:
         event_ids = map(read_message_id, query.conditions.ids)
         return [event_id for event_id in event_ids if event_id]
     return None
+
+
+def _with_size(letter: DeadLetter) -> tuple[DeadLetter, int]:
+    return letter, len(letter.event.content.body)
+
+
+def _listed_places(event_ids: list[str], after: Place | None) -> list[Place]:
+    """Return places for listed ids; only the id of such a place means something."""
+    if after is not None and after.id in event_ids:
+        event_ids = event_ids[event_ids.index(after.id) + 1 :]
+    return [Place(0, event_id) for event_id in event_ids]
+
+
+def _count(query: DeadLetterQuery) -> int:
+    """Return how many dead letters a page has at most; all if the query lists ids."""
+    listed = _listed_event_ids(query)
+    return query.count if listed is None else len(listed)
 
 
 def _render(letter: DeadLetter, *, key: bytes) -> Json:

@@ -1,9 +1,11 @@
 """The endpoints of `/v2/logs` and `/v2/events`: the states that messages entered."""
 
 import logging
+import orjson
 from collections.abc import Iterator
 from dataclasses import replace
 from flask import Response, request
+from orjson import Fragment
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Owner
@@ -22,6 +24,7 @@ from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.documented import documented
+from scheduler_api.web.page_limit import MAX_PAGE_BYTES, PageLimit
 from scheduler_api.web.query_string import read_parameters
 
 # How many journal entries and how many messages are read for one page. At one of these
@@ -64,23 +67,29 @@ class Logs:
             page["cursor"] = format_cursor(cursor)
         return responses.respond(page)
 
-    def _page(self, owner: Owner, query: LogQuery) -> tuple[list[Json], Cursor | None]:
+    def _page(
+        self, owner: Owner, query: LogQuery
+    ) -> tuple[list[Fragment], Cursor | None]:
         """Return a page and the cursor for the next page; None on the last page."""
-        page: list[tuple[Cursor, Json]] = []
+        page: list[Fragment] = []
+        # The response has the list twice.
+        limit = PageLimit(query.count, MAX_PAGE_BYTES // 2)
+        last: Cursor | None = None
         entries_read = messages_read = 0
         for entries in self._journal.chunks(owner, query.journal_range):
             for batch in _batches(entries, query, size=min(BATCH, query.count + 1)):
-                page += self._render(owner, query, batch)
-                if len(page) > query.count:
-                    del page[query.count :]
-                    return [rendered for _, rendered in page], page[-1][0]
+                for cursor, rendered in self._render(owner, query, batch):
+                    if not limit.admit(len(rendered)):
+                        return page, last
+                    page.append(Fragment(rendered))
+                    last = cursor
                 messages_read += len(batch)
                 if messages_read >= MAX_MESSAGES_READ:
-                    return [rendered for _, rendered in page], batch[-1].cursor
+                    return page, batch[-1].cursor
             entries_read += len(entries)
             if entries_read >= MAX_ENTRIES_READ:
-                return [rendered for _, rendered in page], entries[-1].cursor
-        return [rendered for _, rendered in page], None
+                return page, entries[-1].cursor
+        return page, None
 
     def _narrowed(
         self, owner: Owner, query: LogQuery, ids: tuple[str, ...]
@@ -120,8 +129,11 @@ class Logs:
 
     def _render(
         self, owner: Owner, query: LogQuery, entries: list[Entry]
-    ) -> Iterator[tuple[Cursor, Json]]:
-        """Render the entries whose messages match the query and still exist."""
+    ) -> Iterator[tuple[Cursor, bytes]]:
+        """Render the entries whose messages match the query and still exist.
+
+        Yields the cursor after each entry, and the entry as JSON.
+        """
         key = key_of(owner.tenant, secret_key=self._secret_key)
         matches = {}
         ids = (entry.event_id for entry in entries)
@@ -155,7 +167,7 @@ class Logs:
                 key=key,
                 body_max_bytes=BODY_MAX_BYTES,
             )
-            yield entry.cursor, rendered
+            yield entry.cursor, orjson.dumps(rendered)
 
 
 def _batches(

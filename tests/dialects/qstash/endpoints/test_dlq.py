@@ -7,6 +7,7 @@ from scheduler_api.core.model import State
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT
+from scheduler_api.dialects.qstash.endpoints import dlq
 from typing import Any
 from urllib.parse import quote
 
@@ -138,15 +139,39 @@ def test_dead_letters_of_the_same_millisecond_are_all_listed(
         assert sorted(names(page) + names(rest)) == sorted(expected)
 
 
-def test_a_page_of_large_bodies_ends_early(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scheduler_api.dialects.qstash.endpoints.dlq.MAX_BODY_BYTES", 4)
-    expected = [dead_letter(api) for _ in range(2)]
-    page = listed(api)
+@pytest.fixture
+def large(api: Any) -> list[str]:
+    """Three dead letters of 6 MiB: JSON escapes each of their bytes as `\\u0000`."""
+    expected = [api.publish(data=bytes(1_048_576))["messageId"] for _ in range(3)]
+    for name in expected:
+        api.attempt(name, "dead", status=500)
+    return expected
 
-    assert names(page) == expected[:1]
-    assert names(listed(api, f"?cursor={page['cursor']}")) == expected[1:]
+
+@pytest.mark.parametrize("filter_", ["", "dlqIds", "messageId"])
+def test_a_page_of_large_bodies_ends_at_16_mib(
+    api: Any, large: list[str], filter_: str
+) -> None:
+    listed_ids = large
+    if filter_ == "dlqIds":
+        pages = [listed(api, f"?messageId={name}") for name in large]
+        listed_ids = [page["messages"][0]["dlqId"] for page in pages]
+    query = f"?{filter_}={','.join(listed_ids)}&" if filter_ else "?"
+    first = listed(api, query)
+    rest = listed(api, f"{query}cursor={first['cursor']}")
+
+    assert (names(first), names(rest)) == (large[:2], large[2:])
+    assert "cursor" not in rest
+
+
+def test_a_bulk_call_by_ids_is_not_limited_to_a_page(
+    api: Any, large: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dlq, "BATCH", 1)
+    monkeypatch.setattr(dlq, "MAX_MESSAGES_READ", 1)
+    body = {"messageId": large}
+
+    assert api.call("DELETE", "/v2/dlq", json=body) == (200, {"deleted": 3})
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,22 @@ def test_a_page_has_100_entries_by_default(api: Any) -> None:
     assert (len(rest["logs"]), "cursor" in rest) == (203, False)
 
 
+def test_a_page_of_large_entries_ends_at_16_mib(api: Any) -> None:
+    item = {"destination": HOOK, "body": "a" * logs.BODY_MAX_BYTES}
+    _, expected = api.call("POST", "/v2/batch", json=[item] * 400)
+    with api.app.test_client() as client:
+        headers = {"Authorization": f"Bearer {api.token}"}
+        size = len(client.get("/v2/logs?count=1000", headers=headers).data)
+    first = api.logs("?count=1000&order=earliestFirst")
+    rest = api.logs(f"?count=1000&order=earliestFirst&cursor={first['cursor']}")
+
+    assert 16_000_000 < size < 16_777_216
+    assert [entry["messageId"] for entry in first["logs"] + rest["logs"]] == [
+        message["messageId"] for message in expected
+    ]
+    assert "cursor" not in rest
+
+
 def test_a_page_that_ends_early_has_a_cursor(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

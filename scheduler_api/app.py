@@ -15,12 +15,17 @@ from scheduler_api.core.errors import (
     StoreFull,
     UnknownLayout,
 )
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import cron_preview, http_errors, openapi, readiness
-from scheduler_api.web.client_address import ClientAddresses
+from scheduler_api.web.access import require_operator
+from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
 from werkzeug.exceptions import HTTPException, NotFound
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
@@ -119,7 +124,17 @@ def _refuse_leading_slashes() -> None:
 
 
 def _add_health(app: Flask, built: services.Services) -> None:
-    cell_readiness = readiness.Readiness(built.cell, tenants=built.tenants)
+    settings = built.settings
+    client = connect(settings.redis_url, timeout_s=services.TIMEOUT_S)
+    cell = Cell(client, settings.prefix)
+    sign = SignOfLife(cell, "web", settings=settings.digest())
+    app.extensions[readiness.EXTENSION] = sign
+    cell_readiness = readiness.Readiness(
+        cell,
+        high_water_percent=settings.store_high_water_percent,
+        tenants=outbound.tenants(cell, settings),
+        sign=sign,
+    )
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -127,10 +142,19 @@ def _add_health(app: Flask, built: services.Services) -> None:
 
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
-        missing = cell_readiness.missing()
-        if missing:
-            return {"status": "unavailable", "missing": missing}, 503
-        return {"status": "ok"}, 200
+        answer = cell_readiness.check()
+        with_processes = bool(answer.processes) and _may_see_processes(built)
+        return answer.render(with_processes=with_processes)
+
+
+def _may_see_processes(built: services.Services) -> bool:
+    """Whether the request comes from this machine or has an operator's token."""
+    if is_from_loopback(request.environ):
+        return True
+    try:
+        return bool(require_operator(built))
+    except (Unauthorized, Forbidden, redis.RedisError):
+        return False
 
 
 def _api(path: str) -> Api:

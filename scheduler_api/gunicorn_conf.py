@@ -6,8 +6,11 @@ other names. If an environment variable is wrong, gunicorn exits with the messag
 """
 
 import os
+import threading
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.settings import from_env
+from scheduler_api.web.readiness import EXTENSION
+from typing import Any
 
 _settings = from_env(os.environ)
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
@@ -42,9 +45,11 @@ def on_starting(_arbiter: object) -> None:
     logfmt.set_up(level=_settings.log_level, format_=_settings.log_format)
 
 
-def post_worker_init(_worker: object) -> None:
-    """Make the garbage collector of a worker run less often.
+def post_worker_init(worker: Any) -> None:
+    """Make the garbage collector of a worker run less often, and report the worker.
 
     gunicorn calls this function after the worker has loaded the application.
     """
     gc_tuning.collect_rarely()
+    sign = worker.wsgi.extensions[EXTENSION]
+    threading.Thread(target=sign.report_forever, name="reports", daemon=True).start()

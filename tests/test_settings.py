@@ -162,3 +162,9 @@ def test_each_dialect_gets_its_own_settings():
 
 def test_the_documentation_contains_the_table():
     assert environment_table() in PAGE.read_text()
+
+
+def test_the_documentation_names_the_settings_that_processes_need_not_share():
+    local = ", ".join(f"`{v.name}`" for v in VARIABLES if v.local)
+
+    assert local in " ".join(PAGE.read_text().split())

@@ -12,7 +12,9 @@ from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.settings import Settings, from_env
+from workers import supervision
 from workers.http_client.local_addresses import own_addresses
 
 # RQ logs each of its steps at lower levels.
@@ -52,6 +54,13 @@ def open_cell(settings: EngineSettings) -> Cell:
     cell = Cell(client, settings.prefix)
     claim_database(cell.client, cell.prefix)
     return cell
+
+
+def report_in_thread(settings: Settings, role: str) -> None:
+    """Report in a thread that this process runs, on a connection of its own."""
+    cell = Cell(connect(settings.redis_url), settings.prefix)
+    sign = SignOfLife(cell, role, settings=settings.digest())
+    supervision.run_in_thread(sign.report_forever, name="alive reports")
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:

@@ -2,13 +2,13 @@
 
 from rq.worker import Worker
 from typing import Any
-from workers.bootstrap import RQ_LEVEL, start_process
+from workers.bootstrap import RQ_LEVEL, report_in_thread, start_process
 
 
 class ChoresWorker(Worker):
-    """RQ's worker, with the settings and the log of the other processes."""
+    """RQ's worker, with the settings, log and report of the other processes."""
 
     def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:
-        """Read the settings and set up the log before the first job."""
-        start_process("chores")
+        """Read the settings, set up the log, and start to report."""
+        report_in_thread(start_process("chores"), "chores")
         super().bootstrap(logging_level=RQ_LEVEL)

@@ -16,7 +16,7 @@ from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from types import FrameType
 from typing import Any
 from workers import chores
-from workers.bootstrap import start_process
+from workers.bootstrap import report_in_thread, start_process
 
 log = logging.getLogger("scheduler.clock")
 
@@ -116,6 +116,7 @@ def main() -> None:
     settings = start_process("clock")
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     clock = Clock(client, settings.prefix)
+    report_in_thread(settings, "clock")
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         clock.stopping.set()

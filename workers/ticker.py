@@ -9,7 +9,6 @@ import time
 from redis.client import PubSub
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
@@ -19,8 +18,10 @@ from scheduler_api.core.store.connection import (
     connect,
 )
 from scheduler_api.core.store.epoch import Epoch, claim_database, establish
+from scheduler_api.core.store.processes import Load, SignOfLife
 from scheduler_api.core.store.reads import name_members
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
+from scheduler_api.settings import Settings
 from types import FrameType
 from workers.bootstrap import start_process
 
@@ -32,8 +33,6 @@ MAX_WAIT_S = 1.0
 # the store's clock decides which events are due, so the claim moves no events. The
 # ticker then claims again.
 WAKE_UP_S = 0.0005
-ALIVE_TTL_S = 5
-FULL_TTL_S = 5
 
 
 class EvictingStore(Exception):
@@ -43,13 +42,14 @@ class EvictingStore(Exception):
 class Ticker:
     """Claim due events and enqueue them in RQ, then sleep until the next is due."""
 
-    def __init__(self, client: redis.Redis, settings: EngineSettings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self.client = client
         self.prefix = settings.prefix
         self.cell = Cell(client, settings.prefix)
         self.enqueuer = RqEnqueuer(client)
         self.envelope_size = settings.envelope_size
         self.high_water_percent = settings.store_high_water_percent
+        self._sign = SignOfLife(self.cell, "ticker", settings=settings.digest())
         self.timeouts = ClaimTimeouts(
             offer_ms=settings.offer_lease_ms,
             lease_ms=settings.lease_ms,
@@ -60,6 +60,7 @@ class Ticker:
         self._epoch = Epoch()
         self._checked_at = 0.0
         self._is_same_store = False
+        self._claimed_at: float | None = None
 
     def tick(self) -> float:
         """Claim once; return how many seconds to sleep until the next tick.
@@ -76,6 +77,7 @@ class Ticker:
             timeouts=self.timeouts,
             enqueuer=self.enqueuer,
         )
+        self._claimed_at = time.monotonic()
         self._log(claimed)
         if claimed.next_us is None or claimed.rq_full:
             return MAX_WAIT_S
@@ -86,17 +88,22 @@ class Ticker:
         """Report that a ticker runs; check the store's memory, policy and epoch."""
         self._checked_at = time.monotonic()
         pipe = self.client.pipeline(transaction=False)
-        pipe.set(keys.alive(self.prefix, "ticker"), self.cell.now_ms(), ex=ALIVE_TTL_S)
         pipe.info("memory")
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted_epoch(self.prefix))
-        _, memory, epoch, accepted = pipe.execute()
+        memory, epoch, accepted = pipe.execute()
+        self._is_same_store = self._check_epoch(epoch, accepted)
         limit = memory.get("maxmemory") or 0
+        is_full = memory["used_memory"] * 100 >= limit * self.high_water_percent > 0
+        self._sign.report(self._load(), is_full=is_full)
         if limit and memory.get("maxmemory_policy") != "noeviction":
             raise EvictingStore(EvictingStore.__doc__)
-        if limit and memory["used_memory"] * 100 >= limit * self.high_water_percent:
-            self.client.set(keys.full(self.prefix), 1, ex=FULL_TTL_S)
-        self._is_same_store = self._check_epoch(epoch, accepted)
+
+    def _load(self) -> Load:
+        if self._claimed_at is None:
+            return {}
+        age_s = time.monotonic() - self._claimed_at
+        return {"lastClaimAgeMs": round(age_s * 1000)}
 
     def _check_epoch(self, epoch: bytes | None, accepted: bytes | None) -> bool:
         """Return whether the ticker may go on with the store.

@@ -8,6 +8,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Address = IPv4Address | IPv6Address
 
+PROXY_HEADERS = (
+    *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
+    *("HTTP_X_REAL_IP", "HTTP_FORWARDED", "HTTP_VIA"),
+)
 # Some proxies append the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
 _WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
@@ -52,6 +56,17 @@ def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network])
             break
         client = str(previous)
     return client
+
+
+def is_from_loopback(environ: WSGIEnvironment) -> bool:
+    """Return whether a request comes from this machine, and through no proxy.
+
+    A proxy on this machine connects from a loopback address too, so a request with a
+    header that only proxies add does not count.
+    """
+    address = _parse(environ.get("REMOTE_ADDR", ""))
+    is_proxied = any(name in environ for name in PROXY_HEADERS)
+    return address is not None and address.is_loopback and not is_proxied
 
 
 def _parse(entry: str) -> Address | None:

@@ -1,79 +1,295 @@
 """Checks for `/readyz` whether the store and all processes of the cell can work."""
 
 import redis
-from redis.exceptions import OutOfMemoryError
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
+from scheduler_api.core import timestamps
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import Epoch, claim_database
+from scheduler_api.core.store.processes import (
+    Process,
+    SignOfLife,
+    differ_since_ms,
+    read_processes,
+)
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from typing import Any
 
+# The name in `Flask.extensions` of the `SignOfLife` of the process.
+EXTENSION = "sign_of_life"
 ROLES = ("ticker", "worker")
+# If the store hangs, the check does not.
+TIMEOUT_S = 0.08
+SETTINGS_MAY_DIFFER_MS = 300_000
+
 STORE_AWAY = "the store does not answer"
+STORE_HANGS = f"{STORE_AWAY}: timed out"
 STORE_CHANGED = (
     "the store was emptied or replaced: accept its epoch, or restore its data"
 )
+STORE_OLDER = "the store lost its newest data: accept it as it is, or restore its data"
+STORE_READ_ONLY = "the store is a read-only replica: connect to its primary"
+STORE_EVICTING = "the store may evict keys: set its maxmemory-policy to noeviction"
+STORE_REFUSES = "the store refuses writes"
 NO_FUNCTIONS = "the store is too full to load its functions: raise its memory limit"
+# The causes of errors that the client has classes for. A class precedes its base class.
+REASONS: dict[type[redis.RedisError], str] = {
+    AuthenticationError: "the store refuses the user or password in REDIS_URL",
+    NoPermissionError: "the user in REDIS_URL lacks permissions in the store",
+    BusyLoadingError: "the store is loading its data",
+    OutOfMemoryError: NO_FUNCTIONS,
+    ReadOnlyError: STORE_READ_ONLY,
+}
+# The causes of other errors, by error code.
+REFUSALS = {
+    "MISCONF": "it cannot save its data to disk",
+    "NOREPLICAS": "it has too few replicas",
+    "MASTERDOWN": "its primary is down",
+}
+STORE_FULL = "the store is full: new events are refused"
+SLOW_WORKERS = (
+    "slow receivers take more than half of the deliveries in {} of {} workers"
+)
+SETTINGS_DIFFER = (
+    "processes have had different settings for more than five minutes: "
+    "compare the settings in their logs"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a check. `oldest_due_ms` is an age; None if it is unknown."""
+
+    missing: list[str]
+    degraded: list[str] = field(default_factory=list)
+    oldest_due_ms: int | None = None
+    processes: list[Process] = field(default_factory=list)
+
+    def render(self, *, with_processes: bool) -> tuple[dict[str, object], int]:
+        """Return the body and the status of the response."""
+        status = (
+            "unavailable" if self.missing else "degraded" if self.degraded else "ok"
+        )
+        body: dict[str, object] = {"status": status}
+        if self.missing:
+            body["missing"] = self.missing
+        if self.degraded:
+            body["degraded"] = self.degraded
+        if self.oldest_due_ms is not None:
+            body["oldestDueAgeMs"] = self.oldest_due_ms
+        if with_processes:
+            body["processes"] = [*map(_render, self.processes)]
+        return body, 503 if self.missing else 200
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one reading of the store has found."""
+
+    epoch: bytes | None
+    accepted_epoch: bytes | None
+    newest_id: int
+    alive: dict[str, bool]
+    info: dict[str, Any]
+    is_marked_full: bool
+    processes: list[Process]
+    oldest_due_ms: int
+    now_ms: int
 
 
 class Readiness:
     """Checks the store and the processes.
 
-    Remembers the epoch of the store, to notice that the store was emptied or replaced.
+    Remembers the epoch and the newest id of the store, to notice that the store was
+    emptied, replaced or set back.
     """
 
-    def __init__(self, cell: Cell, *, tenants: Tenants) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        high_water_percent: int,
+        tenants: Tenants,
+        sign: SignOfLife,
+    ) -> None:
+        """
+        Args:
+            cell: with a client that does not retry, so that the first error is seen.
+            high_water_percent: as in `EngineSettings`.
+            sign: of this process.
+        """
         self._cell = cell
+        self._high_water_percent = high_water_percent
         self._tenants = tenants
+        self._sign = sign
         self._is_checked = False
         self._epoch = Epoch()
+        self._newest_id = 0
+        self._running: Future[Answer] | None = None
 
-    def missing(self) -> list[str]:
-        """Return a message for each thing that the cell lacks; [] if the cell is ready.
+    def check(self) -> Answer:
+        """Check the store and the processes; wait for the result for at most 80 ms.
 
-        If the store is unreachable, return only a message that says so. If the store
-        replies with an unexpected error, this method raises the error.
+        If the previous check still runs, wait for its result. Redis: one round trip,
+        and one call of report_alive.
+
+        Raises: redis.ResponseError, for an error that has no known cause.
         """
+        running = self._running
+        if running is None or running.done():
+            running = self._running = _in_thread(self._check)
+        try:
+            return running.result(TIMEOUT_S)
+        except TimeoutError:
+            return Answer([STORE_HANGS])
+
+    def _check(self) -> Answer:
+        try:
+            seen = self._inspect()
+        except redis.RedisError as err:
+            return Answer([_reason(err)])
+        missing = self._data_faults(seen)
+        missing += _kind_faults(seen) or self._write_faults()
+        missing += [role for role, is_alive in seen.alive.items() if not is_alive]
+        return Answer(missing, self._degraded(seen), seen.oldest_due_ms, seen.processes)
+
+    def _inspect(self) -> _Seen:
         prefix = self._cell.prefix
         pipe = self._cell.client.pipeline(transaction=False)
         pipe.get(keys.epoch(prefix))
         pipe.get(keys.accepted_epoch(prefix))
+        pipe.get(keys.sequence(prefix))
         for role in ROLES:
             pipe.exists(keys.alive(prefix, role))
-        try:
-            epoch, accepted, *alive = pipe.execute()
-            faults = [] if self._epoch.matches(epoch, accepted) else [STORE_CHANGED]
-            faults += self._store_faults() or self._function_faults()
-        except (redis.ConnectionError, redis.TimeoutError):
-            return [STORE_AWAY]
-        roles = zip(ROLES, alive, strict=True)
-        return faults + [role for role, is_alive in roles if not is_alive]
+        pipe.info("memory", "replication")
+        pipe.exists(keys.full(prefix))
+        pipe.hgetall(keys.processes(prefix))
+        pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
+        pipe.time()
+        epoch, accepted, newest, *alive, info, full, stored, due, clock = pipe.execute()
+        now_ms = clock[0] * 1000 + clock[1] // 1000
+        return _Seen(
+            epoch=epoch,
+            accepted_epoch=accepted,
+            newest_id=int(newest or 0),
+            alive=dict(zip(ROLES, map(bool, alive), strict=True)),
+            info=info,
+            is_marked_full=bool(full),
+            processes=read_processes(stored, now_ms=now_ms),
+            oldest_due_ms=max(0, now_ms - int(due[0][1])) if due else 0,
+            now_ms=now_ms,
+        )
 
-    def _store_faults(self) -> list[str]:
-        """Check that the store belongs to this cell; return the fault that was found.
+    def _data_faults(self, seen: _Seen) -> list[str]:
+        """Check that the store has not lost data since the last check."""
+        expected = self._epoch.expected
+        if not self._epoch.matches(seen.epoch, seen.accepted_epoch):
+            return [STORE_CHANGED]
+        if self._epoch.expected != expected:
+            self._newest_id = 0
+        is_older = seen.newest_id < self._newest_id
+        self._newest_id = max(seen.newest_id, self._newest_id)
+        return [STORE_OLDER] if is_older else []
+
+    def _write_faults(self) -> list[str]:
+        """Check that the store belongs to this cell and takes writes.
 
         The process already checks the store when it starts, but the store may be
         unreachable at that time. So this method repeats the check until it succeeds
-        once.
+        once. The write is the report of this process. The call loads the functions if
+        they are missing.
         """
         try:
             if not self._is_checked:
                 claim_database(self._cell.client, self._cell.prefix)
                 self._tenants.check_key()
             self._is_checked = True
+            self._sign.report()
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
             return [str(err) or str(err.__doc__)]
+        except redis.RedisError as err:
+            return [_reason(err)]
         return []
 
-    def _function_faults(self) -> list[str]:
-        """Return a fault if the store has no memory for the cell's Redis functions.
+    def _degraded(self, seen: _Seen) -> list[str]:
+        found = []
+        limit = seen.info.get("maxmemory") or 0
+        used = seen.info.get("used_memory", 0)
+        high_water = limit * self._high_water_percent
+        if seen.is_marked_full or used * 100 >= high_water > 0:
+            found.append(STORE_FULL)
+        workers = [each for each in seen.processes if each.role == "worker"]
+        if slow := sum(bool(each.load.get("slow")) for each in workers):
+            found.append(SLOW_WORKERS.format(slow, len(workers)))
+        since_ms = differ_since_ms(seen.processes)
+        if since_ms is not None and seen.now_ms - since_ms > SETTINGS_MAY_DIFFER_MS:
+            found.append(SETTINGS_DIFFER)
+        return found
 
-        The method calls one of the functions. The call loads the functions if they are
-        missing.
-        """
+
+def _in_thread(check: Callable[[], Answer]) -> "Future[Answer]":
+    future: Future[Answer] = Future()
+
+    def run() -> None:
         try:
-            self._cell.call("inspect_records")
-        except OutOfMemoryError:
-            return [NO_FUNCTIONS]
-        return []
+            future.set_result(check())
+        except Exception as err:
+            future.set_exception(err)
+
+    threading.Thread(target=run, name="readiness", daemon=True).start()
+    return future
+
+
+def _kind_faults(seen: _Seen) -> list[str]:
+    """Check that the store is a primary that evicts nothing."""
+    found = []
+    if seen.info.get("role") == "slave":
+        found.append(STORE_READ_ONLY)
+    if seen.info.get("maxmemory_policy", "noeviction") != "noeviction":
+        found.append(STORE_EVICTING)
+    return found
+
+
+def _reason(err: redis.RedisError) -> str:
+    """Return why the store cannot be used.
+
+    Raises: redis.RedisError, the error itself, if its cause is not known.
+    """
+    for kind, reason in REASONS.items():
+        if isinstance(err, kind):
+            return reason
+    for code, reason in REFUSALS.items():
+        if str(err).startswith(code):
+            return f"{STORE_REFUSES}: {reason}"
+    if not isinstance(err, (redis.ConnectionError, redis.TimeoutError)):
+        raise err
+    if isinstance(err, redis.TimeoutError):
+        return STORE_HANGS
+    cause = err.__cause__ or err.__context__
+    text = cause.strerror if isinstance(cause, OSError) else None
+    return f"{STORE_AWAY}: {text}" if text else STORE_AWAY
+
+
+def _render(process: Process) -> dict[str, object]:
+    return {
+        "role": process.role,
+        "host": process.host,
+        "pid": process.pid,
+        "version": process.version,
+        "settings": process.settings,
+        "since": timestamps.to_iso(process.since_ms),
+        "lastSeen": timestamps.to_iso(process.seen_ms),
+        "load": dict(process.load),
+    }

@@ -2,7 +2,7 @@
 
 import pytest
 from ipaddress import ip_network
-from scheduler_api.web.client_address import client_address
+from scheduler_api.web.client_address import client_address, is_from_loopback
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -39,3 +39,26 @@ def test_the_search_stops_at_an_invalid_address(entry: str) -> None:
     forwarded_for = f"192.0.2.7, {entry}, 10.0.0.2"
 
     assert client_address("10.0.0.1", forwarded_for, trusted=TRUSTED) == "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "is_local"),
+    [
+        ("127.0.0.1", {}, True),
+        ("127.9.9.9", {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        ("192.0.2.7", {}, False),
+        ("10.0.0.1", {}, False),
+        ("", {}, False),
+        ("127.0.0.1", {"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),
+        ("127.0.0.1", {"HTTP_X_REAL_IP": "192.0.2.7"}, False),
+        ("127.0.0.1", {"HTTP_FORWARDED": "for=192.0.2.7"}, False),
+        ("127.0.0.1", {"HTTP_VIA": "1.1 proxy"}, False),
+        ("127.0.0.1", {"HTTP_X_FORWARDED_PROTO": "https"}, False),
+    ],
+)
+def test_a_proxy_on_this_machine_does_not_make_a_request_local(
+    address: str, headers: dict[str, str], is_local: bool
+) -> None:
+    assert is_from_loopback({"REMOTE_ADDR": address, **headers}) is is_local

@@ -9,6 +9,7 @@ from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys, layout
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.processes import read_processes
 from scheduler_api.settings import Settings
 from tests.core.round_trips import CountingConnection, RoundTrips
 from workers.ticker import Ticker
@@ -100,3 +101,38 @@ def test_events_stay_due_while_two_envelopes_wait_in_rq(ticker: Ticker):
     # The ticker sleeps for the maximum time although an event is overdue. It can offer
     # the event only after a worker has taken an envelope; that worker wakes the ticker.
     assert waits_s[-1] == 1.0
+
+
+def test_r32_a_ticker_works_and_reports_in_a_full_store(ticker: Ticker):
+    client = ticker.client
+    client.delete("rq:queue:deliveries", keys.alive(PREFIX, "ticker"))
+    EventStore(ticker.cell).create_many(OWNER, [DRAFT])
+    ticker._checked_at = 0.0
+    client.config_set("maxmemory", 1)
+    try:
+        ticker.tick()
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert client.zcard(keys.due(PREFIX)) == 0
+    assert client.exists(keys.alive(PREFIX, "ticker"), keys.full(PREFIX)) == 2
+
+
+def test_a_ticker_reports_its_last_claim(ticker: Ticker):
+    ticker._checked_at = 0.0
+
+    ticker.tick()
+
+    stored = ticker.client.hgetall(keys.processes(PREFIX))
+    [process] = read_processes(stored, now_ms=ticker.cell.now_ms())
+    assert process.role == "ticker"
+    assert 0 <= process.load["lastClaimAgeMs"] < 60_000
+
+
+def test_a_ticker_that_waits_for_an_operator_still_reports(ticker: Ticker):
+    ticker.client.flushall()
+    ticker._checked_at = 0.0
+
+    ticker.tick()
+
+    assert ticker.client.exists(keys.alive(PREFIX, "ticker"))

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack, suppress
 from rq import Queue
 from scheduler_api.core import logfmt
 from scheduler_api.core.schedules.schedules import Schedules
-from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import TIMEOUT_S
+from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from typing import Any, TypeVar
@@ -21,11 +21,11 @@ from workers.delivery.assembly import open_in_flight
 from workers.delivery.fetcher import Fetcher
 from workers.delivery.in_flight import InFlight
 from workers.delivery.planner import top_up
+from workers.delivery.slowness import Slowness
 from workers.redis_connection import RedisConnection
 
 log = logging.getLogger("scheduler.worker")
 
-ALIVE_TTL_S = 5
 PRELOADED_TENANTS = 100
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class DeliveryLoop:
     def __init__(self, queue: Queue, settings: Settings) -> None:
         self.settings = settings
         cell = open_cell(self.settings)
-        self.client = cell.client
+        self._sign = SignOfLife(cell, "worker", settings=self.settings.digest())
         outbound.tenants(cell, self.settings).check_key()
         self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
@@ -52,6 +52,7 @@ class DeliveryLoop:
                 open_in_flight(self.settings, preload_tenants=PRELOADED_TENANTS)
             )
         )
+        self._slowness = Slowness(self.settings.max_in_flight)
         self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
         self._open.callback(self._connection.close)
         self._fetcher = Fetcher(self._connection, queue, self._in_flight, self._plan)
@@ -87,9 +88,15 @@ class DeliveryLoop:
         )
 
     def report_alive(self) -> None:
-        """Record for `/readyz` that a worker is running."""
-        key = keys.alive(self.settings.prefix, "worker")
-        self.client.set(key, int(time.time() * 1000), ex=ALIVE_TTL_S)
+        """Report that this worker runs, and how full and how slow its window is."""
+        is_slow = self._slowness.is_slow(self._in_flight.slow(), now_s=time.monotonic())
+        self._sign.report(
+            {
+                "inFlight": self._in_flight.count,
+                "capacity": self.settings.max_in_flight,
+                "slow": is_slow,
+            }
+        )
 
     def stop_accepting(self) -> None:
         """Stop beginning events. This method may be called in a signal handler."""

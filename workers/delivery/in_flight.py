@@ -23,6 +23,7 @@ RELEASE_AFTER_S = 0.25
 SMALLEST_BATCH = 20
 SMALLEST_BATCHES = 5
 ISOLATED_FROM = 2
+SLOW_S = 2.0
 # This clock also counts the time in which the machine is suspended, so that a worker
 # notices after the suspension that its leases have ended.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -39,6 +40,8 @@ class Delivery:
 
     begun: Begun
     until_s: float
+    # When the event began, on the same clock.
+    since_s: float
 
     def may_write(self) -> bool:
         """Whether the lease is valid; otherwise another worker may have the event."""
@@ -91,6 +94,15 @@ class InFlight:
     def count(self) -> int:
         """The number of events that are begun and not yet settled."""
         return len(self._deliveries)
+
+    def slow(self) -> list[Begun]:
+        """Return the events that began more than two seconds ago.
+
+        May be called in another thread.
+        """
+        before_s = boot_s() - SLOW_S
+        deliveries = [*self._deliveries.values()]
+        return [each.begun for each in deliveries if each.since_s < before_s]
 
     @property
     def is_accepting(self) -> bool:
@@ -173,13 +185,14 @@ class InFlight:
             return
 
     async def _begin(self, ids: Sequence[str], *, is_full: bool) -> int:
-        until_s = boot_s() + self._lease_s
+        now_s = boot_s()
         share = self._fair_share.limits(only_others=is_full)
         begun, not_begun = await self._store.begin(ids, share=share)
         if not_begun and log.isEnabledFor(logging.DEBUG):
             log.debug(logfmt.line("events.not_begun", **Counter(not_begun.values())))
         for event in begun:
-            self._deliveries[event.id] = delivery = Delivery(event, until_s)
+            delivery = Delivery(event, now_s + self._lease_s, now_s)
+            self._deliveries[event.id] = delivery
             self._fair_share.add(event.origin)
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)

@@ -38,7 +38,11 @@ class EngineSettings:
     dialects: tuple[object, ...] = ()
 
     redis_url: str = variable(
-        "REDIS_URL", read_redis_url, mask=mask_password, doc="URL of the store"
+        "REDIS_URL",
+        read_redis_url,
+        mask=mask_password,
+        local=True,
+        doc="URL of the store",
     )
     secret_key: str = variable(
         "SECRET_KEY",
@@ -51,24 +55,28 @@ class EngineSettings:
         "PORT",
         read_integer(1, 65_535),
         default=8080,
+        local=True,
         doc="port that the web process listens on",
     )
     host: str = variable(
         "SCHED_HOST",
         read_host,
         default="0.0.0.0",
+        local=True,
         doc="address that the web process listens on",
     )
     web_workers: int = variable(
         "SCHED_WEB_WORKERS",
         read_integer(1, 64),
         default=2,
+        local=True,
         doc="processes that serve HTTP",
     )
     trusted_proxies: tuple[Network, ...] = variable(
         "SCHED_TRUSTED_PROXIES",
         read_networks,
         default=(),
+        local=True,
         doc="networks of the reverse proxies whose `X-Forwarded-For` is trusted",
     )
     cell: str = variable(
@@ -81,12 +89,14 @@ class EngineSettings:
         "SCHED_LOG_LEVEL",
         read_choice("debug", "info", "warning", "error"),
         default="info",
+        local=True,
         doc="lowest level of the lines in the log: debug, info, warning or error",
     )
     log_format: str = variable(
         "SCHED_LOG_FORMAT",
         read_choice("text", "json"),
         default="text",
+        local=True,
         doc="format of the log: text, or json with one object per line",
     )
     allow_networks: tuple[Network, ...] = variable(
@@ -112,18 +122,21 @@ class EngineSettings:
         "SCHED_WINDOW",
         read_integer(1, 10_000),
         default=100,
+        local=True,
         doc="maximum deliveries in flight per worker",
     )
     drain_grace_s: int = variable(
         "SCHED_DRAIN_GRACE_S",
         read_integer(0, 3_600),
         default=25,
+        local=True,
         doc="seconds that a stopping worker waits for its deliveries to finish",
     )
     envelope_size: int = variable(
         "SCHED_ENVELOPE_SIZE",
         read_integer(1, 1_000),
         default=100,
+        local=True,
         doc="maximum events per RQ job",
     )
     body_limit_bytes: int = variable(
@@ -155,6 +168,7 @@ class EngineSettings:
         "SCHED_FAILURE_DIGEST_URL",
         read_http_url,
         default="",
+        local=True,
         doc="URL that receives the hourly digest of dead letters, besides the log",
     )
     store_high_water_percent: int = variable(

@@ -27,6 +27,8 @@ class Variable:
     parse: Parse
     mask: Mask | None
     required: bool
+    # Whether the processes of a cell may have different values.
+    local: bool
 
     def show(self, value: Any) -> str:
         """Format `value` for a log, with secrets masked."""
@@ -45,6 +47,7 @@ def declared(settings: type) -> tuple[Variable, ...]:
             parse=f.metadata["parse"],
             mask=f.metadata["mask"],
             required=f.default is MISSING,
+            local=f.metadata["local"],
         )
         for f in fields(settings)
         if f.metadata
@@ -58,6 +61,7 @@ def variable(
     doc: str,
     default: Any = MISSING,
     mask: Mask | None = None,
+    local: bool = False,
 ) -> Any:
     """Declare a dataclass field whose value comes from an environment variable.
 
@@ -65,9 +69,10 @@ def variable(
         parse: converts the text to a value. If the text is invalid, it raises a
             ValueError, whose message completes the sentence "expected …".
         mask: hides the secret part of a value in logs.
+        local: whether the processes of a cell may have different values.
     """
     metadata = {"name": name, "parse": parse, "doc": doc, "mask": mask}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata | {"local": local})
 
 
 def read_integer(low: int, high: int) -> Parse:

@@ -45,10 +45,13 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
 
 
 def accept(client: redis.Redis, prefix: str) -> str:
-    """Record that an operator accepts the present epoch, and return the epoch."""
-    epoch = establish(client, prefix)
-    client.set(keys.accepted_epoch(prefix), epoch)
-    return epoch.decode()
+    """Record that an operator accepts the store, and return its epoch, a new one.
+
+    The new epoch tells all processes to forget what they knew of the store before.
+    """
+    epoch = nonce()
+    client.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
+    return epoch
 
 
 def claim_database(client: redis.Redis, prefix: str) -> None:

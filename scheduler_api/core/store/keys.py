@@ -431,8 +431,17 @@ def layout(prefix: str) -> str:
 
 
 def alive(prefix: str, role: str) -> str:
-    """String, the time of the last heartbeat of any process of a role. TTL: 5 s."""
+    """String, the time of the last report of any process of a role. TTL: 5 s."""
     return f"{prefix}alive:{role}"
+
+
+def processes(prefix: str) -> str:
+    """Hash of the running processes, by a random id. TTL: 10 s after the last report.
+
+    Value: `<ms of the first report> <ms of the last report> <JSON>`. A report of any
+    process removes the fields of processes that have not reported for 10 s.
+    """
+    return f"{prefix}processes"
 
 
 def chore(prefix: str, name: str) -> str:

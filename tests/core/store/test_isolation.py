@@ -37,8 +37,8 @@ from typing import Any
 
 Call = tuple[Any, ...]
 TWIN = "{s2}:"
-# Keys for rate limits expire after this period. The period is longer than the test, so
-# that no key expires during the test.
+# Keys for rate limits and signs of life expire after this period. It is longer than
+# the test, so that no key expires during the test.
 PERIOD_MS = 600_000
 LIMITS = FlowLimits("customer", parallelism=1, rate=2, period_ms=PERIOD_MS)
 GATES = Gates(queue="orders", flow=LIMITS)
@@ -87,6 +87,13 @@ def call_all_functions(engine: Engine) -> None:
     worker.settle(settlement(begun[1], Outcome.DEAD, reason="exhausted"))
     worker.settle(*(settlement(b, Outcome.RETRY, delay_ms=5) for b in begun[2:]))
     worker.report("d:1:abc", 20, 20)
+    alive = {
+        "process": "p",
+        "role": "ticker",
+        "ttl_ms": PERIOD_MS,
+        "role_ttl_ms": PERIOD_MS,
+    }
+    cell.call("report_alive", alive, ["{}"])
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)

@@ -20,9 +20,10 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
-            *("owners", "superseded", "sequence", "wake", "routes"),
+            *("owners", "superseded", "sequence", "wake", "routes", "processes"),
         )
     },
+    "keys.alive(ctx, 'ticker')": lambda prefix: keys.alive(prefix, "ticker"),
     "keys.event(ctx, '7')": lambda prefix: keys.event(prefix, "7"),
     "keys.log(ctx, '7')": lambda prefix: keys.log(prefix, "7"),
     "keys.schedule(ctx, '7')": lambda prefix: keys.schedule(prefix, "7"),
@@ -65,7 +66,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.routes_of(ctx, 'd:1:7')": lambda prefix: keys.routes_of(prefix, "d:1:7"),
 }
 EXPIRING = {
-    *("full", "alive", "deduplication", "requests", "month", "skipped"),
+    *("full", "alive", "processes", "deduplication", "requests", "month", "skipped"),
     *("issued_id", "last_report", "health", "routes_of", "routes"),
 }
 NO_KEYS = {"wake"}

@@ -15,11 +15,13 @@ function keys.last_claim_at(ctx) return ctx.prefix .. 'last_claim_at' end
 function keys.lease_grace_until(ctx) return ctx.prefix .. 'lease_grace_until' end
 function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
+function keys.processes(ctx) return ctx.prefix .. 'processes' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end
 function keys.superseded(ctx) return ctx.prefix .. 'superseded' end
 function keys.sequence(ctx) return ctx.prefix .. 'seq' end
 function keys.wake(ctx) return ctx.prefix .. 'wake' end
 
+function keys.alive(ctx, role) return ctx.prefix .. 'alive:' .. role end
 function keys.event(ctx, id) return ctx.prefix .. 'e:' .. id end
 function keys.log(ctx, id) return ctx.prefix .. 'log:' .. id end
 function keys.schedule(ctx, sid) return ctx.prefix .. 's:' .. sid end

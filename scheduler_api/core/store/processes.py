@@ -1,0 +1,132 @@
+"""The signs of life of all processes of a cell."""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from redis.exceptions import RedisError
+from scheduler_api.core import logfmt
+from scheduler_api.core.errors import ForeignDatabase
+from scheduler_api.core.ids import nonce
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import claim_database
+
+log = logging.getLogger("scheduler.process")
+
+INTERVAL_S = 2.0
+# A process that has not reported for this long has ended, and is removed.
+TTL_MS = 10_000
+# A role none of whose processes has reported for this long is missing.
+ROLE_TTL_MS = 5_000
+# Longer than the interval of the ticker's reports, which renew it.
+FULL_MS = 5_000
+
+# What a process does at the moment, such as the number of its events in flight.
+Load = Mapping[str, int | bool]
+IDLE: Load = {}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running process, as it last reported.
+
+    `settings` is a digest of the settings that must be the same in all processes.
+    `since_ms` is the time of its first report, and `seen_ms` that of the last one.
+    """
+
+    role: str
+    host: str
+    pid: int
+    version: str
+    settings: str
+    load: Load
+    since_ms: int
+    seen_ms: int
+
+
+class SignOfLife:
+    """Reports that this process runs, and what it does."""
+
+    def __init__(self, cell: Cell, role: str, *, settings: str) -> None:
+        """
+        Args:
+            settings: the digest of the settings.
+        """
+        self._cell = cell
+        self._options = {
+            "process": nonce(),
+            "role": role,
+            "ttl_ms": TTL_MS,
+            "role_ttl_ms": ROLE_TTL_MS,
+        }
+        self._report: dict[str, object] = {
+            "role": role,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": _version(),
+            "settings": settings,
+        }
+
+    def report(self, load: Load = IDLE, *, is_full: bool = False) -> None:
+        """Report; works in a full store too. Redis: report_alive, atomic.
+
+        Args:
+            is_full: whether the store has to refuse new events.
+        """
+        options = self._options | ({"full_ms": FULL_MS} if is_full else {})
+        text = json.dumps(self._report | {"load": dict(load)})
+        self._cell.call("report_alive", options, [text])
+
+    def report_forever(self) -> None:
+        """Report every two seconds, also after the store was unreachable."""
+        is_checked = False
+        while True:
+            try:
+                if not is_checked:
+                    claim_database(self._cell.client, self._cell.prefix)
+                    is_checked = True
+                self.report()
+            except (RedisError, ForeignDatabase) as err:
+                log.warning(logfmt.line("process.not_reported", problem=err))
+            time.sleep(INTERVAL_S)
+
+
+def read_processes(stored: Mapping[bytes, bytes], *, now_ms: int) -> list[Process]:
+    """Return the running processes in the hash `keys.processes`, by role and age."""
+    found = [_read(value) for value in stored.values()]
+    running = (p for p in found if p and abs(now_ms - p.seen_ms) <= TTL_MS)
+    return sorted(running, key=lambda p: (p.role, p.since_ms, p.pid))
+
+
+def _read(value: bytes) -> Process | None:
+    """Return a stored process; None if another version stored it in another form."""
+    since, _, rest = value.partition(b" ")
+    seen, _, report = rest.partition(b" ")
+    try:
+        fields = json.loads(report)
+        return Process(since_ms=int(since), seen_ms=int(seen), **fields)
+    except (ValueError, TypeError):
+        return None
+
+
+def differ_since_ms(processes: list[Process]) -> int | None:
+    """Return since when processes have had different settings; None if they agree."""
+    first_ms: dict[str, int] = {}
+    for each in processes:
+        first_ms[each.settings] = min(
+            first_ms.get(each.settings, each.since_ms), each.since_ms
+        )
+    return max(first_ms.values()) if len(first_ms) > 1 else None
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("scheduler_api")
+    except PackageNotFoundError:
+        return "unknown"

@@ -44,6 +44,10 @@ from scheduler_api.dialects.qstash.parsing.ids import (
     read_dlq_id,
     read_message_id,
 )
+from scheduler_api.dialects.qstash.parsing.ignored_names import (
+    Describer,
+    ignored_names,
+)
 from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
@@ -167,7 +171,8 @@ class DeadLetterQueue:
             raise _not_found(letter_id)
         [(_, accepted)] = replayed
         status = 202 if accepted.verdict is Verdict.DUPLICATE else 201
-        return responses.respond(_render_replayed(letter, accepted), status)
+        answer = _render_replayed(letter, accepted)
+        return responses.respond(answer, status, ignored=_ignored())
 
     @documented(
         query=response_schemas.DeadLetterQuery,
@@ -191,7 +196,8 @@ class DeadLetterQueue:
             replayed += [
                 _render_replayed(*pair) for pair in self._replay(owner, letters)
             ]
-        return _respond_page({"responses": replayed}, cursor, status=201)
+        page: Json = {"responses": replayed}
+        return _respond_page(page, cursor, status=201, ignored=_ignored())
 
     def _bulk_query(
         self, owner: Owner, action: str, path_without_id: str
@@ -235,12 +241,7 @@ class DeadLetterQueue:
 
         Raises: BadValue, LimitReached, StoreFull.
         """
-        query = read_configuration(request.environ)
-        headers = tuple(
-            pair
-            for pair in read_headers(request.environ, query=())
-            if pair[0].startswith(PREFIX.upper()) and pair[0] != FORWARD_ALL
-        )
+        headers, query = _overrides()
         drafts = [
             (letter.event.id, self._draft(letter, headers, query)) for letter in letters
         ]
@@ -396,6 +397,20 @@ class DeadLetterQueue:
         raise _not_found(letter_id)
 
 
+def _overrides() -> tuple[Headers, Headers]:
+    """Return the headers and parameters that override settings of messages."""
+    headers = tuple(
+        pair
+        for pair in read_headers(request.environ, query=())
+        if pair[0].startswith(PREFIX.upper()) and pair[0] != FORWARD_ALL
+    )
+    return headers, read_configuration(request.environ)
+
+
+def _ignored() -> str:
+    return Describer().describe(ignored_names(*_overrides()))
+
+
 def _listed_event_ids(query: DeadLetterQuery) -> list[str] | None:
     """Return the event ids in the query, None if the query contains no ids."""
     if query.ids is not None:
@@ -436,9 +451,11 @@ def _render_replayed(letter: DeadLetter, accepted: Accepted) -> Json:
     )
 
 
-def _respond_page(page: Json, cursor: Place | None, *, status: int = 200) -> Response:
+def _respond_page(
+    page: Json, cursor: Place | None, *, status: int = 200, ignored: str = ""
+) -> Response:
     more = {} if cursor is None else {"cursor": format_cursor(cursor)}
-    return responses.respond(page | more, status)
+    return responses.respond(page | more, status, ignored=ignored)
 
 
 def _not_found(letter_id: str) -> NotFound:

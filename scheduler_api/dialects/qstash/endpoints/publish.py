@@ -4,6 +4,7 @@ import logging
 import redis
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
@@ -24,8 +25,13 @@ from scheduler_api.dialects.qstash.parsing.addressing import (
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.message import message_id
-from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS
+from scheduler_api.dialects.qstash.parsing.ignored_names import Describer
+from scheduler_api.dialects.qstash.parsing.message import canonical, message_id
+from scheduler_api.dialects.qstash.parsing.request_headers import (
+    DEFAULTS,
+    NO_WORKFLOWS,
+    WORKFLOW,
+)
 from scheduler_api.dialects.qstash.parsing.requests import read_body, read_headers
 from scheduler_api.dialects.qstash.parsing.targets import (
     Target,
@@ -72,9 +78,6 @@ BATCH_RESPONSE = array_of(
     }
 )
 
-# A parsed item of a batch. A message to a URL is one draft. A message to a url group is
-# a list of drafts, one for each endpoint. An invalid item is the text of an error.
-Parsed = Draft | list[Draft] | str
 
 log = logging.getLogger("scheduler.web")
 
@@ -85,6 +88,20 @@ def no_destination(_owner: Owner, **_in_path: str) -> Response:
     route = request.path.rstrip("/")
     example = f"POST {route}/https://example.com/path"
     raise missing_destination(f"put it behind {route}/, as in {example}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A parsed item of a batch.
+
+    A message to a URL has one draft, a message to a url group one for each endpoint. An
+    invalid item has only an error.
+    """
+
+    drafts: Sequence[Draft] = ()
+    to_group: bool = False
+    ignored: tuple[str, ...] = ()
+    error: str | None = None
 
 
 class Publishing:
@@ -148,7 +165,8 @@ class Publishing:
         _log(owner, results)
         duplicate = verdicts == {Verdict.DUPLICATE}
         answer: object = rendered[0] if group is None else rendered
-        return responses.respond(answer, 202 if duplicate else 201)
+        ignored = Describer().describe(parsed.ignored)
+        return responses.respond(answer, 202 if duplicate else 201, ignored=ignored)
 
     @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))
     def batch(self, owner: Owner) -> Response:
@@ -157,6 +175,7 @@ class Publishing:
         if len(items) > self._batch_limit:
             fault = f"at most {self._batch_limit} messages, not {len(items)}"
             raise Refusal(413, f"body should have {fault}: split the batch")
+        _refuse_workflows(items)
         parser = _ItemParser(
             self._limits,
             self._drafts,
@@ -177,7 +196,8 @@ class Publishing:
         Raises: redis.RedisError, if the store is unavailable before any item is stored.
         """
         rendered: list[Json | list[Json]] = []
-        unanswered: list[Parsed] = []
+        unanswered: list[_Item] = []
+        describer = Describer()
         stored = 0
         try:
             for part in _parts(
@@ -185,10 +205,12 @@ class Publishing:
             ):
                 unanswered = part
                 results = self._store.create_many(
-                    owner, list(_drafts_of(part)), batch_size=MAX_ENDPOINTS
+                    owner,
+                    [draft for item in part for draft in item.drafts],
+                    batch_size=MAX_ENDPOINTS,
                 )
                 stored += sum(result.verdict is Verdict.OK for result in results)
-                rendered += self._render_items(part, iter(results))
+                rendered += self._render_items(part, iter(results), describer)
                 unanswered = []
         except redis.RedisError as err:
             if not stored:
@@ -196,7 +218,7 @@ class Publishing:
             fields = {"owner": owner, "answered": len(rendered)}
             log.error(logfmt.line("batch.interrupted", **fields), exc_info=err)
             for item in unanswered:
-                rendered.append(_error(item if isinstance(item, str) else UNKNOWN))
+                rendered.append(_error(item.error or UNKNOWN))
             rendered += [_error(NOT_STORED)] * (len(items) - len(rendered))
         log.info(
             logfmt.line("batch.accepted", owner=owner, items=len(items), events=stored)
@@ -204,15 +226,17 @@ class Publishing:
         return rendered
 
     def _render_items(
-        self, items: Sequence[Parsed], results: Iterator[Accepted]
+        self, items: Sequence[_Item], results: Iterator[Accepted], describer: Describer
     ) -> Iterator[Json | list[Json]]:
         for item in items:
-            if isinstance(item, str):
-                yield _error(item)
-            elif isinstance(item, list):
-                yield [self._render(draft, next(results)) for draft in item]
-            else:
-                yield self._render(item, next(results))
+            if item.error is not None:
+                yield _error(item.error)
+                continue
+            rendered = [self._render(draft, next(results)) for draft in item.drafts]
+            if item.ignored:
+                ignored = describer.describe(item.ignored)
+                rendered = [each | {"ignored": ignored} for each in rendered]
+            yield rendered if item.to_group else rendered[0]
 
     def _render(self, draft: Draft, result: Accepted) -> Json:
         if result.verdict is Verdict.FULL:
@@ -255,8 +279,8 @@ class _ItemParser:
         self._max_group_messages = max_group_messages
         self._group_messages_left = max_group_messages
 
-    def parse(self, item: object, *, now_ms: int) -> Parsed:
-        """Return the draft or drafts that an item describes, or an error text."""
+    def parse(self, item: object, *, now_ms: int) -> _Item:
+        """Return what an item describes, or its error."""
         try:
             if isinstance(item, BadValue):
                 raise item
@@ -264,12 +288,12 @@ class _ItemParser:
                 raise BadValue("item", "should be an object")
             return self._parse(item, now_ms)
         except (BadValue, NotFound) as err:
-            return str(err)
+            return _Item(error=str(err))
         except UnreadableRecord as err:
             log.error(logfmt.line("record.unreadable", problem=err))
-            return UNREADABLE
+            return _Item(error=UNREADABLE)
 
-    def _parse(self, item: dict[str, object], now_ms: int) -> Draft | list[Draft]:
+    def _parse(self, item: dict[str, object], now_ms: int) -> _Item:
         target = parse_target(_text(item, "destination") or "")
         destination = self._addressing.resolve(target.destination)
         group = destination if isinstance(destination, Group) else None
@@ -280,12 +304,14 @@ class _ItemParser:
             raise BadValue("body", fault)
         if group is None:
             url = str(destination)
-            return self._drafts.draft(message, url=url, body=body, now_ms=now_ms)
+            draft = self._drafts.draft(message, url=url, body=body, now_ms=now_ms)
+            return _Item((draft,), ignored=message.ignored)
         self._group_messages_left -= len(group.endpoints)
         if self._group_messages_left < 0:
             limit = f"{self._max_group_messages} messages to url groups"
             raise BadValue("destination", f"would exceed the batch's limit of {limit}")
-        return self._drafts.for_group(message, group, body=body, now_ms=now_ms)
+        drafts = self._drafts.for_group(message, group, body=body, now_ms=now_ms)
+        return _Item(drafts, to_group=True, ignored=message.ignored)
 
     def _parse_message(
         self, item: dict[str, object], target: Target, group: Group | None
@@ -315,15 +341,37 @@ def _text(item: dict[str, object], name: str) -> str | None:
     return value
 
 
-def _parts(items: Iterator[Parsed]) -> Iterator[list[Parsed]]:
+def _refuse_workflows(items: Sequence[object]) -> None:
+    """Refuse a batch that starts a workflow, before anything is stored.
+
+    Raises: Refusal.
+    """
+    for item in items:
+        for name in _names_in(item):
+            if name.lower().startswith(WORKFLOW):
+                raise Refusal(400, f"{canonical(name[:80])} {NO_WORKFLOWS}")
+
+
+def _names_in(item: object) -> Iterator[str]:
+    """Yield the names of the headers and of the parameters of an item."""
+    if not isinstance(item, dict):
+        return
+    headers, destination = item.get("headers"), item.get("destination")
+    if isinstance(headers, dict):
+        yield from headers
+    if isinstance(destination, str) and "?" in destination:
+        yield from (name for name, _ in parse_target(destination).configuration)
+
+
+def _parts(items: Iterator[_Item]) -> Iterator[list[_Item]]:
     """Divide items into parts of up to `CREATE_BATCH_SIZE` messages.
 
     An item with several messages is never split, even if it alone exceeds this number.
     """
-    part: list[Parsed] = []
+    part: list[_Item] = []
     size = 0
     for item in items:
-        item_size = len(item) if isinstance(item, list) else 1
+        item_size = max(len(item.drafts), 1)
         if part and size + item_size > CREATE_BATCH_SIZE:
             yield part
             part, size = [], 0
@@ -331,14 +379,6 @@ def _parts(items: Iterator[Parsed]) -> Iterator[list[Parsed]]:
         size += item_size
     if part:
         yield part
-
-
-def _drafts_of(items: Sequence[Parsed]) -> Iterator[Draft]:
-    for item in items:
-        if isinstance(item, Draft):
-            yield item
-        elif isinstance(item, list):
-            yield from item
 
 
 def _error(text: str) -> Json:

@@ -42,6 +42,10 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     BadValue,
 )
 from scheduler_api.dialects.qstash.parsing.ids import SCHEDULE_PREFIX
+from scheduler_api.dialects.qstash.parsing.ignored_names import (
+    Describer,
+    ignored_names,
+)
 from scheduler_api.dialects.qstash.parsing.message import Message, message_id, to_gates
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     DEFAULTS,
@@ -104,6 +108,7 @@ class ScheduleRequest:
     deadline_ms: int
     options: ScheduleOptions
     deduplication: DeduplicationKey | None
+    ignored: str
 
 
 class Scheduling:
@@ -132,6 +137,15 @@ class Scheduling:
         response contains the id of the earlier request's schedule.
         """
         parsed = self._parse_request(owner)
+        schedule = self._create_or_find(owner, parsed)
+        answer = {"scheduleId": public_id(schedule)}
+        return responses.respond(answer, ignored=parsed.ignored)
+
+    def _create_or_find(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
+        """Return the schedule of a request, or of the request that it repeats.
+
+        Raises: BadValue, Conflict.
+        """
         for _ in range(MAX_TRIES):
             try:
                 schedule = self._store(owner, parsed)
@@ -147,9 +161,9 @@ class Scheduling:
                     # schedule and its deduplication key were deleted. Try again.
                     continue
                 log_schedule("schedule.deduplicated", existing)
-                return responses.respond({"scheduleId": public_id(existing)})
+                return existing
             log_schedule("schedule.accepted", schedule)
-            return responses.respond({"scheduleId": public_id(schedule)})
+            return schedule
         raise Conflict
 
     @documented(response=response_schemas.ScheduleResponse, errors=(404,))
@@ -372,6 +386,7 @@ class Scheduling:
         body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
         content = content_of(message, destination, body)
         name = schedule_deduplication_name(message, url=content.url, body=body)
+        ignored = ignored_names(headers, target.configuration, schedule=True)
         return ScheduleRequest(
             name=message.schedule_id,
             expression=message.cron or "",
@@ -382,6 +397,7 @@ class Scheduling:
             deduplication=DeduplicationKey(name, self._limits.deduplication_ms)
             if name
             else None,
+            ignored=Describer(schedule=True).describe(ignored),
         )
 
 

@@ -10,6 +10,7 @@ from scheduler_api.core.headers import from_stored
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.ignored_names import ignored_names
 from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
@@ -67,10 +68,12 @@ class ParsedMessage:
     """A message, and the same message in the format of an event's options.
 
     Many events share one instance from the cache, so callers must not change `options`.
+    `ignored` are the names of headers and parameters without effect.
     """
 
     message: Message
     options: dict[str, object]
+    ignored: tuple[str, ...] = ()
 
 
 class Drafts:
@@ -117,7 +120,8 @@ class Drafts:
             limits=self._limits.headers,
         )
         check_callbacks(message, policy=self._limits.address_policy)
-        return ParsedMessage(message, to_options(message))
+        ignored = ignored_names(headers, query)
+        return ParsedMessage(message, to_options(message), ignored)
 
     def defaults(self, group: Group) -> Message:
         """Return a message with the settings in a url group's default headers.

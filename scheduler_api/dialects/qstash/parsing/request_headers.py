@@ -1,8 +1,8 @@
 """Parses a publisher's headers and query parameters into a message.
 
 Names are case-insensitive. An empty value counts as absent, and a header overrides a
-parameter of the same name. Unknown names that begin with `Upstash-` are ignored; the
-SDKs send telemetry in them.
+parameter of the same name. Unknown names that begin with `Upstash-` are ignored, and
+`parsing/ignored_names.py` lists them.
 
 Source: https://upstash.com/docs/qstash/api/publish
 """
@@ -29,9 +29,13 @@ PREFIX = "upstash-"
 CALLBACK = "upstash-callback"
 FAILURE_CALLBACK = "upstash-failure-callback"
 FORWARD = "forward-"
+CRON = "upstash-cron"
+WORKFLOW = "upstash-workflow-"
 CONTENT_TYPE = "content-type"
 # Headers are parsed only if their name begins with one of these.
 PARSED = (PREFIX, CONTENT_TYPE)
+
+NO_WORKFLOWS = "belongs to a workflow: workflows are not supported by this server"
 
 _BLANKS = " \t"
 
@@ -49,6 +53,7 @@ _COMMON_HEADERS: Table = {
     "content-based-deduplication": ("content_based", header_values.read_boolean),
     "deduplication-id": ("deduplication_id", header_values.read_text),
     "label": ("labels", header_values.read_labels),
+    "queue-name": ("queue", header_values.read_name),
     "redact-fields": ("redaction", header_values.read_redaction),
 }
 MESSAGE_HEADERS: Table = {
@@ -57,7 +62,6 @@ MESSAGE_HEADERS: Table = {
 }
 SCHEDULE_HEADERS: Table = {
     **_COMMON_HEADERS,
-    "queue-name": ("queue", header_values.read_name),
     "schedule-id": ("schedule_id", header_values.read_name),
 }
 
@@ -119,9 +123,12 @@ def from_headers(
     grouped = _group_with_query(headers, query)
     fields = _read(grouped, PREFIX, SCHEDULE_HEADERS if schedule else MESSAGE_HEADERS)
     if queue is not None:
-        fields["queue"] = header_values.read_name(queue, "queueName")
+        name = header_values.read_name(queue, "queueName")
+        if fields.setdefault("queue", name) != name:
+            raise BadValue("Upstash-Queue-Name", f"should be {name} too, or absent")
     if caller_ip:
         fields["caller_ip"] = caller_ip
+    _check_purpose(grouped, schedule=schedule)
     if schedule:
         fields |= _cron(grouped)
     if grouped.value(CONTENT_TYPE):
@@ -168,7 +175,7 @@ def _group(pairs: Pairs) -> _Grouped:
         if not lower_name.startswith(PARSED):
             continue
         value = text.strip(_BLANKS)
-        prefix = _forwarding_prefix(lower_name)
+        prefix = forwarding_prefix(lower_name)
         if prefix is not None:
             grouped.forwarded.setdefault(prefix, []).append((name, value))
         elif value:
@@ -180,7 +187,7 @@ def _group(pairs: Pairs) -> _Grouped:
 
 
 @lru_cache(maxsize=1024)
-def _forwarding_prefix(lower_name: str) -> str | None:
+def forwarding_prefix(lower_name: str) -> str | None:
     """Return the prefix of a header that is to be forwarded, else None.
 
     Headers for the message have `Forward-` after the prefix. Headers for a callback may
@@ -207,8 +214,19 @@ def _read(grouped: _Grouped, prefix: str, table: Table) -> dict[str, Any]:
     return fields
 
 
+def _check_purpose(grouped: _Grouped, *, schedule: bool) -> None:
+    """Refuse what is meant for another operation, instead of ignoring it."""
+    for name in grouped.settings:
+        if name.startswith(WORKFLOW):
+            raise BadValue(canonical(name), NO_WORKFLOWS)
+    if not schedule and grouped.value(CRON):
+        fault = "makes a schedule: send it to /v2/schedules/, as in POST"
+        example = "/v2/schedules/https://example.com/path"
+        raise BadValue(canonical(CRON), f"{fault} {example}")
+
+
 def _cron(grouped: _Grouped) -> dict[str, Any]:
-    text = grouped.value("upstash-cron")
+    text = grouped.value(CRON)
     if not text:
         raise BadValue("Upstash-Cron", "is missing")
     cron = header_values.read_cron(text, "Upstash-Cron")

@@ -22,7 +22,7 @@ DESCRIPTIONS = {
     "label": "Labels, separated by commas",
     "method": "Method of the request to the destination",
     "not-before": "Unix time in seconds of the first attempt; wins over the delay",
-    "queue-name": "Queue that delivers the messages of the schedule",
+    "queue-name": "Queue through which messages are delivered",
     "redact-fields": "What API answers and logs hide: body, header, header[Name]",
     "retries": "Maximum number of retries after a failed first attempt",
     "retry-delay": "Milliseconds before a retry, as an expression of retried",

@@ -26,6 +26,7 @@ class Published(Schema):
     messageId = fields.String(required=True)
     url = fields.String(required=True)
     deduplicated = fields.Boolean()
+    ignored = fields.String()
 
 
 class BatchItemError(Schema):

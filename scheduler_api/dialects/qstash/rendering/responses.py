@@ -23,12 +23,20 @@ from scheduler_api.dialects.qstash.parsing.message import (
 
 Json = dict[str, object]
 
+IGNORED = "Scheduler-Ignored"
 MIMETYPE = "application/json"
 
 
-def respond(body: object, status: int = 200) -> Response:
-    """Return a JSON response."""
-    return Response(orjson.dumps(body), status=status, mimetype=MIMETYPE)
+def respond(body: object, status: int = 200, *, ignored: str = "") -> Response:
+    """Return a JSON response.
+
+    Args:
+        ignored: the names of headers and parameters that had no effect.
+    """
+    response = Response(orjson.dumps(body), status=status, mimetype=MIMETYPE)
+    if ignored:
+        response.headers[IGNORED] = ignored
+    return response
 
 
 def empty() -> Response:

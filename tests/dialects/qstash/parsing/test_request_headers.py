@@ -302,14 +302,8 @@ def test_a_schedule_with_a_bad_header_is_refused(
     assert refusal(headers, schedule=True).name == name
 
 
-def test_a_message_ignores_the_headers_of_schedules() -> None:
-    headers = {
-        "Upstash-Cron": "never",
-        "Upstash-Schedule-Id": "/",
-        "Upstash-Queue-Name": "/",
-    }
-
-    assert read(headers) == Message()
+def test_a_message_ignores_the_name_of_a_schedule() -> None:
+    assert read({"Upstash-Schedule-Id": "/"}) == Message()
 
 
 def test_absent_headers_take_the_values_of_the_base() -> None:

@@ -209,7 +209,9 @@ def _store_unreachable(err: redis.RedisError) -> Response:
 
 
 def _store_error(err: ResponseError) -> Response:
-    if isinstance(err, (OutOfMemoryError, ReadOnlyError)):
+    if isinstance(err, OutOfMemoryError):
+        return _error(503, STORE_FULL)
+    if isinstance(err, ReadOnlyError):
         return _store_unreachable(err)
     if str(err).startswith(UNAVAILABLE):
         return _store_unreachable(err)

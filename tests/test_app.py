@@ -290,6 +290,21 @@ def test_a_full_store_that_has_the_functions_is_ready(
     assert answer.status_code == 200
 
 
+def test_r10_a_store_that_refuses_a_write_for_lack_of_memory_is_reported_as_full(
+    app: Flask, client: redis.Redis, token: str
+) -> None:
+    http = app.test_client()
+    headers = {"Authorization": f"Bearer {token}", "Upstash-Cron": "* * * * *"}
+    client.config_set("maxmemory", 1)
+    try:
+        answer = http.post("/v2/schedules/https://a.example/", headers=headers)
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert answer.status_code == 503
+    assert answer.get_json() == {"error": "The store is full, please try again later"}
+
+
 def test_the_first_epoch_of_a_store_counts_as_no_data_loss(
     app: Flask, client: redis.Redis
 ) -> None:

@@ -118,7 +118,7 @@ class Schedules:
         still created only once.
 
         Raises: CronError, Conflict (the owner has a schedule with that name),
-            TimePassed (the end is not in the future), Repeated.
+            TimePassed (the end is not in the future), StoreFull, Repeated.
         """
         while True:
             schedule = Schedule.new(

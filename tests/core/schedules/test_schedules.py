@@ -9,7 +9,12 @@ from scheduler_api.core.cron.expression import (
     parse,
     upcoming,
 )
-from scheduler_api.core.errors import Conflict, NotFound, UnreadableRecord
+from scheduler_api.core.errors import (
+    Conflict,
+    NotFound,
+    StoreFull,
+    UnreadableRecord,
+)
 from scheduler_api.core.model import Content, Outcome, Owner, ScheduleState
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
@@ -77,6 +82,19 @@ def test_a_new_schedule_is_read_as_it_was_created(engine: Engine):
     assert (made.deadline_ms, made.missed) == (DEADLINE_MS, 0)
     assert made.created_ms == made.updated_ms == made.last_used_ms == START_MS
     assert list(made.times_ms) == plan_ahead(parse("*/5 * * * *"), after_ms=START_MS)
+
+
+def test_r10_a_full_store_refuses_new_schedules_but_not_the_pause_of_one(
+    engine: Engine,
+):
+    schedule = engine.schedule()
+    engine.client.set(keys.full(PREFIX), 1, ex=60)
+
+    with pytest.raises(StoreFull):
+        engine.schedule()
+
+    assert engine.edited(schedule, state=ScheduleState.PAUSED).state == "paused"
+    assert engine.faults() == []
 
 
 def test_an_active_schedule_is_due_at_its_first_time(engine: Engine):

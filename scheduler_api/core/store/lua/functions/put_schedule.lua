@@ -27,6 +27,7 @@
 --   past: end_ms is new and not in the future.
 --   expired: the caller wrote the content before the call, and the content has expired.
 --   duplicate: the deduplication key exists. The answer contains its value in place of the id.
+--   full: the store is full. Existing schedules can still be edited, for example paused.
 -- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
 -- repeated call also gets ok, because the record contains the new revision.
 local SCHEDULE = records.SCHEDULE
@@ -51,6 +52,7 @@ local function refusal(ctx, record)
   if named and named ~= sid then return 'named', named end
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
+  if creates and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
 end
 
 local function keep_template(ctx, content)

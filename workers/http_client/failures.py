@@ -112,6 +112,9 @@ _ERRNO = {
 }
 _IN_MESSAGE = re.compile(r"\[Errno (\d+)\]")
 
+# A server without TLS may close the connection when it gets something else than HTTP.
+_IN_HANDSHAKE = "in the TLS handshake: does it use TLS on this port?"
+
 # Codes whose message needs the system's own message.
 _VAGUE = frozenset((Failure.CONNECT, Failure.UNREACHABLE, Failure.WORKER))
 
@@ -195,7 +198,7 @@ def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure
     if number:
         return _explain_errno(number, exchange)
     if exchange.phase is Phase.TLS:
-        return Failure.TLS, "the receiver closed the connection in the TLS handshake"
+        return Failure.TLS, f"the receiver closed the connection {_IN_HANDSHAKE}"
     return Failure.CONNECT, "no address of the receiver accepted a connection"
 
 
@@ -205,7 +208,7 @@ def _explain_errno(number: int, exchange: HttpExchange) -> tuple[Failure, str]:
     if code in _VAGUE:
         return code, f"{text}: {os.strerror(number)}"
     if exchange.phase is Phase.TLS:
-        return code, f"{text} in the TLS handshake"
+        return code, f"{text} {_IN_HANDSHAKE}"
     return code, text
 
 

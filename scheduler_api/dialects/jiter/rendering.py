@@ -167,12 +167,13 @@ def _content(content: Content) -> Json:
 def _record(attempt: Attempt, body: bytes | None) -> Json:
     """Render the fields that all history records have.
 
-    If the attempt got no response status, the field `status` is left out, and
-    `responseData` says why.
+    If the attempt got no response status, the field `status` is left out. If it got no
+    response, `responseData` says why.
     """
     status = {} if attempt.status is None else {"status": str(attempt.status)}
     error = error_fields(cause_of(attempt))
-    reason = error.get("error", "") if attempt.status is None else ""
+    answered = attempt.status is not None and attempt.error is None
+    reason = "" if answered else error.get("error", "")
     return status | {
         "responseData": attempt.response.decode("utf-8", "replace") or reason,
         **error,

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import pytest
+from scheduler_api.core.delivery.causes import SENTENCES
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.store import keys
 from scheduler_api.core.timestamps import from_iso, to_iso
@@ -119,6 +120,16 @@ def test_the_history_has_one_record_per_attempt_oldest_first(api: Any) -> None:
     began_ms = [from_iso(record["createdAt"]) for record in history]
     assert ended_ms == sorted(ended_ms)
     assert began_ms == [at_ms - 10 for at_ms in ended_ms]
+
+
+def test_a_response_that_was_refused_has_its_status_and_the_reason(api: Any) -> None:
+    event = api.create_past(ago_ms=1000)
+    api.attempt(event, "dead", status=200, error="headers-too-large")
+
+    [record] = _get(api, event)["history"]
+
+    assert (record["status"], record["errorCode"]) == ("200", "headers-too-large")
+    assert record["responseData"] == record["error"] == SENTENCES["headers-too-large"]
 
 
 def test_the_history_has_the_exact_request(api: Any) -> None:

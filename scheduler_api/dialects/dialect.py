@@ -8,11 +8,28 @@ from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.public_ids import AS_STORED, PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.accounts import Secrets, Tenants
 from scheduler_api.core.tenants.url_groups import Group
 from typing import Protocol
 
 LONGEST_HOLD_MS = 300_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationOrder:
+    """An operator's order to replace a tenant's secrets of one dialect.
+
+    Attributes:
+        now_ms: the time of the order, in epoch ms.
+        switch_ms: when deliveries are no longer signed with the old secret, in epoch
+            ms; None: as the dialect does it usually.
+        by: who gives the order, for the audit log.
+    """
+
+    tenant: str
+    now_ms: int
+    switch_ms: int | None
+    by: str
 
 
 class Outbound(Protocol):
@@ -56,6 +73,9 @@ class Dialect:
         outbound: takes the settings; returns the outbound half of the dialect.
         owner_limits: takes the settings; returns the maximum numbers of queues,
             flow-control keys and url groups that one owner may have.
+        rotate: takes the settings, the tenants and an order, and replaces the secrets
+            of a tenant; returns a sentence that says which secrets sign until when.
+            Raises NotFound, RotationRefused. None: secrets are never replaced.
         public_ids: how clients write the ids of events and schedules.
         longest_hold_ms: takes the settings; returns how long after its due time an
             event may wait for an origin that cannot be reached.
@@ -69,5 +89,6 @@ class Dialect:
     client_variables: Callable[[str, str, Secrets, str], Mapping[str, str]]
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS
+    rotate: Callable[[EngineSettings, Tenants, RotationOrder], str] | None = None
     public_ids: PublicIds = AS_STORED
     longest_hold_ms: Callable[[EngineSettings], int] = lambda _: LONGEST_HOLD_MS

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections.abc import Sequence
 
 WEBHOOK_SECRET = "whsec_"
 
@@ -13,22 +14,22 @@ def hmac_sha256_base64(secret: str, message: bytes) -> str:
 
 
 def standard_webhook(
-    secret: str, body: bytes, *, message_id: str, now_ms: int
+    secrets: Sequence[str], body: bytes, *, message_id: str, now_ms: int
 ) -> dict[str, str]:
     """Return the signature headers of an attempt, as in Standard Webhooks.
 
     Args:
-        secret: `whsec_` and the key in base64.
+        secrets: each is `whsec_` and the key in base64; each gives one signature.
         message_id: the same for all attempts of an event; contains no dot.
 
     Source: https://github.com/standard-webhooks/standard-webhooks
     """
-    key = base64.b64decode(secret.removeprefix(WEBHOOK_SECRET))
     stamp = str(now_ms // 1000)
     signed = b"%b.%b.%b" % (message_id.encode(), stamp.encode(), body)
-    digest = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    keys = (base64.b64decode(each.removeprefix(WEBHOOK_SECRET)) for each in secrets)
+    digests = (base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{digest}",
+        "webhook-signature": " ".join(f"v1,{digest.decode()}" for digest in digests),
     }

@@ -459,7 +459,8 @@ def tenant(prefix: str, tenant_id: str) -> str:
 
     Fields: `f` format, `name`, and `c` created ms. For each dialect with secrets, also
     the encrypted secrets (`encryption`), and `<dialect>.rotated`, the time of the last
-    rotation in ms.
+    rotation in ms. After a rotation, `<secret>.replaced`, encrypted JSON: the replaced
+    secrets, each with the time until which deliveries are signed with it.
     """
     return f"{prefix}tn:{tenant_id}"
 

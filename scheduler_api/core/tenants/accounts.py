@@ -1,32 +1,50 @@
 """Manages accounts; stores their secrets encrypted."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from redis.client import Pipeline
 from redis.exceptions import WatchError
-from scheduler_api.core.errors import Conflict, NotFound
+from scheduler_api.core.errors import Conflict, NotFound, SchedulerError
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
 from scheduler_api.core.tenants.token_forms import new_token
 from scheduler_api.core.tenants.tokens import FIRST, Access, Record, Tokens
-from typing import cast
+from typing import Any, cast
 
 FORMAT = "1"
 # How long workers use cached secrets before they check for a rotation. So after a
 # rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
+# How many replaced secrets may sign deliveries beside the present one. Each adds a
+# signature to the header.
+MAX_REPLACED = 4
+
+
+# Secrets that rotations have replaced, oldest first, each with the time in epoch ms
+# until which deliveries are signed with it.
+Replaced = Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets of a tenant, by the names of their stored fields."""
+    """The secrets of a tenant, by the names of their stored fields.
+
+    `replaced` has the secrets that were replaced, and may still sign deliveries.
+    """
 
     by_name: Mapping[str, str] = field(repr=False)
+    replaced: Mapping[str, Replaced] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> str:
         return self.by_name[name]
+
+    def at(self, name: str, now_ms: int) -> list[str]:
+        """Return the secrets that sign at a time, the newest last."""
+        replaced = self.replaced.get(name, ())
+        return [old for until_ms, old in replaced if now_ms < until_ms] + [self[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +66,10 @@ class Rotation:
     secrets: Secrets
     at_ms: int
     last_ms: int | None
+
+
+class RotationRefused(SchedulerError):
+    """The secrets cannot be rotated in this way. The message says why."""
 
 
 # A function that returns the secrets that change in a rotation. Its arguments are the
@@ -154,17 +176,18 @@ class Tenants:
             WrongSecretKey: the secrets were encrypted with another SECRET_KEY.
         """
         key, names = keys.tenant(self._prefix, tenant_id), [*self._makers]
-        record_format, *stored = self._client.hmget(key, ["f", *names])
+        wanted = names + [_replaced_field(name) for name in names]
+        record_format, *stored = self._client.hmget(key, ["f", *wanted])
         if record_format is None:
             raise NotFound(f"tenant {tenant_id}")
         existing = {
             name: self._cipher.decrypt(_text(text), _context(tenant_id, name))
-            for name, text in zip(names, stored, strict=True)
+            for name, text in zip(wanted, stored, strict=True)
             if text is not None
         }
         missing = [name for name in names if name not in existing]
         if not missing:
-            return Secrets(existing)
+            return _read_secrets(existing, names)
         new = {name: self._makers[name]() for name in missing}
         for name, text in self._encrypted(tenant_id, new).items():
             self._client.hsetnx(key, str(name), text)
@@ -185,7 +208,13 @@ class Tenants:
             self.secrets(tenant_id)
 
     def rotate(
-        self, tenant_id: str, dialect: str, replace: Replace, *, by: str | None = None
+        self,
+        tenant_id: str,
+        dialect: str,
+        replace: Replace,
+        *,
+        old_until_ms: int = 0,
+        by: str | None = None,
     ) -> Rotation:
         """Replace secrets of a tenant.
 
@@ -196,10 +225,13 @@ class Tenants:
             dialect: the dialect whose secrets change; the time of the last rotation is
                 stored for each dialect.
             replace: returns the new secrets; may be called several times.
+            old_until_ms: the replaced secrets sign deliveries until this time, in epoch
+                ms; so do, at most until then, secrets that they have replaced.
 
         Raises:
             NotFound: unknown tenant.
             WrongSecretKey: the secrets were encrypted with another SECRET_KEY.
+            RotationRefused: too many replaced secrets still sign.
         """
         key, last_field = keys.tenant(self._prefix, tenant_id), f"{dialect}.rotated"
         with self._client.pipeline() as pipe:
@@ -210,7 +242,14 @@ class Tenants:
                     last_ms = None if last is None else int(last)
                     now_ms, old = self._cell.now_ms(), self.secrets(tenant_id)
                     changed = replace(old, last_ms, now_ms)
-                    record = self._encrypted(tenant_id, changed)
+                    replaced = _replaced_after(
+                        old, changed, now_ms=now_ms, until_ms=old_until_ms
+                    )
+                    kept = {
+                        _replaced_field(name): json.dumps(pairs)
+                        for name, pairs in replaced.items()
+                    }
+                    record = self._encrypted(tenant_id, {**changed, **kept})
                     record[last_field] = str(now_ms)
                     pipe.multi()
                     pipe.hset(key, mapping=record)
@@ -219,12 +258,13 @@ class Tenants:
                         *(pipe, self._prefix),
                         audit.change(by, tenant_id, "keys.rotate", dialect),
                         before={"rotated_ms": last_ms},
-                        after={"rotated_ms": now_ms},
+                        after={"rotated_ms": now_ms, "old_until_ms": old_until_ms},
                     )
                     pipe.execute()
-                    return Rotation(
-                        Secrets({**old.by_name, **changed}), now_ms, last_ms
+                    new = Secrets(
+                        {**old.by_name, **changed}, {**old.replaced, **replaced}
                     )
+                    return Rotation(new, now_ms, last_ms)
                 except WatchError:
                     continue
 
@@ -255,6 +295,40 @@ class Tenants:
             name: self._cipher.encrypt(text, _context(tenant_id, name))
             for name, text in by_name.items()
         }
+
+
+def _replaced_field(name: str) -> str:
+    return f"{name}.replaced"
+
+
+def _read_secrets(decrypted: Mapping[str, str], names: Sequence[str]) -> Secrets:
+    replaced = {
+        name: [tuple(pair) for pair in json.loads(decrypted[field])]
+        for name in names
+        if (field := _replaced_field(name)) in decrypted
+    }
+    return Secrets({name: decrypted[name] for name in names}, cast(Any, replaced))
+
+
+def _replaced_after(
+    old: Secrets, names: Iterable[str], *, now_ms: int, until_ms: int
+) -> dict[str, Replaced]:
+    """Return what is replaced after a rotation.
+
+    Raises: RotationRefused.
+    """
+    replaced: dict[str, Replaced] = {}
+    for name in names:
+        earlier = old.replaced.get(name, ())
+        pairs = [(min(end_ms, until_ms), secret) for end_ms, secret in earlier]
+        pairs = [*pairs, (until_ms, old[name])]
+        replaced[name] = [pair for pair in pairs if pair[0] > now_ms]
+        if len(replaced[name]) > MAX_REPLACED:
+            raise RotationRefused(
+                f"{MAX_REPLACED} replaced secrets still sign deliveries: wait until the"
+                " first of them ends, or rotate with --now"
+            )
+    return replaced
 
 
 def _context(tenant_id: str, name: str) -> str:

@@ -6,6 +6,7 @@ from scheduler_api.dialects.events_v1.credentials import (
     SIGNING_SECRET,
     client_variables,
     new_signing_secret,
+    rotate,
 )
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
 from scheduler_api.dialects.events_v1.ids import public_id
@@ -19,6 +20,7 @@ EVENTS_V1 = Dialect(
     grammar=GRAMMAR,
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
+    rotate=rotate,
     outbound=EventsV1Outbound,
     public_ids=PublicIds(public_id, lambda event_id, _name: public_id(event_id)),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,

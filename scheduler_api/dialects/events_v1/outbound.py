@@ -42,8 +42,8 @@ class EventsV1Outbound:
         body, run_id = content.body, public_id(begun.id)
         signed = duplicate_warning(begun)
         if self._signs:
-            secret = secrets[SIGNING_SECRET]
-            signed |= standard_webhook(secret, body, message_id=run_id, now_ms=now_ms)
+            valid = secrets.at(SIGNING_SECRET, now_ms)
+            signed |= standard_webhook(valid, body, message_id=run_id, now_ms=now_ms)
         return Outgoing(
             url=content.url,
             headers=(

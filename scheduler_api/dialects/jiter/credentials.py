@@ -1,14 +1,41 @@
 """The secret of a Jiter tenant, and the environment variables of `@jiter/node`."""
 
 import secrets as random
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.dialect import RotationOrder
 
+DIALECT = "jiter"
 SIGNING_SECRET = "jiter.signing"
 
 
 def new_signing_secret() -> str:
     """Return a random secret of 256 bits."""
     return random.token_urlsafe(32)
+
+
+def rotate(_settings: EngineSettings, tenants: Tenants, order: RotationOrder) -> str:
+    """Replace the secret; the new one signs from `switch_ms` on, by default at once.
+
+    A delivery has one signature, so there is no time in which both secrets verify.
+
+    Raises: NotFound, RotationRefused, WrongSecretKey.
+    """
+    switch_ms = order.switch_ms or order.now_ms
+    tenants.rotate(
+        order.tenant,
+        DIALECT,
+        lambda *_: {SIGNING_SECRET: new_signing_secret()},
+        old_until_ms=switch_ms,
+        by=order.by,
+    )
+    if switch_ms <= order.now_ms:
+        return "Deliveries are signed with the new secret from now on."
+    return (
+        f"Deliveries are signed with the old secret until {to_iso(switch_ms)}, then"
+        " with the new secret."
+    )
 
 
 def client_variables(

@@ -6,6 +6,7 @@ from scheduler_api.dialects.jiter.credentials import (
     SIGNING_SECRET,
     client_variables,
     new_signing_secret,
+    rotate,
 )
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
 from scheduler_api.dialects.jiter.outbound import JiterOutbound, public_id
@@ -18,6 +19,7 @@ JITER = Dialect(
     grammar=GRAMMAR,
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
+    rotate=rotate,
     outbound=JiterOutbound,
     public_ids=PublicIds(public_id, lambda cron_id, _name: public_id(cron_id)),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,

@@ -47,7 +47,8 @@ class JiterOutbound:
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the POST of this attempt, signed at `now_ms`."""
         content = content_of(begun)
-        payload, secret = content.body, secrets[SIGNING_SECRET]
+        # The header has room for one signature: the old secret signs until it ends.
+        payload, secret = content.body, secrets.at(SIGNING_SECRET, now_ms)[0]
         body = body_bytes(payload, scheduled_ms=begun.wanted_ms)
         timestamp = str(now_ms)
         signed = {

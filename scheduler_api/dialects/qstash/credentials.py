@@ -4,8 +4,12 @@ import secrets as random
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.tenants.accounts import RotationRefused, Secrets, Tenants
 from scheduler_api.core.tenants.token_forms import with_user
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.dialect import RotationOrder
+from scheduler_api.dialects.qstash.settings import QstashSettings
 
 CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
 _LETTERS = string.ascii_letters + string.digits
@@ -70,6 +74,27 @@ def rotate(
     done = tenants.rotate(tenant_id, "qstash", replace, by=by)
     both = replaces_both(done.last_ms, done.at_ms)
     return Rotation(done.secrets, both, done.at_ms, done.last_ms if both else None)
+
+
+def rotate_for(settings: EngineSettings, tenants: Tenants, order: RotationOrder) -> str:
+    """Rotate the keys as `POST /v2/keys/rotate` does; both keys if it is to be now.
+
+    Raises: NotFound, RotationRefused, WrongSecretKey.
+    """
+    if order.switch_ms is not None and order.switch_ms > order.now_ms:
+        raise RotationRefused(
+            "QStash's receivers verify with two keys, so no time is needed: the next"
+            " key becomes the current one"
+        )
+    grace_ms = settings.of(QstashSettings).rotation_grace_ms
+    force = order.switch_ms is not None
+    done = rotate(tenants, order.tenant, grace_ms=grace_ms, force=force, by=order.by)
+    if done.breaks_before_ms is not None:
+        before = to_iso(done.breaks_before_ms)
+        return f"Receivers with a pair of keys from before {before} verify no more."
+    if done.replaced_both:
+        return "Receivers with the old pair of keys still verify deliveries."
+    return "Only the next key has changed, so that the old pair still verifies."
 
 
 def client_variables(

@@ -9,6 +9,7 @@ from scheduler_api.dialects.qstash.credentials import (
     NEXT_KEY,
     client_variables,
     new_key,
+    rotate_for,
 )
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
@@ -28,6 +29,7 @@ QSTASH = Dialect(
     grammar=GRAMMAR,
     secrets={CURRENT_KEY: new_key, NEXT_KEY: new_key},
     client_variables=client_variables,
+    rotate=rotate_for,
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
     public_ids=PublicIds(message_id, schedule_id),

@@ -32,7 +32,7 @@ def test_s19_the_signature_of_the_example_in_the_standard_is_correct() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
     headers = standard_webhook(
-        secret,
+        [secret],
         b'{"test": 2432232314}',
         message_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
         now_ms=1_614_265_330_999,
@@ -50,6 +50,6 @@ def test_the_library_of_the_standard_accepts_the_signature(body: bytes) -> None:
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
 
-    headers = standard_webhook(secret, body, message_id="7_1", now_ms=now_ms)
+    headers = standard_webhook([secret], body, message_id="7_1", now_ms=now_ms)
 
     assert Webhook(secret).verify(body, headers) == json.loads(body)

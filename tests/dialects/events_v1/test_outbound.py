@@ -13,7 +13,7 @@ from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.settings import Settings
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 from tests import attempts
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -37,11 +37,14 @@ def begun(context: object = CONTEXT, **changes: object) -> Begun:
 
 
 def render(begun_event: Begun, settings: Settings = SETTINGS):
-    # Use the real time, because receivers refuse signatures with old timestamps.
-    now_ms = time.time_ns() // 1_000_000
     return EventsV1Outbound(settings).render(
-        begun_event, secrets=SECRETS, now_ms=now_ms
+        begun_event, secrets=SECRETS, now_ms=_now_ms()
     )
+
+
+def _now_ms() -> int:
+    """The real time, because receivers refuse signatures with old timestamps."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -85,6 +88,20 @@ def test_s19_the_signature_covers_id_time_and_body():
     again = dict(render(begun(attempt=2, failures=1)).headers)
     assert again["webhook-id"] == headers["webhook-id"]
     assert again["Scheduler-Attempt"] == "2"
+
+
+def test_s21_receivers_with_the_old_secret_or_the_new_one_verify():
+    old, now_ms = "whsec_" + base64.b64encode(b"o" * 32).decode(), _now_ms()
+    ended = "whsec_" + base64.b64encode(b"e" * 32).decode()
+    replaced = [(now_ms, ended), (now_ms + 1, old)]
+    secrets = Secrets({SIGNING_SECRET: SECRET}, {SIGNING_SECRET: replaced})
+
+    request = V1.render(begun(), secrets=secrets, now_ms=now_ms)
+
+    for secret in (old, SECRET):
+        assert Webhook(secret).verify(request.body, dict(request.headers)) == CONTEXT
+    with pytest.raises(WebhookVerificationError):
+        Webhook(ended).verify(request.body, dict(request.headers))
 
 
 def test_signatures_can_be_switched_off():

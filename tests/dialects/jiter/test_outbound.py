@@ -73,6 +73,18 @@ def _as_javascript(text: str) -> bytes:
     ).encode()
 
 
+def test_s21_the_old_secret_signs_until_the_new_one_does():
+    begun = attempts.begun("jiter", Content("https://example.com/", b"x"))
+    replaced = Secrets({SIGNING_SECRET: "new"}, {SIGNING_SECRET: [(100, "old")]})
+
+    for now_ms, secret in ((99, "old"), (100, "new")):
+        request = JITER.render(begun, secrets=replaced, now_ms=now_ms)
+        only = JITER.render(
+            begun, secrets=Secrets({SIGNING_SECRET: secret}), now_ms=now_ms
+        )
+        assert request.headers == only.headers
+
+
 def test_the_request_is_a_post_to_the_unchanged_url() -> None:
     outgoing = _render()
 

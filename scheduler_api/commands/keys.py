@@ -1,0 +1,83 @@
+"""`keys`: replaces the secrets with which a tenant's deliveries are signed."""
+
+import click
+from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.core.tenants.accounts import RotationRefused, Tenants
+from scheduler_api.core.timestamps import from_iso
+from scheduler_api.credentials import env_lines
+from scheduler_api.dialects import outbound
+from scheduler_api.dialects.dialect import Dialect, RotationOrder
+from scheduler_api.settings import Settings
+
+DIALECTS = {each.label: each for each in outbound.DIALECTS if each.rotate}
+
+
+@click.group()
+def keys() -> None:
+    """Rotate signing secrets."""
+
+
+@keys.command("rotate")
+@click.option(
+    "--tenant",
+    "tenant_id",
+    metavar="ID",
+    required=True,
+    callback=existing_tenant,
+    help="Tenant whose secret is replaced.",
+)
+@click.option("--dialect", type=click.Choice([*DIALECTS]), required=True)
+@click.option("--now", is_flag=True, help="The old secret signs no longer.")
+@click.option(
+    "--at", metavar="TIME", help="The old secret signs until this ISO 8601 time."
+)
+@click.pass_obj
+def rotate(
+    settings: Settings, tenant_id: str, *, dialect: str, now: bool, at: str | None
+) -> None:
+    """Replace a signing secret and print the new one.
+
+    By default, deliveries of v1 are signed with both secrets for 24 hours, and those of
+    Jiter with the new one at once. QStash's next key becomes the current one. Workers
+    follow within a second.
+    """
+    if now and at is not None:
+        raise click.UsageError("give either --now or --at")
+    cell, wanted = open_cell(settings), DIALECTS[dialect]
+    tenants, now_ms = outbound.tenants(cell, settings), cell.now_ms()
+    switch_ms = now_ms if now else None if at is None else _read_time(at, now_ms)
+    order = RotationOrder(
+        tenant=tenant_id, now_ms=now_ms, switch_ms=switch_ms, by=user()
+    )
+    assert wanted.rotate is not None
+    try:
+        effect = wanted.rotate(settings, tenants, order)
+    except RotationRefused as err:
+        raise click.ClickException(str(err)) from err
+    click.echo(env_lines(_secret_variables(wanted, tenants, tenant_id)), nl=False)
+    click.echo(effect, err=True)
+
+
+def _read_time(text: str, now_ms: int) -> int:
+    try:
+        at_ms = from_iso(text)
+    except ValueError as err:
+        raise click.BadParameter(
+            "a time looks like 2027-03-01T12:00:00Z", param_hint="--at"
+        ) from err
+    if at_ms <= now_ms:
+        raise click.BadParameter("the time has passed", param_hint="--at")
+    return at_ms
+
+
+def _secret_variables(
+    dialect: Dialect, tenants: Tenants, tenant_id: str
+) -> dict[str, str]:
+    """Return the variables of clients and receivers that contain a secret."""
+    secrets = tenants.secrets(tenant_id)
+    variables = dialect.client_variables(tenant_id, "", secrets, "")
+    return {
+        name: value
+        for name, value in variables.items()
+        if value in secrets.by_name.values()
+    }

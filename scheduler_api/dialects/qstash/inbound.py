@@ -106,8 +106,8 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/messages/<message_id>", "get_message", messages.get),
         ("DELETE", "/messages/<message_id>", "cancel_message", messages.cancel),
         ("DELETE", "/messages", "cancel_messages", messages.cancel_many),
-        ("GET", "/logs", "list_logs", journal.select),
-        ("GET", "/events", "list_events", journal.select),
+        ("GET", "/logs", "list_logs", journal.logs),
+        ("GET", "/events", "list_events", journal.events),
         ("GET", "/keys", "get_keys", keys.get),
         ("POST", "/keys/rotate", "rotate_keys", keys.rotate),
         # The client for Go rotates here.

@@ -11,6 +11,8 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.journal import Cursor, Entry
 from scheduler_api.dialects.qstash.parsing.filters import (
+    DEFAULT_COUNT,
+    MAX_LOG_ENTRIES,
     STATES,
     LogQuery,
     format_cursor,
@@ -40,6 +42,12 @@ BODY_MAX_BYTES = 16_384
 CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
 
+LISTING = documented(
+    query=response_schemas.LogQuery,
+    response=response_schemas.LogPage,
+    errors=(400,),
+)
+
 log = logging.getLogger("scheduler.web")
 
 
@@ -50,14 +58,19 @@ class Logs:
         self._journal = services.journal
         self._secret_key = services.settings.secret_key
 
-    @documented(
-        query=response_schemas.LogQuery,
-        response=response_schemas.LogPage,
-        errors=(400,),
-    )
-    def select(self, owner: Owner) -> Response:
+    @LISTING
+    def logs(self, owner: Owner) -> Response:
         """List one page of log entries; `events` and `logs` are the same list."""
-        query = read_log_query(read_query(read_parameters(request.environ)))
+        return self._select(owner, default_count=DEFAULT_COUNT)
+
+    @LISTING
+    def events(self, owner: Owner) -> Response:
+        """List one page of log entries, a larger one if the call names no size."""
+        return self._select(owner, default_count=MAX_LOG_ENTRIES)
+
+    def _select(self, owner: Owner, *, default_count: int) -> Response:
+        parameters = read_query(read_parameters(request.environ))
+        query = read_log_query(parameters, default_count=default_count)
         ids = query.conditions.ids
         if ids is not None:
             query = self._narrowed(owner, query, ids)

@@ -27,7 +27,8 @@ CONDITIONS = (
     *("url", "host", "path", "topicName", "queueName", "scheduleId"),
     *("callerIp", "label", "flowControlKey"),
 )
-ALIASES = {"callerIP": "callerIp"}
+# Older versions of the JavaScript SDK send `urlGroup` and `topicName` at once.
+ALIASES = {"callerIP": "callerIp", "urlGroup": "topicName"}
 DATES = ("fromDate", "toDate")
 # Parameters whose values may contain commas. Other values are split at commas.
 NEVER_SPLIT = ("url", "path", "flowControlKey", "search")
@@ -67,9 +68,10 @@ _KINDS = {state: (kind,) for kind, state in STATES.items()} | {
 }
 _ORDERS = {"earliestFirst": False, "latestFirst": True}
 _DEAD_LETTER_CURSOR = re.compile(rf"([0-9]{{1,15}})-({EVENT_ID})")
-# Does not match `0-0`. No journal entry has this id, and Redis returns an error if the
-# entries before `0-0` are read.
-_LOG_CURSOR = re.compile(r"(?!0+-0+$)([0-9]{1,15})-([0-9]{1,15})")
+# The older SDKs may begin with the current time in milliseconds. Does not match `0-0`:
+# No journal entry has this id, and Redis returns an error if the entries before `0-0`
+# are read.
+_LOG_CURSOR = re.compile(r"(?!0+(?:-0+)?$)([0-9]{1,15})(?:-([0-9]{1,15}))?")
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,11 @@ def read_cancellation(parameters: Parameters) -> Cancellation:
     return Cancellation(_conditions(parameters), Span(start_ms, end_ms))
 
 
-def read_log_query(parameters: Parameters) -> LogQuery:
+def read_log_query(parameters: Parameters, *, default_count: int) -> LogQuery:
     """Return which log entries a call lists.
+
+    Args:
+        default_count: the size of the page if the call names none.
 
     Raises: BadValue.
     """
@@ -202,7 +207,7 @@ def read_log_query(parameters: Parameters) -> LogQuery:
         _conditions(parameters),
         _kinds(parameters),
         JournalRange(start_ms, end_ms, newest_first, _log_cursor(parameters)),
-        _count(parameters, maximum=MAX_LOG_ENTRIES),
+        _count(parameters, default=default_count, maximum=MAX_LOG_ENTRIES),
     )
 
 
@@ -228,7 +233,7 @@ def read_dead_letter_query(parameters: Parameters) -> DeadLetterQuery:
         Span(start_ms, end_ms),
         _newest_first(parameters, "earliestFirst"),
         _dead_letter_cursor(parameters),
-        _count(parameters, maximum=MAX_DEAD_LETTERS),
+        _count(parameters, default=DEFAULT_COUNT, maximum=MAX_DEAD_LETTERS),
     )
 
 
@@ -372,8 +377,8 @@ def _newest_first(parameters: Parameters, default: str) -> bool:
     return _ORDERS[order]
 
 
-def _count(parameters: Parameters, *, maximum: int) -> int:
-    count = _integer(parameters, "count", DEFAULT_COUNT)
+def _count(parameters: Parameters, *, default: int, maximum: int) -> int:
+    count = _integer(parameters, "count", default)
     if not 1 <= count <= maximum:
         raise BadValue("count", f"should be a number from 1 to {maximum}")
     return count
@@ -381,7 +386,7 @@ def _count(parameters: Parameters, *, maximum: int) -> int:
 
 def _log_cursor(parameters: Parameters) -> Cursor | None:
     match = _match_cursor(_LOG_CURSOR, parameters)
-    return None if match is None else (int(match[1]), int(match[2]))
+    return None if match is None else (int(match[1]), int(match[2] or 0))
 
 
 def _dead_letter_cursor(parameters: Parameters) -> Place | None:

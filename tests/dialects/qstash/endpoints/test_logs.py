@@ -273,15 +273,27 @@ def test_the_last_page_has_no_cursor(api: Any, failed: str) -> None:
     assert "cursor" in api.logs("?count=3")
 
 
-def test_a_page_has_100_entries_by_default(api: Any) -> None:
+def test_a_page_of_logs_has_100_entries_and_one_of_events_1000_by_default(
+    api: Any,
+) -> None:
     draft = Draft(Content(HOOK, b""), 1_000, delay_ms=3_600_000, journal=True)
     api.store.create_many(api.owner, [draft] * 1_203)
 
     assert len(api.logs()["logs"]) == 100
+    assert len(api.call("GET", "/v2/events")[1]["events"]) == 1_000
+    assert len(api.call("GET", "/v2/events?count=7")[1]["events"]) == 7
     page = api.logs("?count=1000")
     assert len(page["logs"]) == 1_000
     rest = api.logs(f"?count=1000&cursor={page['cursor']}")
     assert (len(rest["logs"]), "cursor" in rest) == (203, False)
+
+
+def test_a_cursor_may_be_a_time_in_milliseconds(api: Any, failed: str) -> None:
+    latest_ms = max(entry["time"] for entry in api.logs()["logs"])
+
+    assert len(api.logs(f"?cursor={latest_ms + 1}")["logs"]) == 4
+    assert api.logs("?cursor=1")["logs"] == []
+    assert len(api.logs("?cursor=1&order=earliestFirst")["logs"]) == 4
 
 
 def test_a_page_of_large_entries_ends_at_16_mib(api: Any) -> None:
@@ -342,6 +354,7 @@ def test_large_and_empty_bodies_are_left_out(api: Any) -> None:
         "cursor=x",
         "cursor=1-1-1",
         "cursor=0-0",
+        "cursor=0",
         "cursor=99999999999999999999-1",
         "fromDate=now",
         "toDate=99999999999999999",

@@ -283,6 +283,27 @@ def test_a_schedule_reports_that_its_group_is_missing(group: Any) -> None:
     assert (letter["url"], letter["scheduleId"]) == ("g", "nightly")
 
 
+@pytest.mark.parametrize("query", ["urlGroup=g", "urlGroup=g&topicName=g"])
+def test_a_url_group_is_also_found_by_the_older_name_of_the_filter(
+    group: Any, query: str
+) -> None:
+    [first, _] = group.call("POST", "/v2/publish/g", headers={"Upstash-Retries": "0"})[
+        1
+    ]
+    group.attempt(first["messageId"], "dead", status=500)
+    other = query.replace("=g", "=h")
+
+    for path, found in (("/v2/dlq", 1), ("/v2/events", 5), ("/v2/logs", 5)):
+        for name in ("messages", "events"):
+            page = group.call("GET", f"{path}?{query}")[1]
+            assert len(page.get(name, [None] * found)) == found
+        assert not any(group.call("GET", f"{path}?{other}")[1].values())
+    assert group.call("DELETE", f"/v2/dlq?{other}")[1] == {"deleted": 0}
+    assert group.call("DELETE", f"/v2/dlq?{query}")[1] == {"deleted": 1}
+    assert group.call("DELETE", f"/v2/messages?{other}")[1] == {"cancelled": 0}
+    assert group.call("DELETE", f"/v2/messages?{query}")[1] == {"cancelled": 1}
+
+
 def test_the_retry_of_a_run_for_a_group_is_a_run_for_the_group(group: Any) -> None:
     headers = {
         "Upstash-Cron": "* * * * *",

@@ -72,8 +72,10 @@ def _kind(settlement: Settlement, settled: Settled) -> str:
 
 def _log(kind: str, owner: Owner, settlement: Settlement, settled: Settled) -> None:
     report = settlement.report
-    # Unlike tenants, operators may read the detail of every code.
     found = cause(report.status, report.error, report.detail)
+    # Unlike tenants, operators may read the detail of every code. Without a code, the
+    # detail says why the response body is incomplete.
+    reason, body = (report.detail, "") if report.error else ("", report.detail)
     log.log(
         LEVELS[kind],
         logfmt.line(
@@ -84,7 +86,8 @@ def _log(kind: str, owner: Owner, settlement: Settlement, settled: Settled) -> N
             origin=_origin(report.url),
             status=report.status,
             error=found and found.code,
-            cause=found and (report.detail or found.sentence),
+            cause=found and (reason or found.sentence),
+            body=body or None,
             hint=BLOCKED_HINT if report.error == BLOCKED else None,
             ms=report.total_ms,
             next=to_iso(settled.next_ms) if settled.next_ms else None,

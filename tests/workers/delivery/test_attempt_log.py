@@ -54,6 +54,15 @@ def test_a_failure_is_told_with_its_origin_cause_duration_and_next_time(
     )
 
 
+def test_an_incomplete_body_does_not_hide_the_status(caplog: pytest.LogCaptureFixture):
+    failed = settlement(Outcome.RETRY, detail="the response body was cut off")
+
+    [line] = log_all(caplog, (failed, RETRY))
+
+    assert 'cause="the destination answered 500 (Internal Server Error)"' in line
+    assert 'body="the response body was cut off"' in line
+
+
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
 def test_no_line_has_the_path_or_the_query_of_a_url(
     caplog: pytest.LogCaptureFixture, level: int

@@ -74,6 +74,18 @@ def test_an_unknown_time_zone_is_refused(tz: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [("utc", "UTC"), ("europe/berlin", "Europe/Berlin"), ("US/eastern", "US/Eastern")],
+)
+def test_a_time_zone_in_another_case_is_refused_with_its_name(
+    written: str, name: str
+) -> None:
+    error = refusal("0 0 * * *", tz=written)
+
+    assert str(error) == f"unknown time zone {written!r}: use {name}"
+
+
+@pytest.mark.parametrize(
     ("grammar", "expression", "mark"),
     [
         (JITER, "0 0 L * *", "L"),
@@ -177,12 +189,15 @@ IN_OPTION = (
         ("TZ = Asia/Tokyo 0 9 * * *", "Asia/Tokyo"),
         ("TZ= Asia/Tokyo 0 9 * * *", "Asia/Tokyo"),
         ('"CRON_TZ=Asia/Tokyo" 0 9 * * *', "Asia/Tokyo"),
+        ("0 9 * * * europe/rome", "Europe/Rome"),
+        ("cron_tz=utc 0 9 * * *", "UTC"),
         # What is no known zone is replaced by an example.
-        ("0 9 * * * europe/rome", "Europe/Berlin"),
         ("0 9 * * * Europe/Atlantis", "Europe/Berlin"),
         ("0 9 * * * +02:00", "Europe/Berlin"),
         ("0 9 * * * UTC+2", "Europe/Berlin"),
         ("0 9 * * * Z", "Europe/Berlin"),
+        ("0 9 * * * PST", "Europe/Berlin"),
+        ("0 9 * * * CEST", "Europe/Berlin"),
         ("CRON_TZ=", "Europe/Berlin"),
         ("TZ= 0 9 * * *", "Europe/Berlin"),
     ],

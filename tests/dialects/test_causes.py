@@ -146,6 +146,23 @@ def test_a_body_that_is_no_text_is_shown_byte_by_byte(
     assert [each["body"] for each in callbacks] == [encoded, encoded]
 
 
+def test_header_values_are_shown_as_utf_8_or_else_as_latin_1(
+    world: World, receivers: Receivers
+) -> None:
+    # The receiver sends one byte for each character.
+    sent = {"X-Latin": "gr\u00fcn", "X-Utf": "gr\u00fcn".encode().decode("latin-1")}
+    destination = receivers.new_destination(Answer(status=500, headers=sent))
+
+    error, failed, letter, *callbacks = qstash_records(
+        world, receivers, destination.url
+    )
+
+    shown = [letter["responseHeader"], error["responseHeaders"]]
+    shown += [failed["responseHeader"], *(callback["header"] for callback in callbacks)]
+    for headers in shown:
+        assert headers["X-Latin"] == headers["X-Utf"] == ["gr\u00fcn"]
+
+
 def test_a_body_that_was_cut_off_is_marked_everywhere(
     world: World, receivers: Receivers
 ) -> None:

@@ -20,7 +20,9 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_options,
 )
 from scheduler_api.dialects.qstash.parsing.request_headers import (
+    CRON,
     DEFAULTS,
+    WORKFLOW,
     HeaderLimits,
     from_headers,
 )
@@ -128,7 +130,12 @@ class Drafts:
 
         Raises: BadValue.
         """
-        headers = default_headers(group.defaults)
+        # Older versions stored headers of schedules and workflows, without effect.
+        headers = tuple(
+            pair
+            for pair in default_headers(group.defaults)
+            if not pair[0].lower().startswith((CRON, WORKFLOW))
+        )
         return self.read(headers).message if headers else DEFAULTS
 
     def for_group(

@@ -42,8 +42,8 @@ OPERATIONS = {
     " group become dead letters (`group-missing`)",
     "POST /v2/topics/{urlGroupName}/endpoints": "at most 500; 400 for an invalid URL",
     "DELETE /v2/topics/{urlGroupName}/endpoints": "404 for an unknown group",
-    "GET /v2/dlq": "also takes `flowControlKey`, `dlqIds` and `order`; a page"
-    " has at most 16 MiB",
+    "GET /v2/dlq": "also takes `flowControlKey`, `dlqIds`, `order` and `urlGroup`; a"
+    " page has at most 16 MiB",
     "DELETE /v2/dlq": "ids also in a JSON body; an empty list of ids deletes nothing;"
     " 400 for an unknown parameter",
     "GET /v2/dlq/{dlqId}": "",
@@ -62,8 +62,9 @@ OPERATIONS = {
     "GET /v2/keys": "",
     "POST /v2/keys/rotate": "a second rotation within 24 h (setting) replaces only"
     " `next`, so that no receiver breaks; `?force=true` replaces both",
-    "GET /v2/logs": "also `/v2/events`; the list is in both `logs` and `events`, up to"
-    " 1000 entries or 16 MiB a page; `CANCELED`, as the SDKs spell it",
+    "GET /v2/logs": "also `/v2/events`, 1000 entries a page by default; the list is in"
+    " both `logs` and `events`; a page ends at 16 MiB; `CANCELED`, as the SDKs spell"
+    " it",
 }
 # The features that only the hosted service has, by the start of their paths.
 ABSENT = {

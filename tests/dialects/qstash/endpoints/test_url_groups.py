@@ -4,7 +4,7 @@ import pytest
 from collections.abc import Callable
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.records import SCHEDULE
-from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS
+from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Groups
 from tests.core.function_calls import count_function_calls
 from tests.dialects.engine import TIMEOUTS
 from typing import Any
@@ -322,6 +322,18 @@ def test_the_retry_of_a_run_for_a_group_is_a_run_for_the_group(group: Any) -> No
     assert group.call("GET", "/v2/queues")[1] == []
     assert group.call("GET", "/v2/flowControl")[1] == []
     assert group.logs()["logs"] == []
+
+
+def test_default_headers_from_older_versions_refuse_no_message(group: Any) -> None:
+    stored = {"Upstash-Cron": ["* * * * *"], "Upstash-Workflow-Init": ["true"]}
+    cell = group.store.cell
+    groups = Groups(cell)
+    groups.set_defaults(group.owner, "g", {"headers": stored})
+
+    assert group.call("POST", "/v2/publish/g")[0] == 201
+    for name, values in stored.items():
+        body = {"headers": {name: values}}
+        assert group.call("PATCH", "/v2/topics/g", json=body)[0] == 400
 
 
 def test_a_schedule_for_an_unknown_group_is_refused(group: Any) -> None:

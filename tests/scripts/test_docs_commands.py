@@ -71,7 +71,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "report/runs": Outcome("run by hand", received="daily report"),
     },
     "docs/tokens.md": {
-        "audit list": Outcome(r"token.revoke +│ dashboard[\s\S]*tenant.create"),
+        "audit list": Outcome(r"token.revoke .dashboard[\s\S]*tenant.create"),
         "token list": Outcome(r"ci +│ everything[\s\S]*ci +│ everything"),
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},

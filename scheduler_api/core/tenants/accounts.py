@@ -12,6 +12,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
 from scheduler_api.core.tenants.token_forms import new_token
 from scheduler_api.core.tenants.tokens import FIRST, Access, Record, Tokens
+from scheduler_api.core.timestamps import to_iso
 from typing import Any, cast
 
 FORMAT = "1"
@@ -257,8 +258,10 @@ class Tenants:
                     audit.add(
                         *(pipe, self._prefix),
                         audit.change(by, tenant_id, "keys.rotate", dialect),
-                        before={"rotated_ms": last_ms},
-                        after={"rotated_ms": now_ms, "old_until_ms": old_until_ms},
+                        before={
+                            "rotated": None if last_ms is None else to_iso(last_ms)
+                        },
+                        after={"rotated": to_iso(now_ms)},
                     )
                     pipe.execute()
                     new = Secrets(

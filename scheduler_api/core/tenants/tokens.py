@@ -13,6 +13,7 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.token_forms import digest, new_token
+from scheduler_api.core.timestamps import to_iso
 from typing import cast
 
 FORMAT = "1"
@@ -125,8 +126,8 @@ class Tokens:
                 pipe.pexpire(keys.token(self._prefix, each.digest), grace_ms)
             self.write(pipe, token, old[0].access)
             rotated = audit.change(by, tenant, "token.rotate", name)
-            before = {"created_ms": old[0].created_ms}
-            after = {"created_ms": now_ms, "old_until_ms": now_ms + grace_ms}
+            after = {"old_until": to_iso(now_ms + grace_ms)}
+            before = {"old_until": None}
             audit.add(pipe, self._prefix, rotated, before=before, after=after)
 
         self._change(tenant, change)

@@ -1,16 +1,19 @@
 """Runs processes, restarts them when they exit, prints their output, stops them."""
 
+import orjson
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from scheduler_api.core import logfmt
 from typing import IO
 from watchdog import kill_trees
 
@@ -18,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_PAUSE_S = 30
 STABLE_AFTER_S = 2
 OWN_ROLE = "up"
+# A longer line is printed as several lines.
+LONGEST_LINE = 1_048_576
+LAST_LINES_S = 5.0
 
 
 def pause_s(restarts: int) -> int:
@@ -28,15 +34,22 @@ def pause_s(restarts: int) -> int:
 class Output:
     """Print lines to standard output without blocking.
 
-    If standard output is not read, lines that do not fit into the queue are dropped.
+    If standard output is not read, lines that do not fit into the queue are dropped. A
+    later line says how many.
+
+    Args:
+        is_json: print every line as a JSON object.
     """
 
     _file: IO[bytes] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_json: bool = False) -> None:
+        self._is_json = is_json
         self._diverted: list[bytes] = []
         self._diverting = threading.Lock()
-        self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
+        # Each text stands for a number of lines: 1, or the number of dropped lines.
+        self._lines: queue.Queue[tuple[bytes, int] | None] = queue.Queue(maxsize=10_000)
+        self._received = self._told = self._dropped = 0
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
@@ -46,7 +59,7 @@ class Output:
 
     def print_from(self, role: str, line: bytes) -> None:
         """Print a line that the process with this role has written."""
-        text = b"[%s] %s\n" % (role.encode(), line)
+        text = self._format(role, line)
         with self._diverting:
             if self._file is None or role == OWN_ROLE:
                 self._enqueue(text)
@@ -75,25 +88,94 @@ class Output:
         if file is not None:
             file.close()
 
+    def _format(self, role: str, line: bytes) -> bytes:
+        if self._is_json:
+            return logfmt.to_json(_as_json(role, line)).encode() + b"\n"
+        if role == OWN_ROLE:
+            line = b"%s INFO up %s" % (logfmt.utc(time.time()).encode(), line)
+        return b"[%s] %s\n" % (role.encode(), line)
+
     def _enqueue(self, text: bytes) -> None:
-        with suppress(queue.Full):
-            self._lines.put_nowait(text)
+        self._received += 1
+        try:
+            if self._dropped:
+                self._lines.put_nowait((self._lost(self._dropped), self._dropped))
+                self._dropped = 0
+            self._lines.put_nowait((text, 1))
+        except queue.Full:
+            self._dropped += 1
+
+    def _lost(self, count: int) -> bytes:
+        told = f"{count} lines were not printed: standard output was not read in time"
+        return self._format(OWN_ROLE, told.encode())
 
     def close(self) -> None:
-        """Print the queued lines; give up if standard output is not read."""
+        """Print the queued lines; give up if no line is read within a second.
+
+        Then say on standard error how many lines were not printed, if that is read.
+        """
+        if self._is_over(self._put_end) and self._is_over(self._join_writer):
+            return
+        lost = self._received - self._told
+        if select.select([], [sys.stderr], [], 0)[1]:
+            sys.stderr.write(self._lost(lost).decode())
+
+    def _is_over(self, wait: Callable[[], bool]) -> bool:
+        """Wait until `wait` returns True; return False if no line is written."""
+        told = -1
+        while told != (told := self._told):
+            if wait():
+                return True
+        return False
+
+    def _put_end(self) -> bool:
         try:
+            if self._dropped:
+                lost = self._lost(self._dropped), self._dropped
+                self._lines.put(lost, timeout=1)
+                self._dropped = 0
             self._lines.put(None, timeout=1)
         except queue.Full:
-            return
+            return False
+        return True
+
+    def _join_writer(self) -> bool:
         self._writer.join(timeout=1)
+        return not self._writer.is_alive()
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (entry := self._lines.get()) is not None:
+            text, lines = entry
             try:
-                sys.stdout.buffer.write(line)
-                sys.stdout.buffer.flush()
+                _write_all(sys.stdout.fileno(), text)
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._told += lines
+
+
+def _as_json(role: str, line: bytes) -> dict[str, object]:
+    """Return the object that a process has logged, or an object with its text."""
+    with suppress(orjson.JSONDecodeError):
+        entry = orjson.loads(line)
+        if isinstance(entry, dict):
+            return entry | {"process": role}
+    return {
+        "time": logfmt.utc(time.time()),
+        "level": "INFO",
+        "logger": role,
+        "message": line.decode(errors="backslashreplace"),
+        "process": role,
+    }
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Write to a file that may be non-blocking."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(file, rest) :]
+        except BlockingIOError:
+            select.select([], [file], [])
 
 
 class Watchdog:
@@ -174,6 +256,7 @@ class Keeper:
     def __init__(self, role: Role, *, output: Output, watchdog: Watchdog) -> None:
         self.role = role
         self.exits = 0
+        self._copied = 0
         self._output = output
         self._watchdog = watchdog
         self._process: subprocess.Popen[bytes] | None = None
@@ -240,10 +323,17 @@ class Keeper:
         reader.start()
         code = process.wait()
         self._watchdog.release(process.pid)
-        # Wait until the last lines are printed, but not for long: a child of the
-        # process may keep the pipe open.
-        reader.join(timeout=0.2)
+        self._wait_for(reader)
         return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _wait_for(self, reader: threading.Thread) -> None:
+        """Wait until the last lines of an exited process are printed.
+
+        Do not wait for long: a child of the process may keep the pipe open.
+        """
+        copied, end_s = -1, time.monotonic() + LAST_LINES_S
+        while copied != (copied := self._copied) and time.monotonic() < end_s:
+            reader.join(timeout=0.2)
 
     def _block_signals(self) -> None:
         """Block SIGINT and SIGHUP in this thread, and so in the processes it starts.
@@ -271,5 +361,6 @@ class Keeper:
 
     def _copy(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
-        for line in process.stdout:
-            self._output.print_from(self.role.name, line.rstrip(b"\n"))
+        while line := process.stdout.readline(LONGEST_LINE):
+            self._output.print_from(self.role.name, line.removesuffix(b"\n"))
+            self._copied += 1

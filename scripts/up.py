@@ -73,7 +73,7 @@ class Up:
             raise Refusal(f"port {port} of {host} is taken; --port chooses another")
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self._base_url = f"http://{f'[{local}]' if ':' in local else local}:{port}"
-        self._output = Output()
+        self._output = Output(is_json=self._settings.log_format == "json")
         self._watchdog = Watchdog()
         self._started: list[list[Keeper]] = []
 

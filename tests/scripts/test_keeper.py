@@ -1,13 +1,15 @@
 """Tests that keepers restart and stop a process, and never block its output."""
 
+import json
 import os
 import pytest
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from keeper import Keeper, Output, Role, Watchdog, pause_s
+from keeper import LONGEST_LINE, Keeper, Output, Role, Watchdog, pause_s
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -146,7 +148,9 @@ def test_diverted_output_is_printed_when_a_process_has_exited(
     diverted = b"[other] noise\n[role] error\n"
     printed = capfdbinary.readouterr().out
     assert file.read_bytes() == diverted
-    assert printed.startswith(b"[up] starting\n" + diverted + b"[up] role exited")
+    own = rb"\[up\] \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO up "
+    pattern = own + rb"starting\n" + re.escape(diverted) + own + rb"role exited"
+    assert re.match(pattern, printed)
     assert b"[other] more\n" in printed
 
 
@@ -163,23 +167,95 @@ def test_diverted_output_of_a_successful_start_is_not_printed(
     assert capfdbinary.readouterr().out == b"[role] more\n"
 
 
-def test_output_that_is_not_read_blocks_no_process():
-    flood = "from keeper import Output\no = Output()\n" + (
+def flood(end: str) -> subprocess.Popen[str]:
+    """Start a process that prints 50,000 lines; its output is not read yet."""
+    program = "from keeper import Output\no = Output()\n" + (
         "for _ in range(50_000): o.print_from('role', b'x' * 100)\n"
-        "import sys; print('done', file=sys.stderr)\no.close()"
+        "import sys, time; print('done', file=sys.stderr, flush=True)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", flood],
-        env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+        [sys.executable, "-c", program + end],
+        env=os.environ | {"PYTHONPATH": f"{SCRIPTS}{os.pathsep}{SCRIPTS.parent}"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
     assert process.stderr
     assert process.stderr.readline() == "done\n"
+    return process
+
+
+def lost_lines(text: str) -> int:
+    return sum(int(count) for count in re.findall(r"(\d+) lines were not", text))
+
+
+def test_output_that_is_not_read_blocks_no_process_and_lost_lines_are_counted():
+    process = flood("o.close()")
+
     assert process.wait(timeout=10) == 0
-    process.communicate()
+    output, errors = process.communicate()
+    printed = output.count("[role] " + "x" * 100 + "\n")
+    assert printed + lost_lines(errors) == 50_000
+
+
+def test_lines_that_were_lost_are_counted_in_the_output_as_soon_as_it_is_read():
+    process = flood("input(); o.print('later'); o.close()")
+
+    output, errors = process.communicate("go on\n")
+
+    printed = output.count("[role] " + "x" * 100 + "\n")
+    assert printed + lost_lines(output) == 50_000
+    assert output.endswith(" later\n") and not errors
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_no_byte_of_a_process_is_lost(
+    is_json: bool,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    watchdog: Watchdog,
+    wait_until: Callable[..., None],
+):
+    output = Output(is_json=is_json)
+    long = b"y" * (LONGEST_LINE + 5)
+    program = (
+        "import os; w = lambda b: os.write(1, b)\n"
+        "w(b'caf\\xe9 \\x00\\r\\n\\n'); rest = b'y' * %d + b'\\n'\n"
+        "while rest: rest = rest[w(rest):]\n"
+        "w(b'{\"a\": 1}\\n[2]\\nthe last line') ; os._exit(0)"
+    )
+    command = (sys.executable, "-c", program % len(long))
+    keeper = Keeper(
+        Role("role", "task", command, os.environ, 5), output=output, watchdog=watchdog
+    )
+    keeper.start()
+    wait_until(lambda: keeper.exits)
+    keeper.stop_restarting()
+    keeper.wait_stopped(threading.Event())
+    output.close()
+
+    lines = capfdbinary.readouterr().out.splitlines(keepends=True)
+    lines = lines[: lines.index(next(line for line in lines if b"exited" in line))]
+    if is_json:
+        entries = [json.loads(line) for line in lines]
+        assert all(each["process"] == "role" for each in entries)
+        assert entries[4]["a"] == 1
+        texts = [each.get("message") for each in entries]
+        assert texts[0] == "caf\\xe9 \x00\r"
+        assert texts[5:] == ["[2]", "the last line"]
+    else:
+        assert b"".join(lines) == b"".join(
+            b"[role] " + text + b"\n"
+            for text in (
+                b"caf\xe9 \x00\r",
+                b"",
+                long[:LONGEST_LINE],
+                long[LONGEST_LINE:],
+                b'{"a": 1}',
+                b"[2]",
+                b"the last line",
+            )
+        )
 
 
 def test_a_killed_watchdog_is_replaced_and_guards_the_same_processes(

@@ -201,12 +201,12 @@ def test_no_secret_appears_in_a_command_line_or_in_the_output(system: System):
 def test_logs_of_the_start_are_in_a_file_and_not_on_the_first_screen(system: System):
     screen, _, _ = system.output.partition("\nCtrl-C stops everything")
     lines = screen.splitlines()
-    started = [line.split()[2] for line in lines if line.startswith("[up] started ")]
+    started = re.findall(r"^\[up\] \S+Z INFO up started (\S+)", screen, re.MULTILINE)
 
     roles = ["store", "chores", "clock", "worker-1", "ticker", "web"]
     assert started == [f"{role}:" for role in roles]
     assert len(lines) < 20
-    assert f"[up] listening on http://127.0.0.1:{system.port}" in lines
+    assert f" INFO up listening on http://127.0.0.1:{system.port}\n" in screen
     assert f"credentials for its clients in {system.data}/credentials.env" in lines
     start_log = (system.data / "start.log").read_text()
     for text in ("web.started", "ticker.started", "worker.started"):

@@ -1,8 +1,9 @@
 """Logs a line for each attempt, within limits."""
 
 import logging
+import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.destinations import BadDestination, parse
@@ -40,12 +41,13 @@ class AttemptLog:
     secrets.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._logs_all = log.isEnabledFor(logging.DEBUG)
         self._limit = LogLimit(
             limit=LINES_PER_S if self._logs_all else FAILURES_PER_MINUTE,
             period_s=1 if self._logs_all else 60,
             sum_up=_sum_up,
+            clock=clock,
         )
 
     def add(self, owner: Owner, settlement: Settlement, settled: Settled) -> None:

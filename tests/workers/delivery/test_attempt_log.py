@@ -13,12 +13,6 @@ RETRY = Settled("2a", "settled", 1_798_761_600_123)
 LAST = Settled("2a", "settled", 0)
 
 
-@pytest.fixture(autouse=True)
-def minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches the end of a second or minute."""
-    monkeypatch.setattr("scheduler_api.core.log_limit.time.time", lambda: 120.0)
-
-
 def settlement(outcome: Outcome, **report: object) -> Settlement:
     told = {"url": URL, "status": 500, "total_ms": 12} | report
     return Settlement("2a", "w:1", 2, outcome, b"{}", report=Report(**told))
@@ -31,7 +25,7 @@ def log_all(
     owner: Owner = OWNER,
 ) -> list[str]:
     caplog.set_level(level, logger="scheduler")
-    attempt_log_ = AttemptLog()
+    attempt_log_ = AttemptLog(clock=lambda: 120.0)
     for attempt, settled in attempts:
         attempt_log_.add(owner, attempt, settled)
     attempt_log_.close()

@@ -7,10 +7,16 @@ other names. If an environment variable is wrong, gunicorn exits with the messag
 
 import os
 import threading
-from scheduler_api.core import gc_tuning, logfmt
+import warnings
+from scheduler_api.core import gc_tuning
 from scheduler_api.settings import from_env
 from scheduler_api.web.readiness import EXTENSION
 from typing import Any
+
+# When gevent replaces the standard library's sockets in a worker, it warns that the
+# asynchronous client of redis-py keeps the original ones. The web process does not use
+# that client.
+warnings.filterwarnings("ignore", "Monkey-patching ssl", RuntimeWarning)
 
 _settings = from_env(os.environ)
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
@@ -38,11 +44,6 @@ keepalive = 7
 accesslog = None
 loglevel = "warning"
 logger_class = "scheduler_api.web.gunicorn_log.GunicornLog"
-
-
-def on_starting(_arbiter: object) -> None:
-    """Set up the log before the workers start; gunicorn calls this function."""
-    logfmt.set_up(level=_settings.log_level, format_=_settings.log_format)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -1,15 +1,22 @@
-"""Makes gunicorn log like the other code: same handler, same format."""
+"""Makes gunicorn log in the format of the other code."""
 
+import os
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from scheduler_api.core import logfmt
+from scheduler_api.settings import from_env
 
 
 class GunicornLog(Logger):
-    """gunicorn's logger, without handlers of its own."""
+    """gunicorn's logger, with the format that the settings name.
+
+    It keeps handlers of its own, because gunicorn logs in the parent process too, and
+    before gevent replaces the locks of a worker.
+    """
 
     def setup(self, cfg: Config) -> None:
         """Configure the loggers; gunicorn calls this."""
         super().setup(cfg)
-        for log in (self.error_log, self.access_log):
-            log.handlers.clear()
-            log.propagate = True
+        formatter = logfmt.formatter(from_env(os.environ).log_format)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter)

@@ -6,7 +6,6 @@ replaces the page by the JSON error that the application returns at the same pat
 
 import re
 from collections.abc import Callable
-from flask import Response
 from gunicorn.http.errors import (
     InvalidHTTPVersion,
     LimitRequestHeaders,
@@ -15,6 +14,7 @@ from gunicorn.http.errors import (
 )
 from http import HTTPStatus
 from typing import Any
+from werkzeug.wrappers import Response
 
 # The name of the application's extension that renders an error.
 EXTENSION = "scheduler.error_at"

@@ -127,6 +127,20 @@ def test_s11_no_dialect_tells_which_address_was_blocked(
     assert causes == {(SENTENCES["blocked"], "blocked")}
 
 
+def test_a_run_to_a_url_group_that_was_deleted_names_the_group(world: World) -> None:
+    client = client_of(world)
+    group = {"endpoints": [{"url": "http://127.0.0.1:9/"}]}
+    client.call("POST", "/v2/topics/shops/endpoints", json=group)
+    cron = {"Upstash-Cron": "* * * * *", "Scheduler-Max-Runs": "1"}
+    client.call("POST", "/v2/schedules/shops", data=b"x", headers=cron)
+    client.call("DELETE", "/v2/topics/shops")
+    world.run_for(DAY_MS)
+
+    [letter] = client.call("GET", "/v2/dlq")[1]["messages"]
+    assert letter["errorCode"] == "group-missing"
+    assert letter["error"] == "url group shops not found"
+
+
 @pytest.mark.parametrize(
     "body", [bytes(range(256)), b"\xff\x00", "gr\u00fcn".encode("latin-1"), b"ok\xc3"]
 )

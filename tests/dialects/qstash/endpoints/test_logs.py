@@ -3,8 +3,12 @@
 import base64
 import pytest
 from collections.abc import Callable
-from scheduler_api.core.model import Content, Draft
+from scheduler_api.core.delivery.causes import SENTENCES
+from scheduler_api.core.model import Content, Draft, Outcome
+from scheduler_api.core.store import codec
+from scheduler_api.core.store.leases import Settlement
 from scheduler_api.dialects.qstash.endpoints import logs
+from tests.dialects.engine import TIMEOUTS
 from typing import Any
 
 Make = Callable[..., Any]
@@ -148,6 +152,24 @@ def test_the_error_of_a_lost_attempt_says_that_it_may_have_arrived(api: Any) -> 
 
     [lost] = api.logs("?state=ERROR")["logs"]
     assert "may have arrived" in lost["error"]
+    assert lost["errorCode"] == "interrupted"
+
+
+def test_the_late_success_of_a_lost_attempt_is_still_an_error(api: Any) -> None:
+    name = api.publish()["messageId"]
+    lost = api.begin(name)
+    begun_ms = api.cell.now_ms()
+    for after_ms in range(5_000, 2 * TIMEOUTS.lease_ms, 5_000):
+        api.engine.offer(now_ms=begun_ms + after_ms, room=0)
+    api.engine.begin(lost.id, now_ms=begun_ms + 60_000)
+    entry = codec.encode_attempt({"started_ms": begun_ms, "status": 200})
+    [late] = api.engine.worker(begun_ms + 61_000).settle(
+        Settlement(lost.id, lost.token, lost.attempt, Outcome.DELIVERED, entry)
+    )
+
+    [error] = api.logs("?state=ERROR")["logs"]
+    assert (late.code, error["responseStatus"]) == ("late", 200)
+    assert (error["error"], error["errorCode"]) == (SENTENCES["late"], "late")
 
 
 def test_a_delivered_message_has_no_error(api: Any) -> None:

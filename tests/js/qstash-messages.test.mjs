@@ -88,7 +88,7 @@ describe("messages", CONCURRENT, () => {
     const answer = await client.publishJSON({
       url: destination.url,
       body,
-      headers: { "X-Mine": "yes" },
+      headers: { "X-Mine": "é" },
       label: ["one", "two"],
       flowControl: { key: "a b", parallelism: 3, rate: 9, period: "1m" },
     });
@@ -99,11 +99,16 @@ describe("messages", CONCURRENT, () => {
     assert.deepEqual([arrival.method, arrival.url], ["POST", destination.url]);
     assert.equal(arrival.raw.toString(), JSON.stringify(body));
     assert.equal(headers["content-type"], "application/json");
-    assert.equal(headers["x-mine"], "yes");
+    // Node decodes headers as latin-1.
+    assert.equal(headers["x-mine"], "é");
     assert.equal(headers["user-agent"], "Upstash-QStash");
     assert.equal(headers["upstash-message-id"], answer.messageId);
     assert.equal(headers["upstash-retried"], "0");
-    const unwanted = /telemetry|authorization|flow-control|^upstash-label/;
+    assert.equal(headers["upstash-max-retries"], "3");
+    assert.equal(headers["upstash-flow-control-key"], "a b");
+    const limits = "parallelism=3,rate=9,period=60";
+    assert.equal(headers["upstash-flow-control-value"], limits);
+    const unwanted = /telemetry|authorization|^upstash-label/;
     assert.deepEqual(
       Object.keys(headers).filter((name) => unwanted.test(name)),
       [],
@@ -117,7 +122,7 @@ describe("messages", CONCURRENT, () => {
       url: destination.url,
       method: "POST",
       maxRetries: 3,
-      header: { "Content-Type": ["application/json"], "X-Mine": ["yes"] },
+      header: { "Content-Type": ["application/json"], "X-Mine": ["é"] },
       body: JSON.stringify(body),
       callerIP: "127.0.0.1",
       label: "one",

@@ -51,6 +51,7 @@ SENTENCES = {
 # Codes whose details only operators may see: a detail names the address that a host
 # name stands for.
 PRIVATE = frozenset((BLOCKED,))
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class Cause(NamedTuple):
@@ -100,6 +101,6 @@ def _answered(status: int) -> str:
     sentence = f"the destination answered {status}"
     with suppress(ValueError):
         sentence += f" ({HTTPStatus(status).phrase})"
-    if 300 <= status < 400:
+    if status in REDIRECTS:
         sentence += "; redirects are not followed"
     return sentence

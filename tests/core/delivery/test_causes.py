@@ -47,6 +47,7 @@ def test_a_success_has_no_cause(status: int) -> None:
     [
         (500, "the destination answered 500 (Internal Server Error)"),
         (404, "the destination answered 404 (Not Found)"),
+        (304, "the destination answered 304 (Not Modified)"),
         (489, "the destination answered 489"),
         (999, "the destination answered 999"),
         (

@@ -4,7 +4,6 @@ import logging
 import redis
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
@@ -50,6 +49,7 @@ from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
+from typing import NamedTuple
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
@@ -90,8 +90,7 @@ def no_destination(_owner: Owner, **_in_path: str) -> Response:
     raise missing_destination(f"put it behind {route}/, as in {example}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     """A parsed item of a batch.
 
     A message to a URL has one draft, a message to a url group one for each endpoint. An
@@ -165,7 +164,7 @@ class Publishing:
         _log(owner, results)
         duplicate = verdicts == {Verdict.DUPLICATE}
         answer: object = rendered[0] if group is None else rendered
-        ignored = Describer().describe(parsed.ignored)
+        ignored = Describer().describe(parsed.ignored) if parsed.ignored else ""
         return responses.respond(answer, 202 if duplicate else 201, ignored=ignored)
 
     @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))

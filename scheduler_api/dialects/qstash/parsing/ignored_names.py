@@ -65,8 +65,7 @@ class Describer:
     """Describes the ignored names of one request, with hints."""
 
     def __init__(self, *, schedule: bool = False) -> None:
-        accepted = _OF_SCHEDULES if schedule else _OF_MESSAGES
-        self._candidates = (*sorted(accepted), PREFIX + FORWARD + "*")
+        self._schedule = schedule
         self._hints_left = MAX_HINTS
 
     def describe(self, names: Iterable[str]) -> str:
@@ -84,18 +83,19 @@ class Describer:
         if self._hints_left <= 0 or len(name) > NAME_MAX_LENGTH:
             return entry
         self._hints_left -= 1
-        hint = _closest(name, self._candidates)
+        hint = _closest(name, self._schedule)
         return f"{entry} ({canonical(hint)}?)" if hint else entry
 
 
 @lru_cache(maxsize=1024)
-def _closest(name: str, candidates: tuple[str, ...]) -> str | None:
-    """Return the most similar candidate, or None.
+def _closest(name: str, schedule: bool) -> str | None:
+    """Return the most similar name of an option, or None.
 
     The name of an option of another operation is not misspelt: it has no effect here.
     """
     if name in _OF_MESSAGES or name in _OF_SCHEDULES:
         return None
-    suffixes = {candidate.removeprefix(PREFIX): candidate for candidate in candidates}
-    found = get_close_matches(name.removeprefix(PREFIX), suffixes, n=1)
-    return suffixes[found[0]] if found else None
+    options = sorted(_OF_SCHEDULES if schedule else _OF_MESSAGES)
+    suffixes = [option.removeprefix(PREFIX) for option in options]
+    found = get_close_matches(name.removeprefix(PREFIX), [*suffixes, FORWARD + "*"], 1)
+    return PREFIX + found[0] if found else None

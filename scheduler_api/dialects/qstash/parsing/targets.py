@@ -95,9 +95,10 @@ def _after_route(environ: Mapping[str, object], route: str) -> str:
     # The destination may contain the text of the route too, so cut by length. Clients
     # may write the route in any case.
     before = f"{environ.get('SCRIPT_NAME', '')}{route}"
-    if text[: len(before)].lower() != before.lower():
+    after = len(before)
+    if not text.startswith(before) and text[:after].lower() != before.lower():
         raise NotFound
-    return text[len(before) :]
+    return text[after:]
 
 
 def parse_target(text: str) -> Target:

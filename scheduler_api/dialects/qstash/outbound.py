@@ -198,7 +198,7 @@ def _flow_headers(flow: FlowControl | None) -> Headers:
     )
     value = ",".join(f"{name}={limit}" for name, limit in limits if limit is not None)
     return (
-        ("Upstash-Flow-Control-Key", flow.key.encode().decode("latin-1")),
+        ("Upstash-Flow-Control-Key", flow.sent_key),
         ("Upstash-Flow-Control-Value", value),
     )
 

@@ -257,6 +257,31 @@ def test_bytes_reach_the_receiver_and_are_shown_as_text(
     assert log["header"] == shown
 
 
+def test_a_flow_control_key_is_one_text_and_reaches_the_receiver_as_bytes(
+    publisher: Publisher, receiver: RawReceiver, post_bytes: Callable[..., Any]
+) -> None:
+    sent = ("k\u00fcche".encode(), "k\u00fcche".encode("latin-1"))
+
+    answers = [
+        post_bytes(
+            f"/v2/publish/{receiver.url('flow')}",
+            Upstash_Flow_Control_Key=key,
+            Upstash_Flow_Control_Value=b"rate=9",
+        )
+        for key in sent
+    ]
+    publisher.deliver()
+
+    assert sorted(receiver.values("flow", "Upstash-Flow-Control-Key")) == sorted(sent)
+    messages = [
+        publisher.call("GET", f"/v2/messages/{answer['messageId']}")
+        for answer in answers
+    ]
+    assert [each["flowControlKey"] for each in messages] == ["k\u00fcche"] * 2
+    [key] = publisher.call("GET", "/v2/flowControl")
+    assert key["flowControlKey"] == "k\u00fcche"
+
+
 def test_all_headers_are_forwarded_as_bytes(
     publisher: Publisher, receiver: RawReceiver, post_bytes: Callable[..., Any]
 ) -> None:

@@ -249,6 +249,7 @@ def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
     """Parse the limits of a flow-control key: `parallelism=3, rate=10, period=1m`.
 
     Args:
+        key: the key with one character per byte.
         name: the name of the header with the limits.
 
     Raises: BadValue.

@@ -23,13 +23,19 @@ DEFAULT_PERIOD_S = 1
 class FlowControl:
     """A flow-control key, and the limits that a message sets for the key.
 
-    If a limit is None, the message does not set this limit.
+    `sent_key` is the key with one character per byte, as in headers. If a limit is
+    None, the message does not set this limit.
     """
 
-    key: str
+    sent_key: str
     parallelism: int | None = None
     rate: int | None = None
     period_s: int = DEFAULT_PERIOD_S
+
+    @property
+    def key(self) -> str:
+        """The key as a text."""
+        return to_text(self.sent_key)
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ _REDACTION = {
     "h": _Field("headers", (), list, tuple),
 }
 _FLOW_CONTROL = {
-    "k": _Field("key"),
+    "k": _Field("sent_key", None, to_stored, from_stored),
     "p": _Field("parallelism"),
     "r": _Field("rate"),
     "s": _Field("period_s", DEFAULT_PERIOD_S),

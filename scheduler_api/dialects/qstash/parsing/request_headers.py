@@ -32,6 +32,9 @@ FORWARD = "forward-"
 CRON = "upstash-cron"
 WORKFLOW = "upstash-workflow-"
 CONTENT_TYPE = "content-type"
+FLOW_CONTROL_KEY = "upstash-flow-control-key"
+# Headers of the request that are sent to the destination as they are.
+SENT = (CONTENT_TYPE, FLOW_CONTROL_KEY)
 # Headers are parsed only if their name begins with one of these.
 PARSED = (PREFIX, CONTENT_TYPE)
 
@@ -84,8 +87,8 @@ class _Grouped:
     """A publisher's headers and parameters, grouped for parsing.
 
     `settings` maps the lower-case name of a header to a pair: the name as the publisher
-    wrote it, and the value as a text. `Content-Type` is sent to the destination, so its
-    value has one character per byte. `forwarded` maps a prefix, such as
+    wrote it, and the value. The value is a text, except that `SENT` headers have one
+    character per byte. `forwarded` maps a prefix, such as
     `upstash-callback-`, to the headers with this prefix that are to be forwarded.
     """
 
@@ -179,7 +182,7 @@ def _group(pairs: Pairs) -> _Grouped:
         if prefix is not None:
             grouped.forwarded.setdefault(prefix, []).append((name, value))
         elif value:
-            value = value if lower_name == CONTENT_TYPE else to_text(value)
+            value = value if lower_name in SENT else to_text(value)
             if grouped.value(lower_name) not in ("", value):
                 raise BadValue(canonical(name), "is given twice, with different values")
             grouped.settings[lower_name] = (name, value)
@@ -234,13 +237,13 @@ def _cron(grouped: _Grouped) -> dict[str, Any]:
 
 
 def _flow_control(grouped: _Grouped) -> dict[str, Any]:
-    key_name, value_name = "Upstash-Flow-Control-Key", "Upstash-Flow-Control-Value"
-    key, value = grouped.value(key_name.lower()), grouped.value(value_name.lower())
+    key_name, value_name = canonical(FLOW_CONTROL_KEY), "Upstash-Flow-Control-Value"
+    key, value = grouped.value(FLOW_CONTROL_KEY), grouped.value(value_name.lower())
     if not key and not value:
         return {}
     if not key:
         raise BadValue(key_name, f"is missing beside {value_name}")
-    key = header_values.read_text(key, key_name)
+    header_values.read_text(to_text(key), key_name)
     return {
         "flow_control": header_values.read_flow_control(key, value, name=value_name)
     }

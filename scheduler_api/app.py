@@ -23,7 +23,7 @@ from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web import cron_preview, http_errors, openapi, readiness
+from scheduler_api.web import cron_preview, full_store, http_errors, openapi, readiness
 from scheduler_api.web.access import require_operator
 from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
 from werkzeug.exceptions import HTTPException, NotFound
@@ -193,7 +193,8 @@ def _forbidden(err: Forbidden) -> Response:
     return _error(403, str(err))
 
 
-def _store_full(_err: StoreFull) -> Response:
+def _store_full(_err: StoreFull | OutOfMemoryError) -> Response:
+    full_store.log_refused("requests")
     return _error(503, STORE_FULL)
 
 
@@ -210,7 +211,7 @@ def _store_unreachable(err: redis.RedisError) -> Response:
 
 def _store_error(err: ResponseError) -> Response:
     if isinstance(err, OutOfMemoryError):
-        return _error(503, STORE_FULL)
+        return _store_full(err)
     if isinstance(err, ReadOnlyError):
         return _store_unreachable(err)
     if str(err).startswith(UNAVAILABLE):

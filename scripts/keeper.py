@@ -22,7 +22,7 @@ MAX_PAUSE_S = 30
 STABLE_AFTER_S = 2
 OWN_ROLE = "up"
 # A longer line is printed as several lines.
-LONGEST_LINE = 1_048_576
+MAX_BYTES = 1_048_576
 LAST_LINES_S = 5.0
 
 
@@ -49,7 +49,7 @@ class Output:
         self._diverting = threading.Lock()
         # Each text stands for a number of lines: 1, or the number of dropped lines.
         self._lines: queue.Queue[tuple[bytes, int] | None] = queue.Queue(maxsize=10_000)
-        self._received = self._told = self._dropped = 0
+        self._received = self._accounted_for = self._dropped = 0
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
@@ -106,8 +106,8 @@ class Output:
             self._dropped += 1
 
     def _lost(self, count: int) -> bytes:
-        told = f"{count} lines were not printed: standard output was not read in time"
-        return self._format(OWN_ROLE, told.encode())
+        text = f"{count} lines were not printed: standard output was not read in time"
+        return self._format(OWN_ROLE, text.encode())
 
     def close(self) -> None:
         """Print the queued lines; give up if no line is read within a second.
@@ -116,14 +116,14 @@ class Output:
         """
         if self._is_over(self._put_end) and self._is_over(self._join_writer):
             return
-        lost = self._received - self._told
+        lost = self._received - self._accounted_for
         if select.select([], [sys.stderr], [], 0)[1]:
             sys.stderr.write(self._lost(lost).decode())
 
     def _is_over(self, wait: Callable[[], bool]) -> bool:
         """Wait until `wait` returns True; return False if no line is written."""
-        told = -1
-        while told != (told := self._told):
+        done = -1
+        while done != (done := self._accounted_for):
             if wait():
                 return True
         return False
@@ -150,7 +150,7 @@ class Output:
                 _write_all(sys.stdout.fileno(), text)
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self._told += lines
+            self._accounted_for += lines
 
 
 def _as_json(role: str, line: bytes) -> dict[str, object]:
@@ -361,6 +361,6 @@ class Keeper:
 
     def _copy(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
-        while line := process.stdout.readline(LONGEST_LINE):
+        while line := process.stdout.readline(MAX_BYTES):
             self._output.print_from(self.role.name, line.removesuffix(b"\n"))
             self._copied += 1

@@ -6,6 +6,7 @@ import redis
 import time
 from flask import Flask
 from scheduler_api.app import create_app
+from scheduler_api.core.log_limit import LogLimit
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import functions, keys, layout
 from scheduler_api.core.store.cell import Cell
@@ -13,7 +14,7 @@ from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
-from scheduler_api.web import readiness
+from scheduler_api.web import full_store, readiness
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -402,3 +403,35 @@ def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
     assert code("//api/events") == code("///api/events") == 404
     assert code("/api//events") == code("/api/events//") == 404
     assert code("//v2/logs") == code("//healthz") == 404
+
+
+def test_refusals_of_a_full_store_are_logged_once_and_then_counted(
+    app: Flask,
+    client: redis.Redis,
+    token: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = LogLimit(
+        limit=1, period_s=60, sum_up=full_store._sum_up, clock=lambda: 120.0
+    )
+    monkeypatch.setattr(full_store, "_limit", limit)
+    client.set(keys.full(PREFIX), 1)
+    web = app.test_client()
+
+    for _ in range(5):
+        answer = web.post("/v2/publish/http://a.example/", headers=bearer(token))
+        assert answer.status_code == 503
+    items = [{"destination": "http://a.example/"}] * 7
+    web.post("/v2/batch", json=items, headers=bearer(token))
+    limit.close()
+
+    lines = [line for line in caplog.messages if line.startswith("store.full")]
+    assert lines == [
+        "store.full refused=requests",
+        'store.full summary="… and 11 more: 4 requests, 7 items" requests=4 items=7',
+    ]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -11,6 +11,7 @@ from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.reads import name_members
 from typing import cast
 from workers import failure_digest
 from workers.bootstrap import open_cell, start_job
@@ -108,15 +109,10 @@ def check() -> int:
     settings = start_job()
     cell = open_cell(settings)
     faults = walk.check(cell)
-    for fault in faults:
-        log.error(
-            logfmt.line(
-                "store.fault",
-                key=fault.key,
-                member=fault.member,
-                problem=fault.problem,
-            )
-        )
+    named = name_members(cell, [fault.member for fault in faults])
+    for fault, name in zip(faults, named, strict=True):
+        fields = {"key": fault.key, "member": fault.member, "problem": fault.problem}
+        log.error(logfmt.line("store.fault", **fields | name))
     _finish(cell, "check", cell.now_ms(), faults=len(faults))
     return len(faults)
 

@@ -29,7 +29,7 @@ def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
         return
     if schedule_ids:
         schedules = Schedules(cell, grace_ms=settings.missed_grace_ms)
-        top_up(schedules, schedule_ids)
+        top_up(cell, schedules, schedule_ids)
     if ids:
         asyncio.run(_deliver_all(ids, settings, isolated=isolated))
 

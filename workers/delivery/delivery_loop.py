@@ -42,6 +42,7 @@ class DeliveryLoop:
         cell = open_cell(self.settings)
         self._sign = SignOfLife(cell, "worker", settings=self.settings.digest())
         outbound.tenants(cell, self.settings).check_key()
+        self._cell = cell
         self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="planner")
         self._loop = uvloop.new_event_loop()
@@ -70,7 +71,7 @@ class DeliveryLoop:
 
     def _top_up(self, schedule_ids: list[str]) -> None:
         try:
-            top_up(self._schedules, schedule_ids)
+            top_up(self._cell, self._schedules, schedule_ids)
         except Exception:
             # Do not try again here: in five seconds, another envelope contains these
             # schedules.

@@ -47,6 +47,7 @@ from scheduler_api.dialects.qstash.rendering.header_schemas import message_heade
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
+from scheduler_api.web import full_store
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 from typing import NamedTuple
@@ -239,6 +240,7 @@ class Publishing:
 
     def _render(self, draft: Draft, result: Accepted) -> Json:
         if result.verdict is Verdict.FULL:
+            full_store.log_refused("items")
             return _error(FULL)
         if result.verdict is Verdict.LIMIT_REACHED:
             return _error(quota_errors.describe(result.id, self._owner_limits))

@@ -14,7 +14,7 @@ from scheduler_api.app import create_app
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import accept, claim_database, establish
+from scheduler_api.core.store.epoch import accept, claim_database
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.processes import SignOfLife
@@ -50,19 +50,20 @@ def client(valkey: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         claim_database(client, PREFIX)
-        establish(client, PREFIX)
+        # The application has seen the store of the previous test.
+        accept(client, PREFIX)
         start(client, "ticker")
         start(client, "worker", inFlight=3, capacity=100, slow=False)
         yield client
 
 
-@pytest.fixture
-def app(valkey: str, client: redis.Redis) -> Flask:
+@pytest.fixture(scope="module")
+def app(valkey: str) -> Flask:
     return app_on(valkey)
 
 
 @pytest.fixture
-def http(app: Flask) -> FlaskClient:
+def http(app: Flask, client: redis.Redis) -> FlaskClient:
     return app.test_client()
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
-from scheduler_api.core.errors import ForeignDatabase
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import claim_database
@@ -91,7 +91,7 @@ class SignOfLife:
                     claim_database(self._cell.client, self._cell.prefix)
                     is_checked = True
                 self.report()
-            except (RedisError, ForeignDatabase) as err:
+            except (RedisError, ForeignDatabase, UnknownLayout) as err:
                 log.warning(logfmt.line("process.not_reported", problem=err))
             time.sleep(INTERVAL_S)
 

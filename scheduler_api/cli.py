@@ -28,8 +28,9 @@ from scheduler_api.core.cron.preview import (
     preview,
 )
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
-from scheduler_api.core.errors import ForeignDatabase, NotFound, UnknownLayout
+from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.flow_control.held_destinations import (
+    CLOSED,
     HeldDestination,
     HeldDestinations,
 )
@@ -129,23 +130,33 @@ def destinations() -> None:
 @destinations.command("list")
 @click.pass_obj
 def list_held_destinations(settings: Settings) -> None:
-    """List destinations that are paused, failing, or over their share."""
+    """List origins and routes that are paused, failing, or over their share."""
     url = Column("destination", overflow="fold")
-    table = Table("tenant", url, "state", "waiting", "running")
+    cause = Column("last failure", overflow="fold")
+    table = Table("tenant", url, "state", cause, "waiting", "running")
     for held in HeldDestinations(open_cell(settings)).all():
         counts = str(held.waiting), str(held.running)
-        table.add_row(held.tenant, held.origin or "-", _state(held), *counts)
+        failure = _failure(held)
+        table.add_row(held.tenant, held.url or "-", _state(held), failure, *counts)
     Console().print(table)
 
 
 def _state(held: HeldDestination) -> str:
-    """Return a text such as `paused since …`, or `active`."""
+    """Return a text such as `paused since …; slowed since …`, or `closed`."""
     states: list[str] = []
     if held.paused_ms is not None:
         states.append(f"paused since {to_seconds(held.paused_ms)}")
-    if held.probe_ms is not None:
-        states.append(f"breaker open, next probe {to_seconds(held.probe_ms)}")
-    return "; ".join(states) or "active"
+    if held.since_ms is not None:
+        states.append(f"{held.state} since {to_seconds(held.since_ms)}")
+        if held.probe_ms is not None:
+            states.append(f"next probe {to_seconds(held.probe_ms)}")
+    return "; ".join(states) or held.state
+
+
+def _failure(held: HeldDestination) -> str:
+    if held.failed_ms is None:
+        return "-"
+    return f"{held.cause or 'unknown'}, at {to_seconds(held.failed_ms)}"
 
 
 @destinations.command("pause")
@@ -172,17 +183,21 @@ def resume_destination(
     settings: Settings, tenant_id: str, destination: Destination
 ) -> None:
     """Continue deliveries of a tenant to a destination, oldest event first."""
+    held = HeldDestinations(open_cell(settings))
+    before = held.of_origin(tenant_id, destination)
+    named = f"{destination.origin} of tenant {tenant_id}"
+    if not any(each.paused_ms is not None for each in before):
+        also = _others(before) or ": see `destination list`"
+        raise click.ClickException(f"{named} is not paused{also}")
     change = Change(tenant_id, user(), "destination.resume", str(destination.origin))
-    try:
-        HeldDestinations(open_cell(settings)).set_paused(
-            tenant_id, destination, paused=False, change=change
-        )
-    except NotFound as err:
-        raise click.ClickException(
-            f"{destination.origin} of tenant {tenant_id} is not paused:"
-            " see `destination list`"
-        ) from err
-    click.echo(f"{destination.origin} of tenant {tenant_id} is resumed")
+    held.set_paused(tenant_id, destination, paused=False, change=change)
+    click.echo(f"{named} is resumed{_others(before)}")
+
+
+def _others(held: list[HeldDestination]) -> str:
+    """Return which breakers still hold events, or ''."""
+    breakers = [f"{each.url} is {each.state}" for each in held if each.state != CLOSED]
+    return f", but {', '.join(breakers)}" if breakers else ""
 
 
 @main.command("cron")

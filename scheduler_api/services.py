@@ -8,6 +8,7 @@ from redis.retry import Retry
 from scheduler_api.auth import Auth
 from scheduler_api.core.cron.expression import Grammar
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.holding import Holding
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.queries.journal import Journal
@@ -50,6 +51,7 @@ class Services:
     journal: Journal
     queues: Queues
     flow_keys: FlowKeys
+    holding: Holding
     quotas: Quotas
     tenants: Tenants
     auth: Auth
@@ -83,6 +85,7 @@ def build(settings: Settings) -> Services:
         journal=Journal(cell),
         queues=Queues(cell, owner_limits=limits),
         flow_keys=FlowKeys(cell, owner_limits=limits),
+        holding=Holding(cell),
         quotas=Quotas(cell),
         tenants=tenants,
         auth=Auth(tenants.tokens),

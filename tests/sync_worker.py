@@ -26,7 +26,7 @@ BREAKER = BreakerLimits(
     ramp_per_s=16,
     trickle_per_s=5,
     trickle_parallelism=5,
-    longest_holds_ms={"jiter": 300_000, "qstash": 60_000},
+    longest_holds_ms={"jiter": 300_000, "qstash": 60_000, "events_v1": 300_000},
 )
 T = TypeVar("T")
 

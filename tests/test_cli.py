@@ -14,8 +14,11 @@ from scheduler_api.core.store.records import GATE
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.tokens import FIRST, Access
 from scheduler_api.dialects.outbound import SECRETS
+from tests.dialects.breakers import open_origin
+from tests.sync_worker import new_sync_worker
 
 SECRET_KEY = "a secret key of the tests"
+LATER_MS = 1_900_000_000_000
 PREFIX = "{s1}:"
 WIDE = {"COLUMNS": "200"}
 NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
@@ -157,18 +160,57 @@ def test_a_wrong_option_of_a_preview_is_reported(words: tuple[str, ...], message
     assert message in result.output
 
 
-def test_a_failing_destination_is_listed(environ: dict[str, str]):
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"breaker": "1", "closed_until_ms": LATER_MS}, "open since 2030-03-17"),
+        (
+            {"breaker": "1", "closed_until_ms": LATER_MS, "probes_failed": 2},
+            "probe failed since 2030-03-17",
+        ),
+        ({"breaker": "1", "closed_until_ms": 1}, "half-open since 2030-03-17"),
+        ({"breaker": "s"}, "slowed since 2030-03-17"),
+        ({"breaker": "s", "ramp_since_ms": 1}, "half-open since 2030-03-17"),
+    ],
+)
+def test_a_failing_destination_is_listed_with_state_and_cause(
+    environ: dict[str, str], fields: dict[str, str | int], shown: str
+):
+    gate = "d:7:abc.def"
+    common = {
+        "url": "https://shop.example/bad",
+        "cause": "connection refused",
+        "failed_ms": LATER_MS,
+        "since_ms": LATER_MS,
+    }
     with redis.Redis.from_url(environ["REDIS_URL"]) as client:
         claim_database(client, PREFIX)
-        client.hset(keys.held_destinations(PREFIX), "d:7:abc", 1)
-        probe = GATE.code("closed_until_ms")
-        client.hset(keys.gate(PREFIX, "d:7:abc"), probe, 1_900_000_000_000)
+        client.hset(keys.held_destinations(PREFIX), gate, 1)
+        stored = {GATE.code(name): v for name, v in (common | fields).items()}
+        client.hset(keys.gate(PREFIX, gate), mapping=stored)
 
     result = run(environ | WIDE, "destination", "list")
 
     assert result.exit_code == 0
-    assert "7" in result.output
-    assert "breaker open, next probe 2030-03-17" in result.output
+    assert "https://shop.example/bad" in result.output
+    assert shown in result.output
+    assert "connection refused, at 2030-03-17" in result.output
+
+
+def test_a_destination_that_a_breaker_holds_is_not_resumed(environ: dict[str, str]):
+    run(environ, "tenant", "create", "Ada")
+    url = "https://shop.example/orders"
+    worker = new_sync_worker(redis.Redis.from_url(environ["REDIS_URL"]), PREFIX)
+    open_origin(worker, "1", url)
+
+    not_paused = run(environ, "destination", "resume", "1", url)
+    run(environ, "destination", "pause", "1", url)
+    resumed = run(environ, "destination", "resume", "1", url)
+
+    assert not_paused.exit_code == 1
+    assert "is not paused, but https://failing.example/a is open" in not_paused.output
+    assert resumed.exit_code == 0
+    assert "is resumed, but https://failing.example/a is open" in resumed.output
 
 
 def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
@@ -184,7 +226,7 @@ def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
     assert "paused since" in listed.output
     assert "secret" not in listed.output
     assert resumed.output == "https://shop.example:443 of tenant 1 is resumed\n"
-    assert "active" in run(environ | WIDE, "destination", "list").output
+    assert "closed" in run(environ | WIDE, "destination", "list").output
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from tests import glossary
 HELD = "a destination, or an event behind a gate, is held; a breaker holds it"
 KEPT = {
     HELD: """
-        HELD HOLD_REASONS HeldDestination HeldDestinations any_held check_held
+        HELD HELD_BY HELD_SINCE Held HeldFields _held _held_fields decode_held
+        heldBy heldSince held_by note_held_by render_held test_held
+        HOLD_REASONS HeldDestination HeldDestinations any_held check_held
         held _held_destinations held_destinations held_gates count_held
         held_outcomes latest_held origin_held route_held
         list_held_destinations test_held_destinations
@@ -37,7 +39,7 @@ KEPT = {
         header_schemas request_schemas response_schemas schedule_schemas
     """,
     "an event waits at a gate, for its turn, or for room in RQ": """
-        waits waits_at waits_for_rq waits_ms
+        waits waits_at waits_for_rq waits_ms waits_since_ms
     """,
     "QStash calls a url group a topic in its paths": "list_topics",
     "a field of `GET /cron/preview`": "why",

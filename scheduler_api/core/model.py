@@ -6,7 +6,7 @@ from enum import StrEnum
 from scheduler_api.core.cron.clock_changes import ClockChange
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -149,13 +149,24 @@ class State(StrEnum):
 FINAL_STATES = (State.DELIVERED, State.DEAD, State.CANCELLED, State.CLEARED)
 
 
+class Held(NamedTuple):
+    """An event that is due, but waits for its destination.
+
+    `by` is the URL of the origin or route.
+    """
+
+    by: str
+    since_ms: int
+
+
 @dataclass(frozen=True)
 class Event:
     """A stored event.
 
     `wanted_ms` is the fire time, and `next_ms` is the time of the next attempt; the two
     times differ while a retry is planned. `change` is the nonce of the last edit, '' if
-    the event was not edited. `quarantined_ms` is when the event was quarantined.
+    the event was not edited. `quarantined_ms` is when the event was quarantined. `held`
+    is None unless the event waits for its destination.
     """
 
     id: str
@@ -172,6 +183,7 @@ class Event:
     change: str
     quarantined_ms: int | None = None
     schedule: str | None = None
+    held: Held | None = None
 
     @classmethod
     def new(

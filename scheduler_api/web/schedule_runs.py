@@ -1,7 +1,7 @@
 """Renders the latest fire times of a schedule, in the same format for every dialect."""
 
 from collections.abc import Mapping
-from scheduler_api.core.model import FINAL_STATES, State
+from scheduler_api.core.model import FINAL_STATES, Held, State
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.web.refusal import Refusal
@@ -38,7 +38,15 @@ def render_run(run: Run, **ids: str) -> dict[str, object]:
         return rendered | {"outcome": SKIPPED, "reason": run.reason}
     rendered |= {"outcome": BY_HAND if run.by_hand else FIRED} | ids
     rendered |= {"state": _state(run), "attempts": run.attempts}
+    rendered |= render_held(run.held)
     return rendered | ({"reason": run.reason} if run.reason else {})
+
+
+def render_held(held: Held | None) -> dict[str, object]:
+    """Return the fields that say for which destination an event waits, if it does."""
+    if held is None:
+        return {}
+    return {"heldBy": held.by, "heldSince": to_iso(held.since_ms)}
 
 
 def _state(run: Run) -> str:

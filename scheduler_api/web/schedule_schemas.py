@@ -7,6 +7,9 @@ from scheduler_api.core.model import MissedRuns, Overlap
 from scheduler_api.web.schedule_options import DESCRIPTIONS
 from scheduler_api.web.schedule_runs import COUNT, MAX_COUNT, OUTCOMES, STATES
 
+HELD_BY = "The origin or route for which the event waits; absent if it does not"
+HELD_SINCE = "Since when it waits"
+
 
 def _about(name: str) -> dict[str, str]:
     return {"description": DESCRIPTIONS[name]}
@@ -45,3 +48,5 @@ class RunResponse(Schema):
     state = fields.String(validate=OneOf(STATES))
     attempts = fields.Integer()
     reason = fields.String(metadata={"description": "Why it was skipped or failed"})
+    heldBy = fields.String(metadata={"description": HELD_BY})
+    heldSince = fields.DateTime(metadata={"description": HELD_SINCE})

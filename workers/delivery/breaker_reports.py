@@ -26,6 +26,8 @@ MAX_REMEMBERED = 10_000
 # By how much the time until a probe may differ from the setting.
 DEVIATION = 0.2
 SUCCESS, ROUTE_FAILURE, ORIGIN_FAILURE, DELAY = "s", "r", "o", "n"
+# The words for codes of the store.
+STATES = {"half_open": "half-open", "probe_failed": "probe failed"}
 
 
 @dataclass
@@ -38,14 +40,15 @@ class Counts:
     latest: str = ""
     latest_held: str = ""
     delay_ms: int = 0
-    # The event whose attempt failed last, and how.
-    failed: Begun | None = None
+    is_notable: bool = False  # whether any attempt was not a success
+    url: str = ""  # of the last attempt
     cause: str = ""
 
     def add(
-        self, begun: Begun, outcome: str, *, failed: bool, held: bool, cause: str
+        self, outcome: str, *, failed: bool, held: bool, url: str, cause: str
     ) -> None:
         """Count an attempt."""
+        self.url = url
         self.attempts += outcome != DELAY
         self.failures += failed
         self.successes += outcome == SUCCESS
@@ -53,16 +56,11 @@ class Counts:
         if held:
             self.latest_held = (self.latest_held + outcome)[-LATEST:]
         if outcome != SUCCESS:
-            self.failed, self.cause = begun, cause
+            self.is_notable, self.cause = True, cause
 
     def add_delay(self, delay_ms: int) -> None:
         """Note how long the receiver asked to wait."""
         self.delay_ms = min(self.delay_ms or delay_ms, delay_ms)
-
-    @property
-    def is_notable(self) -> bool:
-        """Whether any attempt was not a success."""
-        return self.failed is not None
 
 
 class BreakerReports:
@@ -88,23 +86,24 @@ class BreakerReports:
         outcome, delay_ms = classify(result)
         if not (self._limits.attempts and begun.origin and outcome):
             return
-        cause = result.detail or f"the response has the status {result.status}"
+        cause = result.detail if result.status is None else f"status {result.status}"
+        url = "" if begun.content is None else begun.content.url
         origin = self._origins.setdefault(begun.origin, Counts())
         origin.add(
-            begun,
             outcome,
             failed=outcome == ORIGIN_FAILURE,
             held=begun.origin_held,
+            url=url,
             cause=cause,
         )
         urgent = begun.origin_held or begun.route_held or self._may_trip(origin)
         if outcome != ORIGIN_FAILURE:
             route = self._routes.setdefault(begun.route, Counts())
             route.add(
-                begun,
                 outcome,
                 failed=outcome == ROUTE_FAILURE,
                 held=begun.route_held,
+                url=url,
                 cause=cause,
             )
             if outcome == DELAY:
@@ -160,7 +159,7 @@ class BreakerReports:
                     "breaker.changed",
                     url=outcomes[gate].url or gate,
                     tenant=gate.split(":")[1],
-                    state=state,
+                    state=STATES.get(state, state),
                     cause=outcomes[gate].cause or None,
                 )
             )
@@ -197,21 +196,19 @@ def _outcomes(gate: str, counts: Counts) -> Outcomes:
         latest=counts.latest,
         latest_held=counts.latest_held,
         delay_ms=counts.delay_ms,
-        url=_readable(gate, counts.failed),
+        url=_readable(gate, counts.url),
         cause=counts.cause,
     )
 
 
-def _readable(gate: str, begun: Begun | None) -> str:
-    """Return the URL of an origin or route, '' if it is unknown."""
-    if begun is None or begun.content is None:
-        return ""
+def _readable(gate: str, url: str) -> str:
+    """Return the origin or route of a URL, for people; '' if it is unknown."""
     readable = (
         gate_names.readable_route
         if gate_names.is_route(gate)
         else gate_names.readable_origin
     )
     try:
-        return readable(begun.content.url)
+        return readable(url)
     except BadDestination:
         return ""

@@ -58,7 +58,7 @@ class FlowKeys:
     """The flow-control keys of a cell.
 
     The methods that change a key call set_gate, which is atomic. If the key does not
-    exist, set_gate creates it.
+    exist, set_gate creates it, but not to resume it.
     """
 
     def __init__(
@@ -75,9 +75,11 @@ class FlowKeys:
     ) -> None:
         """Pause or resume a key; after a resume, waiting events proceed, oldest first.
 
-        Raises: LimitReached.
+        Raises: LimitReached, NotFound (the key to resume does not exist).
         """
-        self._set(owner, key, {}, paused=paused, change=change)
+        exists = self._set(owner, key, {}, paused=paused, creates=paused, change=change)
+        if not exists:
+            raise NotFound
 
     def pin(
         self,
@@ -146,15 +148,16 @@ class FlowKeys:
         *,
         paused: bool | None = None,
         reset: bool = False,
+        creates: bool = True,
         change: Change | None,
-    ) -> None:
-        set_gate(
+    ) -> bool:
+        return set_gate(
             self._cell,
             flow_gate(owner, key),
             fields,
             paused=paused,
             reset=reset,
-            limit=self._limit(owner),
+            limit=self._limit(owner) if creates else None,
             owner=owner,
             name=key,
             change=change,

@@ -1,7 +1,7 @@
-"""Pauses, resumes and lists destinations that hold events back."""
+"""Pauses and resumes origins; lists the origins and routes that hold events back."""
 
 from dataclasses import dataclass
-from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
+from scheduler_api.core.delivery.destinations import Destination
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
@@ -12,25 +12,41 @@ from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT, GATE
 from typing import cast
 
-HELD = GATE.codes("origin", "paused_ms", "closed_until_ms")
+HELD = (
+    *("origin", "url", "paused_ms", "breaker", "since_ms", "cause", "failed_ms"),
+    *("closed_until_ms", "probes_failed", "ramp_since_ms"),
+)
+SLOWED_CODE = b"s"
+OPEN, HALF_OPEN, PROBE_FAILED = "open", "half-open", "probe failed"
+SLOWED, CLOSED = "slowed", "closed"
 
 
 @dataclass(frozen=True)
 class HeldDestination:
-    """A destination that is paused, failing, or using its full share of a worker.
+    """An origin or route that is paused, failing, or using its full share of a worker.
 
-    A pause stores `origin`. If no origin is stored, `origin` is that of the first
-    waiting event, or None if this event is missing or unreadable. `paused_ms` is the
-    time of the pause. `probe_ms` is the time at which an open breaker admits the next
-    attempt.
+    Attributes:
+        url: the origin or route; None if it is unknown.
+        state: the state of the breaker: `open`, `half-open` (a probe may be sent, or
+            the rate rises after a success), `probe failed` (open, and the last probe
+            failed), `slowed`, or `closed`.
+        since_ms: since when the breaker is in this state.
+        cause: how the last attempt failed.
+        failed_ms: when the last attempt failed.
+        probe_ms: when an open breaker admits the next attempt.
+        paused_ms: the time of the pause.
     """
 
     tenant: str
-    origin: str | None
+    url: str | None
+    state: str
+    since_ms: int | None
+    cause: str
+    failed_ms: int | None
+    probe_ms: int | None
+    paused_ms: int | None
     waiting: int
     running: int
-    paused_ms: int | None
-    probe_ms: int | None
 
 
 class HeldDestinations:
@@ -67,40 +83,76 @@ class HeldDestinations:
             raise NotFound
 
     def all(self) -> list[HeldDestination]:
-        """All held destinations of the cell.
+        """All held origins and routes of the cell, by tenant and URL.
 
-        Redis: several reads for each destination, not atomic.
+        Redis: several reads for each of them, not atomic.
         """
         key = keys.held_destinations(self._cell.prefix)
         found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
-        return [self._read(gate.decode()) for gate in found]
+        read = [self._read(gate.decode()) for gate in found]
+        return sorted(read, key=lambda held: (held.tenant, held.url or ""))
+
+    def of_origin(self, tenant: str, destination: Destination) -> list[HeldDestination]:
+        """The origin of a tenant and its routes, as far as they are held.
+
+        Redis: like `all`.
+        """
+        digest = gate_names.destination_digest(str(destination.origin))
+        gate = gate_names.destination_gate(tenant, digest)
+        key = keys.held_destinations(self._cell.prefix)
+        found = cast(list[bytes], self._cell.client.hkeys(key))
+        names = sorted(name.decode() for name in found)
+        return [self._read(n) for n in names if n == gate or n.startswith(f"{gate}.")]
 
     def _read(self, gate: str) -> HeldDestination:
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(transaction=False)
         pipe.zrange(keys.waiters(prefix, gate), 0, 0)
         pipe.zcard(keys.waiters(prefix, gate))
         pipe.scard(keys.holders(prefix, gate))
-        pipe.hmget(keys.gate(prefix, gate), HELD)
-        first, waiting, running, (origin, paused, probe) = pipe.execute()
-        found = origin.decode() if origin else None
-        if found is None and first:
-            found = self._origin_of(first[0].decode())
+        pipe.hmget(keys.gate(prefix, gate), GATE.codes(*HELD))
+        first, waiting, running, values = pipe.execute()
+        record: dict[str, bytes] = {
+            name: value for name, value in zip(HELD, values, strict=True) if value
+        }
+        url = record.get("url") or record.get("origin") or b""
         return HeldDestination(
             tenant=gate.split(":")[1],
-            origin=found,
+            url=url.decode() or (self._url_of(gate, first[0]) if first else None),
+            state=_state(record, self._cell.now_ms()),
+            since_ms=_time(record, "since_ms"),
+            cause=record.get("cause", b"").decode(),
+            failed_ms=_time(record, "failed_ms"),
+            probe_ms=_time(record, "closed_until_ms"),
+            paused_ms=_time(record, "paused_ms"),
             waiting=waiting,
             running=running,
-            paused_ms=int(paused) if paused and paused.isdigit() else None,
-            probe_ms=int(probe) if probe and probe.isdigit() else None,
         )
 
-    def _origin_of(self, event_id: str) -> str | None:
-        key = keys.event(self._cell.prefix, event_id)
+    def _url_of(self, gate: str, waiter: bytes) -> str | None:
+        """Return the URL of a gate, found by an event that waits there; or None."""
+        key = keys.event(self._cell.prefix, event_id := waiter.decode())
         owner = cast(bytes | None, self._cell.client.hget(key, EVENT.code("owner")))
         if owner is None:
             return None
         try:
             event = read_event(self._cell, Owner.parse(owner.decode()), event_id)
-            return str(parse(event.content.url).origin)
-        except (BadDestination, NotFound, UnreadableRecord):
+        except (NotFound, UnreadableRecord):
             return None
+        return gate_names.readable_gate(gate, event.content.url)
+
+
+def _state(record: dict[str, bytes], now_ms: int) -> str:
+    if "breaker" not in record:
+        return CLOSED
+    if "ramp_since_ms" in record:
+        return HALF_OPEN
+    if record["breaker"] == SLOWED_CODE:
+        return SLOWED
+    if (_time(record, "closed_until_ms") or 0) <= now_ms:
+        return HALF_OPEN
+    return PROBE_FAILED if int(record.get("probes_failed", 0)) else OPEN
+
+
+def _time(record: dict[str, bytes], name: str) -> int | None:
+    value = record.get(name, b"")
+    return int(value) if value.isdigit() else None

@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from scheduler_api.core.cron.clock_changes import CLOCK_CHANGE
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Schedule, State
+from scheduler_api.core.model import Held, Schedule, State
 from scheduler_api.core.schedules import fire_times
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
 PAUSED = "paused"
-RUN = EVENT.codes("owner", "state", "attempts", "reason", "replay_of")
+RUN = (
+    *("owner", "state", "attempts", "reason", "replay_of", "revision"),
+    *("waits_at", "waits_since_ms", "due_ms"),
+)
+RUN_CODES = EVENT.codes(*RUN)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Run:
         event_id: the event that was created; None if the fire time was skipped.
         reason: why the fire time was skipped, or why the event was not delivered.
         replay_of: the id of the event whose content a run by hand sends again.
+        held: where the event waits for its destination, if it does.
     """
 
     at_ms: int
@@ -32,6 +37,7 @@ class Run:
     reason: str = ""
     by_hand: bool = False
     replay_of: str | None = None
+    held: Held | None = None
 
 
 def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
@@ -41,7 +47,8 @@ def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
     listed for 30 days, at most the newest thousand. If a clock change skips several
     fire times, they are listed as one run, at the time of the change.
 
-    Redis: three reads, not atomic.
+    Redis: three reads, and one for each event that waits for its destination; not
+    atomic.
 
     Raises: UnreadableRecord.
     """
@@ -59,7 +66,7 @@ def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
     paused = fire_times.skipped_by_pause(schedule, now_ms)
     clock = fire_times.skipped_by_clock(schedule, now_ms)
     found = [
-        *_fired(cell, cast(list[tuple[bytes, float]], occurrences)),
+        *_fired(cell, schedule, cast(list[tuple[bytes, float]], occurrences)),
         *map(_skipped, skipped),
         *(Run(at_ms, reason=PAUSED) for at_ms in paused),
         *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
@@ -67,29 +74,41 @@ def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
     return sorted(found, key=lambda run: run.at_ms, reverse=True)[:limit]
 
 
-def _fired(cell: Cell, occurrences: list[tuple[bytes, float]]) -> Iterator[Run]:
+def _fired(
+    cell: Cell, schedule: Schedule, occurrences: list[tuple[bytes, float]]
+) -> Iterator[Run]:
     pipe = cell.client.pipeline(transaction=False)
     for event_id, _ in occurrences:
-        record = keys.event(cell.prefix, event_id.decode())
-        pipe.hmget(record, RUN)
-    for (event_id, wanted_ms), (owner, state, attempts, reason, origin) in zip(
-        occurrences, pipe.execute(), strict=True
-    ):
-        if owner is None:
+        pipe.hmget(keys.event(cell.prefix, event_id.decode()), RUN_CODES)
+    for (event_id, wanted_ms), values in zip(occurrences, pipe.execute(), strict=True):
+        stored = zip(RUN, values, strict=True)
+        record = {name: value for name, value in stored if value is not None}
+        if "owner" not in record:
             continue
         fired_s = event_id.decode().partition(".")[2]
         try:
             yield Run(
                 at_ms=int(fired_s) * 1000 if fired_s.isdecimal() else int(wanted_ms),
                 event_id=event_id.decode(),
-                state=State((state or b"active").decode()),
-                attempts=int(attempts or 0),
-                reason=(reason or b"").decode(),
+                state=State(record.get("state", b"active").decode()),
+                attempts=int(record.get("attempts", 0)),
+                reason=record.get("reason", b"").decode(),
                 by_hand=not fired_s.isdecimal(),
-                replay_of=None if origin is None else origin.decode(),
+                replay_of=record.get("replay_of", b"").decode() or None,
+                held=_held(cell, schedule, record) if "waits_at" in record else None,
             )
-        except ValueError as err:
+        except (KeyError, ValueError) as err:
             raise UnreadableRecord(f"event {event_id.decode()}") from err
+
+
+def _held(cell: Cell, schedule: Schedule, record: dict[str, bytes]) -> Held | None:
+    revision = record.get("revision", b"").decode()
+    if revision == schedule.revision:
+        return codec.decode_held(record, schedule.content.url)
+    key = keys.template(cell.prefix, schedule.id, revision)
+    stored = cast(bytes | None, cell.client.get(key))
+    content = codec.decode_content(stored or b"")
+    return codec.decode_held(record, content.url)
 
 
 def _skipped(member: bytes) -> Run:

@@ -13,10 +13,11 @@ from scheduler_api.core.model import (
     AttemptKind,
     Content,
     Event,
+    Held,
     Owner,
     State,
 )
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.records import Record
 from typing import Any
 
@@ -83,10 +84,11 @@ def decode_event(
     """
     try:
         at_ms = int(record["due_ms"])
+        content = decode_content(stored or b"")
         return Event(
             id=event_id,
             owner=Owner.parse(record["owner"].decode()),
-            content=decode_content(stored or b""),
+            content=content,
             state=State(record.get("state", b"active").decode()),
             wanted_ms=int(record.get("first_due_ms", at_ms)),
             next_ms=at_ms,
@@ -98,9 +100,23 @@ def decode_event(
             change=record.get("change", b"").decode(),
             quarantined_ms=None if quarantined_ms is None else int(quarantined_ms),
             schedule=record["schedule"].decode() if "schedule" in record else None,
+            held=decode_held(record, content.url) if "waits_at" in record else None,
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"event {event_id}") from err
+
+
+def decode_held(record: Record, url: str) -> Held | None:
+    """Return where an event waits for its destination, or None.
+
+    Args:
+        url: the URL of the event.
+
+    Raises: KeyError, ValueError: the record is unreadable.
+    """
+    by = gate_names.readable_gate(record["waits_at"].decode(), url)
+    since_ms = record.get("waits_since_ms") or record["due_ms"]
+    return None if by is None else Held(by, int(since_ms))
 
 
 def _optional_integer(record: Record, name: str) -> int | None:

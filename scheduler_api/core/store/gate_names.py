@@ -9,6 +9,7 @@ import hashlib
 import re
 from functools import lru_cache
 from scheduler_api.core.delivery.destinations import BadDestination, parse
+from scheduler_api.core.delivery.routes import route_path
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from scheduler_api.core.settings.limits import (
     NO_CAPS,
@@ -21,13 +22,11 @@ from urllib.parse import quote, unquote
 QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
 TENANT, EVERYTHING = "t", "a"
 DIGEST_LENGTH, ROUTE_DIGEST_LENGTH = 12, 8
-# A segment of a path that is longer than this is taken for an id.
-SEGMENT_MAX_LENGTH = 32
+
+# The end of the gate of the routes that are not tracked.
+SHARED_ROUTE = ".*"
 
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]+")
-_PATH = re.compile(r"/[^?#]*")
-# A segment that has a digit or is too long.
-_ID = re.compile(rf"[^/]*[0-9][^/]*|[^/]{{{SEGMENT_MAX_LENGTH + 1},}}")
 
 
 def queue_gate(owner: Owner, name: str) -> str:
@@ -71,13 +70,16 @@ def destination_digest(url: str) -> str:
     return "" if origin is None else _digests(origin[0])[0]
 
 
+@lru_cache(maxsize=1024)
 def route_digest(url: str) -> str:
     """Digests of a URL's origin and route, separated by a dot; '' if it is invalid."""
-    origin = _ORIGIN.match(url)
-    digest = "" if origin is None else _digests(origin[0])[0]
-    if origin is None or not digest:
+    origin = destination_digest(url)
+    if not origin:
         return ""
-    return f"{digest}.{_route_digest(_route(url[origin.end() :]))}"
+    match = _ORIGIN.match(url)
+    rest = url[match.end() :] if match and url.isascii() else parse(url).rest
+    route = hashlib.sha1(route_path(rest).encode()).hexdigest()
+    return f"{origin}.{route[:ROUTE_DIGEST_LENGTH]}"
 
 
 def readable_origin(url: str) -> str:
@@ -94,18 +96,24 @@ def readable_route(url: str) -> str:
 
     Raises: BadDestination.
     """
-    return readable_origin(url) + _route(parse(url).rest)
+    return readable_origin(url) + route_path(parse(url).rest)
 
 
-def _route(rest: str) -> str:
-    """Return a path without its query, with `*` in place of each segment with an id."""
-    path = _PATH.match(rest)
-    return "/" if path is None else _ID.sub("*", path[0])
+def readable_gate(gate: str, url: str) -> str | None:
+    """Return the origin or route at which an event waits; None at another gate.
 
-
-@lru_cache(maxsize=4096)
-def _route_digest(route: str) -> str:
-    return hashlib.sha1(route.encode()).hexdigest()[:ROUTE_DIGEST_LENGTH]
+    Args:
+        url: the URL of the event.
+    """
+    if not gate.startswith(f"{DESTINATION}:"):
+        return None
+    try:
+        if not is_route(gate):
+            return readable_origin(url)
+        shared = gate.endswith(SHARED_ROUTE)
+        return f"{readable_origin(url)}/*" if shared else readable_route(url)
+    except BadDestination:
+        return None
 
 
 def host_digest(url: str) -> str:

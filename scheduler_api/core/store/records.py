@@ -73,9 +73,10 @@ EVENT = Fields(
     previous="af",  # id of the occurrence that must end first
     following="nx",  # id of the occurrence that waits for the end of this one
     replay_of="ro",  # id of the occurrence whose content is sent again
-    destination="d",
+    destination="d",  # digests of origin and route, separated by a dot
     gates="g",  # names, in the order in which they are checked
     waits_at="l",  # the gate at which the event waits
+    waits_since_ms="ls",  # since when it waits there, or at another gate of this kind
     passed_over="ps",  # how often the gates did not admit the due event
     turn_exempt="qx",  # set for a callback, which need not wait for its turn in a queue
 )

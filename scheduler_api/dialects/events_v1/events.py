@@ -38,6 +38,7 @@ from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.services import Services
 from scheduler_api.web import access
 from scheduler_api.web.documented import IdempotencyKey, documented
+from scheduler_api.web.held_by import note_held_by
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
@@ -69,6 +70,7 @@ class Events:
     """The views for events; `owner` is the owner of the request's API key."""
 
     def __init__(self, services: Services) -> None:
+        self._holding = services.holding
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._deadline_ms = services.settings.of(EventsV1Settings).timeout_ms
         self._cell = services.cell
@@ -240,8 +242,13 @@ class Events:
 
     @documented(response=EventResponse, errors=(400, 404))
     def resume(self, owner: Owner, event_id: str) -> Response:
-        """Resume an event; callbacks continue at the next fire time."""
-        return self._set_state(owner, event_id, ScheduleState.ACTIVE)
+        """Resume an event; `Scheduler-Held-By` says what would hold its callbacks.
+
+        Callbacks continue at the next fire time.
+        """
+        response = self._set_state(owner, event_id, ScheduleState.ACTIVE)
+        held_by = self._holding.of_schedule(self._find(owner, event_id))
+        return note_held_by(response, held_by)
 
     def _set_state(self, owner: Owner, event_id: str, state: ScheduleState) -> Response:
         def change(schedule: Schedule) -> Schedule:

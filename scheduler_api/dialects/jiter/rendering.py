@@ -97,7 +97,7 @@ def render_event(event: Event) -> Json:
     failed_ms = event.finished_ms if phase is Phase.DEAD else event.quarantined_ms
     if failed_ms is not None:
         rendered["failedAt"] = to_iso(failed_ms)
-    return rendered
+    return rendered | schedule_runs.render_held(event.held)
 
 
 def replay_options(origin: Event) -> Json:

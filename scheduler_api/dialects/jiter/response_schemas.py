@@ -9,7 +9,12 @@ from scheduler_api.dialects.jiter.rendering import (
     QUEUED,
     STATUSES,
 )
-from scheduler_api.web.schedule_schemas import Options, RunResponse
+from scheduler_api.web.schedule_schemas import (
+    HELD_BY,
+    HELD_SINCE,
+    Options,
+    RunResponse,
+)
 
 
 class Error(Schema):
@@ -69,6 +74,8 @@ class Event(Schema):
     sentAt = fields.DateTime()
     failedAt = fields.DateTime()
     replayOf = fields.String(metadata={"description": "The event that it replays"})
+    heldBy = fields.String(metadata={"description": HELD_BY})
+    heldSince = fields.DateTime(metadata={"description": HELD_SINCE})
 
 
 class EventWithHistory(Event):

@@ -83,6 +83,7 @@ def per_second(engine: Engine, seconds: int, **how: object) -> list[int]:
         (f"{HOST}/a/1/", f"{HOST}/a/1", False),
         ("https://Shop.example:443/a", f"{HOST}/a", True),
         ("https://shop.example:8443/a", f"{HOST}/a", False),
+        (f"{HOST}/\u00fc/a", f"{HOST}/%C3%BC/a", True),
     ],
 )
 def test_a_route_is_an_origin_and_a_path_without_ids(one: str, other: str, same: bool):

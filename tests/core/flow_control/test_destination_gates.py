@@ -445,5 +445,5 @@ def test_events_that_wait_for_a_destination_are_reported(engine: Engine):
     begin(engine)
 
     [held] = HeldDestinations(engine.cell).all()
-    assert (held.tenant, held.origin, held.waiting) == (OWNER.tenant, FAILING_ORIGIN, 3)
+    assert (held.tenant, held.url, held.waiting) == (OWNER.tenant, FAILING_ORIGIN, 3)
     assert held.probe_ms == engine.now_ms + HOLD_MS

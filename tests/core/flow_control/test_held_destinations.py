@@ -131,7 +131,7 @@ def test_a_paused_destination_is_listed_with_its_origin_and_waiting_events(
     engine.store.cancel(OWNER, list(waiting(engine))[:1])
     [left] = destinations.all()
 
-    assert (held.tenant, held.origin) == (OWNER.tenant, "https://shop.example:443")
+    assert (held.tenant, held.url) == (OWNER.tenant, "https://shop.example:443")
     assert (held.paused_ms, held.probe_ms) == (engine.now_ms, None)
     assert [held.waiting, filled.waiting, left.waiting] == [0, 3, 2]
 

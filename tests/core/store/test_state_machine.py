@@ -49,6 +49,11 @@ from scheduler_api.core.model import (
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store.claims import Claim
 from scheduler_api.core.store.events import Cancelled
+from scheduler_api.core.store.gate_names import (
+    destination_digest,
+    destination_gate,
+    route_digest,
+)
 from scheduler_api.core.store.reads import read_events
 from tests.core.engine import (
     CONTENT,
@@ -61,6 +66,7 @@ from tests.core.engine import (
     all_ids,
     settlement,
 )
+from tests.sync_worker import outcomes
 from typing import Any
 
 HOUR_MS = 3_600_000
@@ -80,6 +86,8 @@ GATES = st.sampled_from(
 )
 CONTENTS = st.sampled_from([CONTENT, OTHER, LARGE])
 DESTINATION = parse(OTHER.url)
+# Outcomes of attempts that open, slow, delay and close breakers.
+OUTCOMES = st.sampled_from(["o" * 20, "so", "r" * 20, "s" * 5, "nnn"])
 DELAYS_MS = st.sampled_from([1, 1, 1, 999, 5_000, 30_000, HOUR_MS])
 RULES = st.sampled_from(["*/5 * * * * *", "* * * * *", "@every 20s"])
 NEVER_MS = 1 << 60
@@ -224,10 +232,18 @@ class CellMachine(RuleBasedStateMachine):
                 self.destinations.set_paused(OWNER.tenant, DESTINATION, paused=paused)
             self.destination_paused = paused
         elif kind == "key":
-            self.flow_keys.set_paused(OWNER, KEY, paused=paused)
+            with suppress(NotFound):
+                self.flow_keys.set_paused(OWNER, KEY, paused=paused)
         elif self.queue_order:
             with suppress(NotFound):
                 self.queues.set_paused(OWNER, QUEUE, paused=paused)
+
+    @rule(url=st.sampled_from([CONTENT.url, OTHER.url]), latest=OUTCOMES)
+    def report(self, url: str, latest: str) -> None:
+        digest = destination_digest if "o" in latest else route_digest
+        gate = destination_gate(OWNER.tenant, digest(url))
+        report = outcomes(latest, delay_ms=7_000)
+        self.engine.worker.report_all({gate: report})
 
     @precondition(lambda self: self.queue_order)
     @rule(really=st.sampled_from([False, False, True]))
@@ -820,6 +836,15 @@ class CellMachine(RuleBasedStateMachine):
             self.engine.close()
             self.runner.close()
 
+    def close_breakers(self) -> None:
+        """Report successes until no breaker holds events."""
+        for url in (CONTENT.url, OTHER.url):
+            for digest in (destination_digest(url), route_digest(url)):
+                gate = destination_gate(OWNER.tenant, digest)
+                # The first report starts a ramp, and the second one ends it.
+                for _ in range(2):
+                    self.engine.worker.report_all({gate: outcomes("s" * 10)})
+
     def finish_all(self) -> None:
         """Deliver all events, and check that every event ends.
 
@@ -846,6 +871,7 @@ class CellMachine(RuleBasedStateMachine):
             for each in begun:
                 self.settle_attempt(each)
         assert not active
+        self.close_breakers()
         # While events wait for a queue or a limit, `due` contains this queue or limit.
         # Afterwards, only a claim removes it from `due`, so claim once more.
         self.advance_clock(TICK_MS)

@@ -13,6 +13,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.flow_keys import Flow
 from scheduler_api.core.model import Owner
+from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.dialects.qstash.parsing.filters import (
     Parameters,
     check_names,
@@ -33,6 +34,7 @@ from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
+from scheduler_api.web.held_by import note_held_by
 from scheduler_api.web.query_string import read_parameters
 from urllib.parse import unquote
 
@@ -53,6 +55,7 @@ class FlowControlKeys:
 
     def __init__(self, services: Services) -> None:
         self._flow_keys = services.flow_keys
+        self._holding = services.holding
         self._max_parallelism = services.settings.caps.tenant
 
     @documented(
@@ -75,7 +78,7 @@ class FlowControlKeys:
         try:
             return responses.respond(_render(self._flow_keys.get(owner, key)))
         except NotFound as err:
-            raise NotFound(f"flow control key {key[:80]} not found") from err
+            raise _not_found(key) from err
 
     @documented(response=response_schemas.Parallelism)
     def parallelism(self, owner: Owner) -> Response:
@@ -100,13 +103,19 @@ class FlowControlKeys:
         self._flow_keys.set_paused(owner, key, paused=True, change=paused)
         return _done("flow.paused", owner, key)
 
-    @documented(errors=(400, 412))
+    @documented(errors=(400, 404))
     def resume(self, owner: Owner, key: str) -> Response:
-        """Resume a key."""
+        """Resume a key; `Scheduler-Held-By` says what else holds its messages."""
         key, _ = _read(allowed=())
+        gate = flow_gate(owner, key)
+        first = self._holding.first_waiter(gate)
         resumed = change(owner, "flow.resume", key)
-        self._flow_keys.set_paused(owner, key, paused=False, change=resumed)
-        return _done("flow.resumed", owner, key)
+        try:
+            self._flow_keys.set_paused(owner, key, paused=False, change=resumed)
+        except NotFound as err:
+            raise _not_found(key) from err
+        held_by = self._holding.of_event(owner, first, besides=gate)
+        return note_held_by(_done("flow.resumed", owner, key), held_by)
 
     @documented(errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
@@ -157,6 +166,10 @@ def _read(*, allowed: Collection[str]) -> tuple[str, Parameters]:
 def _done(event: str, owner: Owner, key: str) -> Response:
     log.info(logfmt.line(event, owner=owner, key=key))
     return responses.empty()
+
+
+def _not_found(key: str) -> NotFound:
+    return NotFound(f"flow control key {key[:80]} not found")
 
 
 def _read_key(path: str) -> str:

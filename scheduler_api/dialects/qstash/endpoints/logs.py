@@ -41,6 +41,8 @@ BODY_MAX_BYTES = 16_384
 # at both ends.
 CLOCK_TOLERANCE_MS = 60_000
 WITH_OUTCOME = ("failed", "retry", "delivered", "dead")
+# A message may wait for its destination after these kinds of entries.
+WAITING = ("created", "retry")
 
 LISTING = documented(
     query=response_schemas.LogQuery,
@@ -179,6 +181,7 @@ class Logs:
                 state=STATES[entry.kind],
                 key=key,
                 body_max_bytes=BODY_MAX_BYTES,
+                is_last=entry.kind in WAITING and entry.attempt == event.attempts,
             )
             yield entry.cursor, orjson.dumps(rendered)
 

@@ -9,6 +9,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.queues import Queue
 from scheduler_api.core.model import Owner
+from scheduler_api.core.store.gate_names import queue_gate
 from scheduler_api.dialects.qstash.parsing.header_values import (
     MAX_LIMIT,
     BadValue,
@@ -20,6 +21,7 @@ from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
+from scheduler_api.web.held_by import note_held_by
 from scheduler_api.web.refusal import Refusal
 
 NAME = "queueName"
@@ -32,6 +34,7 @@ class Queues:
 
     def __init__(self, services: Services) -> None:
         self._queues = services.queues
+        self._holding = services.holding
         self._body_limit_bytes = services.settings.body_limit_bytes
 
     @documented(body=response_schemas.NewQueue, errors=(400, 412, 413))
@@ -84,8 +87,15 @@ class Queues:
 
     @documented(errors=(400, 404))
     def resume(self, owner: Owner, name: str) -> Response:
-        """Resume a queue; deliveries continue with the oldest message."""
-        return self._set_paused(owner, name, paused=False)
+        """Resume a queue; `Scheduler-Held-By` says what else holds its first message.
+
+        Deliveries continue with the oldest message.
+        """
+        response = self._set_paused(owner, name, paused=False)
+        gate = queue_gate(owner, read_name(name, NAME))
+        first = self._holding.first_waiter(gate)
+        held_by = self._holding.of_event(owner, first, besides=gate)
+        return note_held_by(response, held_by)
 
     def _set_paused(self, owner: Owner, name: str, *, paused: bool) -> Response:
         name = read_name(name, NAME)

@@ -71,6 +71,7 @@ from scheduler_api.services import Services
 from scheduler_api.web import schedule_options, schedule_runs
 from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
+from scheduler_api.web.held_by import note_held_by
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
 from scheduler_api.web.schedule_log import log_schedule
@@ -115,6 +116,7 @@ class Scheduling:
     """Views of schedules. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
+        self._holding = services.holding
         self._settings = services.settings
         self._cell = services.cell
         self._schedules = services.schedules
@@ -199,8 +201,13 @@ class Scheduling:
 
     @documented(errors=(404,))
     def resume(self, owner: Owner, schedule_id: str) -> Response:
-        """Resume a schedule, which fires next at its first fire time after now."""
-        return self._set_state(owner, schedule_id, ScheduleState.ACTIVE)
+        """Resume a schedule; `Scheduler-Held-By` says what would hold its messages.
+
+        The schedule fires next at its first fire time after now.
+        """
+        response = self._set_state(owner, schedule_id, ScheduleState.ACTIVE)
+        held_by = self._holding.of_schedule(self._find(owner, schedule_id))
+        return note_held_by(response, held_by)
 
     @documented(response=response_schemas.ManualRun, errors=(404, 409))
     def run(self, owner: Owner, schedule_id: str) -> Response:

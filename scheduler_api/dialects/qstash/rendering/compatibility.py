@@ -53,7 +53,7 @@ OPERATIONS = {
     "GET /v2/flowControl": "also takes `?search=`",
     "GET /v2/flowControl/{flowControlKey}": "a limit that is not set is 0",
     "POST /v2/flowControl/{flowControlKey}/pause": "",
-    "POST /v2/flowControl/{flowControlKey}/resume": "",
+    "POST /v2/flowControl/{flowControlKey}/resume": "404 for an unknown key",
     "POST /v2/flowControl/{flowControlKey}/pin": "",
     "POST /v2/flowControl/{flowControlKey}/unpin": "",
     "POST /v2/flowControl/{flowControlKey}/resetRate": "",

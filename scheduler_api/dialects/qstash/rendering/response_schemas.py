@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.dialects.qstash.parsing import filters
 from scheduler_api.dialects.qstash.rendering import schedule_responses
-from scheduler_api.web.schedule_schemas import Options, RunResponse
+from scheduler_api.web.schedule_schemas import HELD_BY, Options, RunResponse
 from typing import Any
 
 
@@ -45,6 +45,13 @@ class BatchItem(Schema):
     body = fields.String(allow_none=True)
 
 
+class HeldFields(Schema):
+    """For which destination a message waits; both fields are absent if it does not."""
+
+    heldBy = fields.String(metadata={"description": HELD_BY})
+    heldSince = fields.Integer(metadata={"description": "Unix time, milliseconds"})
+
+
 class MessageSettings(Schema):
     """Settings that messages, log entries and schedules have in common."""
 
@@ -74,7 +81,7 @@ class MessageContent(MessageSettings):
     failureCallbackHeader = _header_map()
 
 
-class MessageResponse(MessageContent):
+class MessageResponse(MessageContent, HeldFields):
     """A message."""
 
     messageId = fields.String(required=True)
@@ -106,7 +113,7 @@ class Result(Schema):
     )
 
 
-class LogEntry(MessageSettings, Result):
+class LogEntry(MessageSettings, Result, HeldFields):
     """A state that a message entered; bodies are in base64."""
 
     time = fields.Integer(required=True)

@@ -69,6 +69,7 @@ def render_message(event: Event, message: Message, *, key: bytes) -> Json:
             "notBefore": event.wanted_ms,
             "createdAt": event.created_ms,
             "scheduleId": schedule_id(event.schedule, message),
+            **_held_fields(event),
             **callback_fields(message, key=key),
         }
     )
@@ -109,6 +110,7 @@ def render_log_entry(
     state: str,
     key: bytes,
     body_max_bytes: int,
+    is_last: bool,
 ) -> Json:
     """Return a log entry, which reports one state that a message entered, as JSON.
 
@@ -119,6 +121,8 @@ def render_log_entry(
         key: the tenant's redaction key.
         body_max_bytes: the maximum size of the message's body in the entry; a larger
             body is left out.
+        is_last: whether this is the last state of the message so far. Only this entry
+            says whether the message waits for its destination.
     """
     body = message.redaction.redact_body(event.content.body, key=key)
     callbacks = callback_fields(message, key=key)
@@ -142,6 +146,7 @@ def render_log_entry(
             "callbackHeaders": callbacks.get("callbackHeader"),
             "failureCallbackHeaders": callbacks.get("failureCallbackHeader"),
             **outcome,
+            **(_held_fields(event) if is_last else {}),
         }
     )
 
@@ -202,6 +207,13 @@ def body_fields(body: bytes) -> Json:
 def drop_none(fields: Json) -> Json:
     """Return the fields whose value is not None."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _held_fields(event: Event) -> Json:
+    """Return for which destination a message waits, and since when, if it does."""
+    if event.held is None:
+        return {}
+    return {"heldBy": event.held.by, "heldSince": event.held.since_ms}
 
 
 def _outcome(attempt: Attempt, message: Message, *, key: bytes) -> Json:

@@ -37,12 +37,15 @@ function breaker.last_used_ms(ctx, gate)
   return latest
 end
 
--- Closes a breaker, and ends the hold of its gate.
-function breaker.forget(ctx, gate)
-  redis.call('HDEL', keys.gate(ctx, gate), GATE.breaker, GATE.probes_failed, GATE.closed_until_ms,
+-- Closes a breaker, and ends the hold of its gate. `...` are more fields to remove. Deletes the
+-- record of the gate if only the creation time is left.
+function breaker.forget(ctx, gate, ...)
+  local key = keys.gate(ctx, gate)
+  redis.call('HDEL', key, GATE.breaker, GATE.probes_failed, GATE.closed_until_ms,
     GATE.ramp_since_ms, GATE.ramp_rate, GATE.trickle_rate, GATE.trickle_parallelism,
-    GATE.longest_holds, GATE.recent, GATE.since_ms, GATE.url, GATE.cause, GATE.failed_ms)
+    GATE.longest_holds, GATE.recent, GATE.since_ms, GATE.url, GATE.cause, GATE.failed_ms, ...)
   redis.call('HDEL', keys.held_destinations(ctx), gate)
+  if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
 end
 
 -- Holds a gate in a new state. Counters of the state before are cleared.
@@ -93,6 +96,7 @@ local function start_ramp(ctx, gate, state)
 end
 
 local function close(ctx, gate)
+  if redis.call('HEXISTS', keys.gate(ctx, gate), GATE.paused_ms) == 1 then return '' end
   breaker.forget(ctx, gate)
   redis.call('DEL', keys.health(ctx, gate))
   slots.promote_waiters(ctx, gate)

@@ -88,13 +88,14 @@ end
 -- Makes an event wait at the gate of its destination, because the destination has reached the
 -- limit. The gate admits waiting events at a rising rate (the ramp, see lib/gates). Each event that
 -- is turned away restarts the ramp. A paused destination needs no ramp, because it admits no
--- events.
+-- events, and neither does a destination with an open or slowed breaker.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
     redis.call('PEXPIRE', keys.begins(ctx, gate), 2000)
   end
-  if redis.call('HEXISTS', keys.gate(ctx, gate), GATE.paused_ms) == 0 then
+  local state = gates.state(ctx, gate)
+  if not (state.paused_ms or state.limited) then
     gates.hold_destination(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate,
       RAMP_PER_S)
   end

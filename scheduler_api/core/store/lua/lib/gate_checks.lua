@@ -100,15 +100,12 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
 end
 
 -- Ends the hold of an origin or route that is idle. It is idle if it is not paused, no event waits
--- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes. Deletes
--- the record of the gate if only the creation time is left.
+-- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes.
 local function release_if_idle(ctx, gate)
-  local state, key = gates.state(ctx, gate), keys.gate(ctx, gate)
+  local state = gates.state(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
   if state.limited and ctx.now - breaker.last_used_ms(ctx, gate) < IDLE_MS then return end
-  breaker.forget(ctx, gate)
-  redis.call('HDEL', key, GATE.origin)
-  if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
+  breaker.forget(ctx, gate, GATE.origin)
 end
 
 -- Checks a gate whose check is due.

@@ -21,7 +21,7 @@ records.EVENT, records.EVENT_NAMES = codes({
   'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm',
   'schedule', 's', 'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af',
   'following', 'nx', 'replay_of', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l',
-  'passed_over', 'ps', 'turn_exempt', 'qx',
+  'passed_over', 'ps', 'turn_exempt', 'qx', 'waits_since_ms', 'ls',
 })
 
 records.SCHEDULE, records.SCHEDULE_NAMES = codes({

@@ -42,7 +42,7 @@ function slots.stop_waiting(ctx, id, event)
   if not gates.is_queue(event.waits_at) then
     redis.call('ZREM', keys.waiters(ctx, event.waits_at), id)
   end
-  redis.call('HDEL', keys.event(ctx, id), EVENT.waits_at)
+  redis.call('HDEL', keys.event(ctx, id), EVENT.waits_at, EVENT.waits_since_ms)
   event.waits_at = nil
 end
 
@@ -57,7 +57,11 @@ function slots.wait_at(ctx, id, event, gate)
   if before and before ~= gate and not gates.is_queue(before) then
     redis.call('ZREM', keys.waiters(ctx, before), id)
   end
-  redis.call('HSET', keys.event(ctx, id), EVENT.waits_at, gate)
+  if before and gates.is_destination(before) == gates.is_destination(gate) then
+    redis.call('HSET', keys.event(ctx, id), EVENT.waits_at, gate)
+  else
+    redis.call('HSET', keys.event(ctx, id), EVENT.waits_at, gate, EVENT.waits_since_ms, ctx.now)
+  end
   event.waits_at = gate
   gates.plan_check(ctx, gate)
   redis.call('ZREM', keys.due(ctx), '~' .. id)

@@ -214,11 +214,11 @@ class HttpClient:
         destination = parse(request.url)
         head = self._head(request, destination)
         origin = destination.origin
-        connection = await self._pool.connect(origin, exchange)
+        connection = await self._pool.connect(origin, request.url, exchange)
         try:
             await connection.perform(exchange, head, request.body)
         finally:
-            self._pool.release(connection, origin)
+            self._pool.release(connection, origin, exchange)
 
     def _head(self, request: Request, destination: Destination) -> bytes:
         """Return the request line and the headers, with one byte per character."""

@@ -79,6 +79,7 @@ class HttpExchange:
         "started_s",
         "status",
         "truncated",
+        "was_reset",
     )
 
     def __init__(
@@ -103,6 +104,7 @@ class HttpExchange:
         self.has_head = False
         self.truncated = False
         self.complete = False
+        self.was_reset = False  # before any byte of the response
 
     @property
     def read_max_bytes(self) -> int:
@@ -257,6 +259,7 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return
+        exchange.was_reset = bool(exc) and not exchange.first_byte_s
         if not exchange.has_head:
             self._end(exc if isinstance(exc, OSError) else ConnectionClosed())
         elif exc is None and _ends_with_connection(self._framing or exchange.headers):

@@ -12,9 +12,11 @@ import ssl
 from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
+from scheduler_api.core.delivery.routes import route
 from time import perf_counter
 from workers.http_client.connection import HttpConnection, HttpExchange, Phase
 from workers.http_client.errors import Blocked, LeaseLost
+from workers.http_client.ramp import Connecting, Crowded, Ramp
 from workers.http_client.resolver import Resolver
 
 # The time limit from the first socket to the end of the TLS handshake.
@@ -22,6 +24,8 @@ CONNECT_TIMEOUT_S = 30.0
 # If connecting to an address takes longer than this, the next address is tried in
 # parallel.
 NEXT_ADDRESS_S = 0.25
+# With more origins than this, those that were not used for long are forgotten.
+RAMPS_MAX = 1000
 
 
 class HttpConnectionPool:
@@ -40,7 +44,9 @@ class HttpConnectionPool:
         self._resolver = resolver
         self._tls = tls
         self._keepalive_s = keepalive_s
+        self._limit = limit
         self._slots = asyncio.Semaphore(limit)
+        self._ramps: dict[Origin, Ramp] = {}
         self._connections_max = 2 * limit
         self._connections: set[HttpConnection] = set()
         self._idle: defaultdict[Origin, list[HttpConnection]] = defaultdict(list)
@@ -51,7 +57,9 @@ class HttpConnectionPool:
         """How many connections are open, including idle ones."""
         return len(self._connections)
 
-    async def connect(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
+    async def connect(
+        self, origin: Origin, url: str, exchange: HttpExchange
+    ) -> HttpConnection:
         """Return a connection to an origin; the caller has to `release` it.
 
         Raises:
@@ -60,22 +68,30 @@ class HttpConnectionPool:
         """
         await self._slots.acquire()
         try:
-            connection = self._take_idle(origin) or await self._open(origin, exchange)
+            connection = None
+            while connection is None:
+                connection = await self._connect(origin, url, exchange)
         except BaseException:
             self._slots.release()
             raise
         exchange.refusal = None
         exchange.connected_s = perf_counter()
         if not exchange.may_write():
-            self.release(connection, origin)
+            self.release(connection, origin, exchange)
             raise LeaseLost
         exchange.dispatched = True
         exchange.phase = Phase.READ
         return connection
 
-    def release(self, connection: HttpConnection, origin: Origin) -> None:
+    def release(
+        self, connection: HttpConnection, origin: Origin, exchange: HttpExchange
+    ) -> None:
         """Keep a connection for the next request to its origin, if it is reusable."""
         self._slots.release()
+        ramp = self._ramps[origin]
+        if exchange.was_reset:
+            ramp.halve(exchange.connected_s)
+        ramp.leave(answered=exchange.has_head)
         if not connection.finish():
             return
         idle_s = self._keepalive_s
@@ -98,6 +114,53 @@ class HttpConnectionPool:
         # Wait until the event loop has called `connection_lost` of every connection.
         while self._connections:
             await asyncio.sleep(0)
+
+    async def _connect(
+        self, origin: Origin, url: str, exchange: HttpExchange
+    ) -> HttpConnection | None:
+        """Connect when it is this exchange's turn.
+
+        Return None if the receiver is too busy to accept a connection.
+        """
+        ramp = self._ramp(origin)
+        if not ramp.enter():
+            await self._wait(ramp, url, exchange)
+        try:
+            return self._take_idle(origin) or await self._open(origin, exchange, ramp)
+        except Crowded:
+            ramp.leave(answered=False)
+            return None
+        except BaseException:
+            ramp.leave(answered=False)
+            raise
+
+    async def _wait(self, ramp: Ramp, url: str, exchange: HttpExchange) -> None:
+        """Wait for a turn."""
+        exchange.phase = Phase.WAIT
+        begun_s, was_connected = perf_counter(), ramp.is_connected
+        try:
+            await ramp.wait(route(url))
+        except OSError:
+            exchange.phase = Phase.CONNECT
+            raise
+        except asyncio.CancelledError:
+            if not was_connected and ramp.accepted_s < begun_s:
+                # The receiver accepts no connection: it is not busy, but away.
+                exchange.phase = Phase.CONNECT
+            raise
+
+    def _ramp(self, origin: Origin) -> Ramp:
+        ramp = self._ramps.get(origin)
+        if ramp is None or ramp.is_forgotten:
+            if len(self._ramps) >= RAMPS_MAX:
+                self._forget_ramps()
+            ramp = self._ramps[origin] = Ramp(self._limit)
+        return ramp
+
+    def _forget_ramps(self) -> None:
+        for origin, ramp in list(self._ramps.items()):
+            if ramp.is_forgotten:
+                del self._ramps[origin]
 
     def _take_idle(self, origin: Origin) -> HttpConnection | None:
         idle = self._idle.get(origin)
@@ -131,12 +194,17 @@ class HttpConnectionPool:
         if self._idle:
             self._sweep_later()
 
-    async def _open(self, origin: Origin, exchange: HttpExchange) -> HttpConnection:
+    async def _open(
+        self, origin: Origin, exchange: HttpExchange, ramp: Ramp
+    ) -> HttpConnection:
+        """Open a connection.
+
+        Raises: Crowded, and what `connect` raises.
+        """
         if self._policy.https_only and origin.scheme != "https":
             raise Blocked(f"{origin.host}: only https is allowed")
         exchange.phase = Phase.RESOLVE
         addresses = await self._resolver.addresses(origin.host)
-        loop = asyncio.get_running_loop()
 
         def open_socket(info: AddrInfoType) -> socket.socket:
             """Open a socket if the policy allows the address and port."""
@@ -149,21 +217,36 @@ class HttpConnectionPool:
             return socket.socket(*info[:3])
 
         exchange.phase = Phase.CONNECT
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            connected = await start_connection(
-                [_info(address, origin.port) for address in addresses],
-                happy_eyeballs_delay=NEXT_ADDRESS_S,
-                interleave=1,
-                socket_factory=open_socket,
-            )
-            secure = origin.scheme == "https"
-            exchange.phase = Phase.TLS if secure else Phase.CONNECT
-            _, connection = await loop.create_connection(
-                lambda: HttpConnection(self._connections.discard),
-                sock=connected,
-                ssl=self._tls if secure else None,
-                server_hostname=origin.host if secure else None,
-            )
+        connecting = Connecting(ramp)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
+                with connecting.within(limit):
+                    connected = await start_connection(
+                        [_info(address, origin.port) for address in addresses],
+                        happy_eyeballs_delay=NEXT_ADDRESS_S,
+                        interleave=1,
+                        socket_factory=open_socket,
+                    )
+                return await self._secure(connected, origin, exchange)
+        except OSError as err:
+            if connecting.crowded:
+                raise Crowded from err
+            if connecting.is_hopeless:
+                ramp.fail(err)
+            raise
+
+    async def _secure(
+        self, connected: socket.socket, origin: Origin, exchange: HttpExchange
+    ) -> HttpConnection:
+        """Return a connection over a socket, with TLS if the origin has it."""
+        secure = origin.scheme == "https"
+        exchange.phase = Phase.TLS if secure else Phase.CONNECT
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: HttpConnection(self._connections.discard),
+            sock=connected,
+            ssl=self._tls if secure else None,
+            server_hostname=origin.host if secure else None,
+        )
         # Add the connection only after connecting. If connecting is cancelled,
         # `connection_lost` is never called and could not remove the connection again.
         if connection.is_open:

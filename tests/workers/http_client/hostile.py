@@ -28,6 +28,10 @@ DRIP_S = 0.02
 BUFFERS_FULL_S = 0.1
 BLOCK = bytes(65536)
 
+# How a behaviour ends if the client closes the connection. uvloop raises RuntimeError
+# for a write to a closed connection.
+ENDED = (ConnectionError, asyncio.IncompleteReadError, RuntimeError)
+
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
@@ -97,7 +101,7 @@ async def receiving(
         receiver.connections += 1
         receiver.max_open = max(receiver.max_open, receiver.open_connections)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(*ENDED):
                 await behave(Connection(reader, writer, receiver))
         finally:
             receiver.ended += 1

@@ -75,7 +75,7 @@ def test_an_idle_connection_is_not_used_after_the_announced_time(
         async with receiving(hostile.answering()) as receiver, new_client() as client:
             for _ in range(2):
                 assert (await client.send(post(receiver.url()))).status == 200
-                await asyncio.sleep(IDLE_S)
+                await asyncio.sleep(2 * IDLE_S)
             assert receiver.connections == 2
 
     run(main())

@@ -209,9 +209,10 @@ describe("deliveries", CONCURRENT, () => {
     const [record] = event.history;
     assert.deepEqual(
       keysOf(record),
-      RECORD_KEYS.filter((key) => key !== "status"),
+      [...RECORD_KEYS.filter((key) => key !== "status"), "error", "errorCode"].sort(),
     );
     assert.match(record.responseData, /\w/);
+    assert.equal(record.error, record.responseData);
     assertSigned(record);
     for (const change of [{ payload: "x" }, { status: "Cancelled" }]) {
       const message = "Only events that are pending can be edited";

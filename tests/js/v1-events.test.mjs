@@ -7,6 +7,9 @@ import { describe, it } from "node:test";
 const EMAIL = "eventOwner must be an email";
 const DATE = "endDate must be a valid ISO 8601 date string";
 const CRON = "interval must be a valid cron expression";
+const FOUR_FIELDS =
+  "the expression has 4 fields and needs 5 fields: minute, hour, day of month, month and day of" +
+  " week, or 6 with seconds first";
 const URL_ADDRESS = "callbackUrl must be a URL address";
 
 function nextMonth() {
@@ -114,8 +117,8 @@ for (const axios of VERSIONS) {
         [{ endDate: "soon" }, DATE],
         [{ endDate: "2023-09-02T05:11:59.708Z" }, "endDate must be in the future"],
         [{ interval: 5 }, "interval must be a string"],
-        [{ interval: "* * * *" }, CRON],
-        [{ interval: "61 * * * * *" }, CRON],
+        [{ interval: "* * * *" }, CRON, FOUR_FIELDS],
+        [{ interval: "61 * * * * *" }, CRON, "'61' is out of range: the second goes from 0 to 59"],
         [{ callbackUrl: "nowhere" }, URL_ADDRESS],
         [{ context: [] }, "context must be an object"],
         [{ tags: "prod" }, "tags must be an array"],

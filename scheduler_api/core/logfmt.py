@@ -135,6 +135,8 @@ def set_up(*, level: str = "info", format_: str = TEXT) -> None:
         return
     # No format has these fields, and they are expensive to collect.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # Python documents this: lines then have no position of their caller.
+    logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(format_))
     threshold = logging.getLevelNamesMapping()[level.upper()]

@@ -16,7 +16,6 @@ from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
-from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash.parsing.addressing import (
     Addressing,
     missing_destination,
@@ -395,6 +394,6 @@ def _log(owner: Owner, results: Sequence[Accepted]) -> None:
                 "event.deduplicated" if duplicate else "event.accepted",
                 event=message_id(result.id),
                 owner=owner,
-                due=None if duplicate else to_iso(result.wanted_ms),
+                due=None if duplicate else logfmt.utc(result.wanted_ms / 1000),
             )
         )

@@ -4,9 +4,8 @@ import hashlib
 import time
 from collections.abc import Callable
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.tenants.tokens import Access, Tokens
+from scheduler_api.core.tenants.tokens import CACHED_S, Access, Tokens
 
-CACHED_S = 5.0
 MAX_CACHED = 10_000
 
 

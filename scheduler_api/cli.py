@@ -15,6 +15,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.forget import forget
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
@@ -73,6 +74,7 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(audit)
+main.add_command(forget)
 main.add_command(keys)
 main.add_command(tenant)
 main.add_command(token)

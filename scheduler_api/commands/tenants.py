@@ -1,22 +1,30 @@
-"""`tenant`: creates and lists tenants."""
+"""`tenant`: creates, lists and removes tenants."""
 
 import click
+import time
 from rich.console import Console
 from rich.table import Table
 from scheduler_api.commands.common import (
     env_options,
+    open_cell,
     open_tenants,
     print_environment,
     read_name,
     to_seconds,
     user,
 )
+from scheduler_api.core.recovery.erasure import TOKENS_CACHED_MS, Erasure
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
+
+BEING_REMOVED = " (being removed)"
+# The pause between two rounds of a removal.
+PAUSE_S = 1.0
 
 
 @click.group()
 def tenant() -> None:
-    """Create and list tenants."""
+    """Create, list and remove tenants."""
 
 
 @tenant.command("create")
@@ -40,5 +48,43 @@ def list_tenants(settings: Settings) -> None:
     """List all tenants, oldest first."""
     table = Table("tenant", "name", "created")
     for account in open_tenants(settings).accounts():
-        table.add_row(account.id, account.name, to_seconds(account.created_at_ms))
+        name = account.name + (BEING_REMOVED if account.is_being_removed else "")
+        table.add_row(account.id, name, to_seconds(account.created_at_ms))
     Console().print(table)
+
+
+@tenant.command("remove")
+@click.argument("tenant_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="Seconds to wait for running attempts.",
+)
+@click.pass_obj
+def remove(settings: Settings, tenant_id: str, *, yes: bool, wait_s: int) -> None:
+    """Erase a tenant with everything that it has.
+
+    Its tokens end at once, and its events are cancelled. If the command is interrupted,
+    or attempts run longer than it waits, the same command goes on.
+    """
+    cell = open_cell(settings)
+    tenants = outbound.tenants(cell, settings)
+    accounts = {account.id: account for account in tenants.accounts()}
+    if tenant_id not in accounts:
+        raise click.ClickException(f"there is no tenant {tenant_id}: see `tenant list`")
+    if not yes:
+        name = accounts[tenant_id].name
+        click.confirm(f"Erase tenant {tenant_id}, {name}, with all data?", abort=True)
+    ends_s = time.monotonic() + TOKENS_CACHED_MS / 1_000 + wait_s
+    for running in Erasure(cell, tenants).remove_tenant(tenant_id, by=user()):
+        if running and time.monotonic() >= ends_s:
+            raise click.ClickException(
+                f"{running} attempts are still running; run the command again when"
+                " they have ended"
+            )
+        time.sleep(PAUSE_S)
+    click.echo(f"tenant {tenant_id} is erased")

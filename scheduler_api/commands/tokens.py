@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
-from scheduler_api.auth import CACHED_S
 from scheduler_api.commands.common import (
     env_options,
     holder,
@@ -18,7 +17,7 @@ from scheduler_api.commands.common import (
 )
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.tenants.accounts import NewTenant
-from scheduler_api.core.tenants.tokens import GRACE_MS, StoredToken
+from scheduler_api.core.tenants.tokens import CACHED_S, GRACE_MS, StoredToken
 from scheduler_api.settings import Settings
 
 

@@ -13,10 +13,13 @@ class PublicIds:
     Attributes:
         event: takes the id of an event.
         schedule: takes the id and the name of a schedule; the name may be empty.
+        stored: takes an id that clients use, of an event or a schedule; returns the
+            stored id, or None if the text is no such id.
     """
 
     event: Callable[[str], str] = str
     schedule: Callable[[str, str], str] = lambda schedule_id, _name: schedule_id
+    stored: Callable[[str], str | None] = str
 
 
 AS_STORED = PublicIds()

@@ -6,7 +6,6 @@ from tests import documents
 from tests.dialects.engine import Engine, Web
 from typing import Any
 
-HOOK = "https://example.com/hook"
 NAME = "furnished"
 HOUR_MS = 3_600_000
 
@@ -46,62 +45,77 @@ class Furnished:
         return {key: client.dump(key) or b"" for key in client.scan_iter(count=10_000)}
 
 
-def furnish(web: Web) -> Furnished:
-    """Give the tenant something of every kind, in each dialect."""
+def furnish(web: Web, name: str = NAME) -> Furnished:
+    """Give the tenant something of every kind, in each dialect.
+
+    All names, URLs and bodies contain `name`.
+    """
     furnished = Furnished(web, {})
-    furnished.ids["jiter"] = _jiter(furnished)
-    furnished.ids["events_v1"] = _events_v1(furnished)
-    furnished.ids["qstash"] = _qstash(furnished)
+    furnished.ids["jiter"] = _jiter(furnished, name)
+    furnished.ids["events_v1"] = _events_v1(furnished, name)
+    furnished.ids["qstash"] = _qstash(furnished, name)
     return furnished
 
 
-def _jiter(furnished: Furnished) -> dict[str, str]:
+def hook(name: str) -> str:
+    return f"https://{name}.example/hook"
+
+
+def _jiter(furnished: Furnished, name: str) -> dict[str, str]:
     later = to_iso(furnished.web.cell.now_ms() + HOUR_MS)
-    event = {"payload": "x", "destination": HOOK, "scheduledTime": later}
-    job = {"payload": "x", "destination": HOOK, "expression": "0 0 * * *"}
-    return {
-        "event_id": furnished.make("POST", "/api/events", json=event)["id"],
-        "cron_id": furnished.make("POST", "/api/cronjobs", json=job)["id"],
-    }
+    event = {"payload": name, "destination": hook(name), "scheduledTime": later}
+    job = {"payload": name, "destination": hook(name), "expression": "0 0 * * *"}
+    once = {"Idempotency-Key": name}
+    made = furnished.make("POST", "/api/events", json=event, headers=once)
+    cron = furnished.make("POST", "/api/cronjobs", json=job)["id"]
+    furnished.make("POST", f"/api/cronjobs/{cron}/run")
+    return {"event_id": made["id"], "cron_id": cron}
 
 
-def _events_v1(furnished: Furnished) -> dict[str, str]:
+def _events_v1(furnished: Furnished, name: str) -> dict[str, str]:
     later = to_iso(furnished.web.cell.now_ms() + HOUR_MS)
     event = {
-        "eventOwner": "ada@example.com",
+        "eventOwner": f"ada@{name}.example",
         "endDate": later,
         "interval": "0 0 1 1 *",
-        "callbackUrl": HOOK,
-        "context": {"user": 1},
+        "callbackUrl": hook(name),
+        "context": {"user": name},
+        "tags": [name],
     }
     made = furnished.make("POST", "/v1/events", json=event)["data"]
     return {"event_id": made["eventId"], "attempt_id": "1"}
 
 
-def _qstash(furnished: Furnished) -> dict[str, str]:
+def _qstash(furnished: Furnished, name: str) -> dict[str, str]:
     options = {
-        "Upstash-Flow-Control-Key": NAME,
+        "Upstash-Flow-Control-Key": name,
         "Upstash-Flow-Control-Value": "parallelism=1",
-        "Upstash-Deduplication-Id": "once",
-        "Upstash-Failure-Callback": HOOK,
+        "Upstash-Deduplication-Id": name,
+        "Upstash-Failure-Callback": hook(name),
+        "Upstash-Label": name,
     }
-    endpoints = {"endpoints": [{"url": HOOK}]}
-    furnished.make("POST", f"/v2/topics/{NAME}/endpoints", json=endpoints)
-    furnished.make("POST", f"/v2/enqueue/{NAME}/{HOOK}", data=b"x", headers=options)
-    letter = furnished.make("POST", f"/v2/publish/{HOOK}", data=b"x")["messageId"]
+    publish, sent = f"/v2/publish/{hook(name)}", {"data": name.encode()}
+    endpoints = {"endpoints": [{"url": hook(name)}]}
+    furnished.make("POST", f"/v2/topics/{name}/endpoints", json=endpoints)
+    path = f"/v2/enqueue/{name}/{hook(name)}"
+    furnished.make("POST", path, **sent, headers=options)
+    letter = furnished.make("POST", publish, **sent)["messageId"]
     engine = Engine(furnished.web.cell.client, furnished.web.cell.prefix)
     engine.settle(engine.begin(letter.removeprefix("msg_")), "dead", status=500)
     delay = {"Upstash-Delay": "1h"}
-    message = furnished.make("POST", f"/v2/publish/{HOOK}", data=b"x", headers=delay)
+    message = furnished.make("POST", publish, **sent, headers=delay)
     cron = {"Upstash-Cron": "0 0 * * *"}
-    schedule = furnished.make("POST", f"/v2/schedules/{HOOK}", headers=cron)
+    schedule = f"/v2/schedules/{hook(name)}"
+    deleted = furnished.make("POST", schedule, **sent, headers=cron)["scheduleId"]
+    furnished.make("DELETE", f"/v2/schedules/{deleted}")
+    schedule_id = furnished.make("POST", schedule, **sent, headers=cron)["scheduleId"]
     [dead] = furnished.make("GET", "/v2/dlq")["messages"]
     return {
         "message_id": message["messageId"],
-        "schedule_id": schedule["scheduleId"],
+        "schedule_id": schedule_id,
         "letter_id": dead["dlqId"],
-        "name": NAME,
-        "queue": NAME,
-        "key": NAME,
-        "destination": HOOK,
+        "name": name,
+        "queue": name,
+        "key": name,
+        "destination": hook(name),
     }

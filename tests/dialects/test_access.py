@@ -13,9 +13,10 @@ from scheduler_api.web.access import (
     UNKNOWN_TENANT,
 )
 from tests.dialects.engine import Web
-from tests.dialects.furnished import HOOK, NAME, Furnished, furnish
+from tests.dialects.furnished import NAME, Furnished, furnish, hook
 from typing import Any
 
+HOOK = hook(NAME)
 SECRETS = ("/v1/keys", "/v2/keys")
 PREVIEW = "/cron/preview?expression=0+0+*+*+*"
 

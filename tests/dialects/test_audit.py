@@ -9,9 +9,10 @@ from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.web import openapi
 from scheduler_api.web.access import TENANT_HEADER
 from tests.dialects.engine import Web
-from tests.dialects.furnished import HOOK, NAME, Furnished, furnish
+from tests.dialects.furnished import NAME, Furnished, furnish, hook
 from typing import Any
 
+HOOK = hook(NAME)
 # Requests of a `Furnished` tenant in order, and what the audit log records of each.
 CHANGES: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("POST", "/v2/queues/{name}/pause", {}, "queue.pause", NAME),

@@ -457,7 +457,8 @@ def wake(prefix: str) -> str:
 def tenant(prefix: str, tenant_id: str) -> str:
     """Hash, the record of a tenant. Never expires.
 
-    Fields: `f` format, `name`, and `c` created ms. For each dialect with secrets, also
+    Fields: `f` format, `name`, `c` created ms, and, while the tenant is being removed,
+    `removed`, the time when that began in ms. For each dialect with secrets, also
     the encrypted secrets (`encryption`), and `<dialect>.rotated`, the time of the last
     rotation in ms. After a rotation, `<secret>.replaced`, encrypted JSON: the replaced
     secrets, each with the time until which deliveries are signed with it.

@@ -16,6 +16,8 @@ from scheduler_api.core.timestamps import to_iso
 from typing import Any, cast
 
 FORMAT = "1"
+# The field with the time when the removal of a tenant began.
+REMOVED = "removed"
 # How long workers use cached secrets before they check for a rotation. So after a
 # rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
@@ -86,6 +88,7 @@ class Account:
     id: str
     name: str
     created_at_ms: int
+    is_being_removed: bool = False
 
 
 class Tenants:
@@ -277,20 +280,60 @@ class Tenants:
         return [_text(member) for member in cast(list[bytes | str], members)]
 
     def exists(self, tenant_id: str) -> bool:
-        """Whether there is a tenant with this id. One round trip."""
-        index = keys.tenants(self._prefix)
-        return self._client.zscore(index, tenant_id) is not None
+        """Whether there is a tenant with this id that is not being removed."""
+        key = keys.tenant(self._prefix, tenant_id)
+        record_format, removed = self._client.hmget(key, ["f", REMOVED])
+        return record_format is not None and removed is None
+
+    def begin_removal(self, tenant_id: str, *, by: str) -> int:
+        """Delete the tokens of a tenant, and mark it as being removed.
+
+        Returns when the removal began, in epoch ms: a removal that was interrupted
+        continues. Its record is in the operator's audit log, because the log of the
+        tenant is removed too.
+        """
+        key, now_ms = keys.tenant(self._prefix, tenant_id), self._cell.now_ms()
+        began_ms = cast(bytes | None, self._client.hget(key, REMOVED))
+        if began_ms is not None:
+            return int(began_ms)
+        self.tokens.index_older(tenant_id)
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, REMOVED, str(now_ms))
+            self.tokens.revoke_all(pipe, tenant_id)
+            change = audit.change(by, None, "tenant.remove", tenant_id)
+            audit.add(pipe, self._prefix, change, before={"exists": True}, after=None)
+            pipe.execute()
+        return now_ms
+
+    def end_removal(self, tenant_id: str) -> None:
+        """Delete the record of a tenant, after everything else of it."""
+        names = keys.applications(self._prefix)
+        found = self._client.hscan_iter(names)
+        own = [name for name, each in found if each == tenant_id.encode()]
+        owners = keys.owners(self._prefix)
+        members = cast(set[bytes], self._client.smembers(owners))
+        with self._client.pipeline(transaction=True) as pipe:
+            for name in own:
+                pipe.hdel(names, name)
+            for member in members:
+                if member.decode().split(":")[0] == tenant_id:
+                    pipe.srem(owners, member)
+            pipe.zrem(keys.tenants(self._prefix), tenant_id)
+            pipe.delete(keys.tenant(self._prefix, tenant_id))
+            pipe.set(keys.rotated(self._prefix), nonce())
+            pipe.execute()
 
     def accounts(self) -> list[Account]:
         """Return all tenants, oldest first."""
         ids = self.all_ids()
         with self._client.pipeline(transaction=False) as pipe:
             for tenant_id in ids:
-                pipe.hmget(keys.tenant(self._prefix, tenant_id), ["name", "c"])
+                pipe.hmget(keys.tenant(self._prefix, tenant_id), ["name", "c", REMOVED])
             records = pipe.execute()
         return [
-            Account(tenant_id, _text(name), int(created_at_ms))
-            for tenant_id, (name, created_at_ms) in zip(ids, records, strict=True)
+            Account(tenant_id, _text(name), int(created_ms), removed is not None)
+            for tenant_id, (name, created_ms, removed) in zip(ids, records, strict=True)
+            if name is not None
         ]
 
     def _encrypted(self, tenant_id: str, by_name: Mapping[str, str]) -> Record:

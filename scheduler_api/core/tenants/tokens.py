@@ -21,6 +21,9 @@ FORMAT = "1"
 FIRST = "first"
 # How long a token stays valid after it was rotated.
 GRACE_MS = 86_400_000
+# For how long a web process remembers a valid token. So a revoked token is accepted for
+# at most this long.
+CACHED_S = 5.0
 SCAN_COUNT = 1_000
 # The fields of a token's record that `_access` reads.
 FIELDS = ("tn", "ro", "op", "name", "c")
@@ -155,9 +158,16 @@ class Tokens:
 
         self._change(tenant, change)
 
+    def revoke_all(self, pipe: Pipeline, tenant: str) -> None:
+        """Add the commands that delete all tokens of a tenant to a pipeline."""
+        digests = self._read(tenant)
+        for each in digests:
+            pipe.delete(keys.token(self._prefix, each))
+        pipe.delete(keys.tokens(self._prefix, tenant))
+
     def all_of(self, tenant: str | None) -> list[StoredToken]:
         """Return the valid tokens, oldest first. Redis: several reads, not atomic."""
-        self._index_older(tenant)
+        self.index_older(tenant)
         found = [each for each in self._read(tenant).values() if each is not None]
         return sorted(found, key=lambda each: (each.created_ms or 0, not each.ends_ms))
 
@@ -173,7 +183,7 @@ class Tokens:
 
     def _change(self, tenant: str | None, change: Change) -> None:
         """Call `change` with the valid tokens, repeatedly if they change meanwhile."""
-        self._index_older(tenant)
+        self.index_older(tenant)
         index = keys.tokens(self._prefix, _holder(tenant))
         with self._cell.client.pipeline() as pipe:
             while True:
@@ -206,10 +216,11 @@ class Tokens:
     def _read_record(self, key: str) -> Values:
         return cast(Values, self._cell.client.hmget(key, FIELDS))
 
-    def _index_older(self, tenant: str | None) -> None:
+    def index_older(self, tenant: str | None) -> None:
         """Index the token of a tenant that an earlier version has created.
 
-        Earlier versions store one token per tenant, and no index.
+        Earlier versions store one token per tenant, and no index. Redis: a scan of all
+        keys if the tenant has no index.
         """
         if tenant is None or self._cell.client.exists(
             index := keys.tokens(self._prefix, tenant)

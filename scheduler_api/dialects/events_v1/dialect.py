@@ -9,7 +9,7 @@ from scheduler_api.dialects.events_v1.credentials import (
     rotate,
 )
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
-from scheduler_api.dialects.events_v1.ids import public_id
+from scheduler_api.dialects.events_v1.ids import public_id, stored_id
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 
@@ -22,6 +22,8 @@ EVENTS_V1 = Dialect(
     client_variables=client_variables,
     rotate=rotate,
     outbound=EventsV1Outbound,
-    public_ids=PublicIds(public_id, lambda event_id, _name: public_id(event_id)),
+    public_ids=PublicIds(
+        public_id, lambda event_id, _name: public_id(event_id), stored_id
+    ),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
 )

@@ -33,3 +33,12 @@ def internal_id(public: str) -> str:
     if number & ~MAX_NUMBER != UUID_BITS or str(UUID(int=number)) != public.lower():
         raise NotFound
     return to_id(number & MAX_NUMBER)
+
+
+def stored_id(public: str) -> str | None:
+    """Return the stored id of an event or a callback, None for any other text."""
+    uuid, line, rest = public.partition("_")
+    try:
+        return f"{internal_id(uuid)}.{rest}" if line else internal_id(uuid)
+    except NotFound:
+        return None

@@ -9,7 +9,7 @@ from scheduler_api.dialects.jiter.credentials import (
     rotate,
 )
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
-from scheduler_api.dialects.jiter.outbound import JiterOutbound, public_id
+from scheduler_api.dialects.jiter.outbound import JiterOutbound, public_id, stored_id
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
 JITER = Dialect(
@@ -21,6 +21,8 @@ JITER = Dialect(
     client_variables=client_variables,
     rotate=rotate,
     outbound=JiterOutbound,
-    public_ids=PublicIds(public_id, lambda cron_id, _name: public_id(cron_id)),
+    public_ids=PublicIds(
+        public_id, lambda cron_id, _name: public_id(cron_id), stored_id
+    ),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
 )

@@ -18,7 +18,7 @@ from scheduler_api.core.delivery.request import (
     identity_headers,
 )
 from scheduler_api.core.delivery.signing import hmac_sha256_base64
-from scheduler_api.core.ids import to_number
+from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import Secrets
@@ -84,6 +84,14 @@ def public_id(event_id: str) -> str:
     """Return the id that clients use for an event, a cron job or one of its runs."""
     number, dot, second = event_id.partition(".")
     return f"{to_number(number)}{dot}{second}"
+
+
+def stored_id(public: str) -> str | None:
+    """Return the stored id for an id that clients use, None for any other text."""
+    number, dot, second = public.partition(".")
+    if not (number.isascii() and number.isdigit()):
+        return None
+    return f"{to_id(int(number))}{dot}{second}"
 
 
 def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:

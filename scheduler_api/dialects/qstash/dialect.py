@@ -13,7 +13,7 @@ from scheduler_api.dialects.qstash.credentials import (
 )
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
-from scheduler_api.dialects.qstash.parsing.ids import schedule_id
+from scheduler_api.dialects.qstash.parsing.ids import schedule_id, stored_id
 from scheduler_api.dialects.qstash.parsing.message import message_id
 from scheduler_api.dialects.qstash.settings import QstashSettings
 
@@ -32,6 +32,6 @@ QSTASH = Dialect(
     rotate=rotate_for,
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
-    public_ids=PublicIds(message_id, schedule_id),
+    public_ids=PublicIds(message_id, schedule_id, stored_id),
     longest_hold_ms=lambda settings: settings.of(QstashSettings).longest_hold_ms,
 )

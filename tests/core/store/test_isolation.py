@@ -112,6 +112,7 @@ def call_all_functions(engine: Engine) -> None:
     engine.claim()
     engine.schedules.delete(engine.schedules.get(OWNER, schedule.id))
     store.forget([event.id for event in events], before_ms=engine.now_ms)
+    cell.call("erase_events", {"owner": str(OWNER)}, [event.id for event in events])
     item = ["", "nonce", str(OWNER), "in", 5, "", DEADLINE_MS, "x", "", "", "", "", ""]
     cell.call("recall_events", args=item)
     cell.call("forget_flow_keys", {"owner": str(OWNER)}, ["customer", "nobody"])

@@ -37,3 +37,11 @@ def read_dlq_id(text: str) -> DeadLetterId | None:
     """Return the parts of a dead letter's id, None if the text is not such an id."""
     match = _DEAD_LETTER.fullmatch(text)
     return None if match is None else DeadLetterId(int(match[1]), match[2])
+
+
+def stored_id(text: str) -> str | None:
+    """Return the stored id of a message, dead letter or unnamed schedule, or None."""
+    letter, schedule = read_dlq_id(text), text.removeprefix(SCHEDULE_PREFIX)
+    if letter is not None:
+        return letter.event_id
+    return schedule if schedule != text else read_message_id(text)

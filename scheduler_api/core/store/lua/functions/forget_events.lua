@@ -9,17 +9,11 @@ local FORGOTTEN = records.fields(records.EVENT, 'owner', 'schedule', 'body_revis
   'finished_ms')
 
 local function forget(ctx, id)
-  local key = keys.event(ctx, id)
-  local event = records.read(key, FORGOTTEN)
+  local event = records.read(keys.event(ctx, id), FORGOTTEN)
   if not event.state or records.integer(event, 'finished_ms') >= ctx.options.before_ms then
     return 0
   end
-  redis.call('ZREM', keys.finished(ctx, event.owner, event.state), id)
-  redis.call('ZREM', keys.by_time(ctx, event.owner, event.state), id)
-  if event.schedule then redis.call('ZREM', keys.occurrences(ctx, event.schedule), id)
-  else redis.call('DEL', keys.body(ctx, id, event.body_revision)) end
-  endings.dequeue(ctx, id, event)
-  redis.call('DEL', key, keys.log(ctx, id))
+  endings.forget(ctx, id, event)
   return 1
 end
 

@@ -90,6 +90,17 @@ function endings.cancel(ctx, id, event, ...)
   return true
 end
 
+-- Deletes an event that has ended, with its content and log. The caller must have read these fields:
+-- owner, schedule, body_revision, state.
+function endings.forget(ctx, id, event)
+  redis.call('ZREM', keys.finished(ctx, event.owner, event.state), id)
+  redis.call('ZREM', keys.by_time(ctx, event.owner, event.state), id)
+  if event.schedule then redis.call('ZREM', keys.occurrences(ctx, event.schedule), id)
+  else redis.call('DEL', keys.body(ctx, id, event.body_revision)) end
+  endings.dequeue(ctx, id, event)
+  redis.call('DEL', keys.event(ctx, id), keys.log(ctx, id))
+end
+
 -- Plans the next attempt of an event at `due_ms`, and releases the slots of the event.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)

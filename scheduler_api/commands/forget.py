@@ -1,0 +1,78 @@
+"""`forget`: erases one event or schedule."""
+
+import click
+from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.core.model import Owner
+from scheduler_api.core.recovery.erasure import Erasure
+from scheduler_api.core.store import audit
+from scheduler_api.core.store.audit import Change
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
+from typing import NamedTuple
+
+
+class Found(NamedTuple):
+    """An event or a schedule; `id` is its stored id."""
+
+    owner: Owner
+    id: str
+    is_schedule: bool
+
+
+@click.command()
+@click.argument("name", metavar="ID")
+@click.option(
+    "--tenant",
+    "tenant_id",
+    metavar="ID",
+    callback=existing_tenant,
+    help="Only of this tenant; needed if ID is the name of a schedule.",
+)
+@click.pass_obj
+def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
+    """Erase an event or a schedule, with its content, log and callbacks.
+
+    ID is the id that clients use. What is still to be sent is cancelled; what is being
+    sent is erased by a second call, after the attempt has ended.
+    """
+    cell = open_cell(settings)
+    erasure = Erasure(cell, outbound.tenants(cell, settings))
+    found = _find(erasure, name, tenant_id)
+    if found is None:
+        raise click.ClickException(f"there is no event or schedule {name}")
+    change = Change(found.owner.tenant, user(), "event.forget", name)
+    audit.write(cell, change, before={"exists": True}, after=None)
+    erase = erasure.forget_schedule if found.is_schedule else erasure.forget_event
+    erased = erase(found.owner, found.id)
+    if erased.running:
+        raise click.ClickException(
+            f"{erased.running} attempts are running; their events are cancelled. Run"
+            " this again when the attempts have ended"
+        )
+    click.echo(f"erased {name}, {erased.events} events in all")
+
+
+def _find(erasure: Erasure, name: str, tenant_id: str | None) -> Found | None:
+    for dialect in outbound.DIALECTS:
+        stored = dialect.public_ids.stored(name)
+        found = None if stored is None else _find_stored(erasure, stored)
+        if found is None and tenant_id is not None:
+            found = _find_named(erasure, Owner(tenant_id, dialect.name), name)
+        if found is None or found.owner.dialect != dialect.name:
+            continue
+        if tenant_id in (None, found.owner.tenant):
+            return found
+    return None
+
+
+def _find_stored(erasure: Erasure, stored: str) -> Found | None:
+    owner = erasure.owner_of_event(stored)
+    if owner is not None:
+        return Found(owner, stored, is_schedule=False)
+    owner = erasure.owner_of_schedule(stored)
+    return None if owner is None else Found(owner, stored, is_schedule=True)
+
+
+def _find_named(erasure: Erasure, owner: Owner, name: str) -> Found | None:
+    schedule_id = erasure.schedule_named(owner, name)
+    return None if schedule_id is None else Found(owner, schedule_id, is_schedule=True)

@@ -86,6 +86,9 @@ def test_schedules_and_groups_and_retries_name_them_too(api: Any) -> None:
     [answers] = api.call("POST", "/v2/batch", json=[item])[1]
     ignored = {"Upstash-Labels (Upstash-Label?)"}
     assert {each["ignored"] for each in answers} == ignored
+    defaults = {"headers": {"Upstash-Labels": "x", "Upstash-Label": "y"}}
+    assert api.call("PATCH", "/v2/topics/g", json=defaults)[0] == 200
+    assert api.headers["Scheduler-Ignored"] == "Upstash-Labels (Upstash-Label?)"
     retried = send(api, f"/v2/dlq/retry/{letter['dlqId']}", headers)
     assert retried[2] == "Upstash-Labels (Upstash-Label?)"
 

@@ -24,6 +24,7 @@ from scheduler_api.dialects.qstash.parsing.header_values import (
     read_name,
     read_text,
 )
+from scheduler_api.dialects.qstash.parsing.ignored_names import Describer
 from scheduler_api.dialects.qstash.parsing.message import canonical
 from scheduler_api.dialects.qstash.parsing.request_headers import PARSED
 from scheduler_api.dialects.qstash.parsing.requests import read_json
@@ -105,12 +106,14 @@ class UrlGroups:
     def configure(self, owner: Owner, name: str) -> Response:
         """Replace the default headers of messages to a url group."""
         headers = self._headers()
+        # `read` checks the headers: it raises BadValue.
+        parsed = self._drafts.read(default_headers({"headers": headers}))
         try:
             self._groups.set_defaults(owner, name, {"headers": headers})
         except NotFound as err:
             raise _not_found(name) from err
         _log("group.changed", owner, name)
-        return responses.empty()
+        return responses.empty(ignored=Describer().describe(parsed.ignored))
 
     def _headers(self) -> dict[str, list[str]]:
         field = self._body().get("headers")
@@ -127,8 +130,6 @@ class UrlGroups:
                 raise BadValue(canonical(name[:40]), fault)
             stored = [to_stored(from_text(each)) for each in values]
             headers.setdefault(canonical(name), []).extend(stored)
-        # Parse the headers only to check them: `read` raises BadValue.
-        self._drafts.read(default_headers({"headers": headers}))
         return headers
 
     def _items(self) -> Iterator[dict[str, object]]:

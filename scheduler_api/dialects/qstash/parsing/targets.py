@@ -29,6 +29,7 @@ DESTINATION = "invalid destination url"
 NOT_SUPPORTED = "this server delivers only to urls and url groups"
 HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 
+_SCHEME = re.compile("https?:", re.IGNORECASE)
 _ESCAPED_SCHEMES = ("http%3a", "https%3a")
 _ASCII = "".join(map(chr, range(128)))
 # What precedes the path in a target such as `http://api.example.com/v2/publish/…`.
@@ -71,9 +72,13 @@ def read_enqueue_target(
 ) -> tuple[str, Target]:
     """Read the queue name and the destination after the route; see `read_target`.
 
-    Raises: NotFound, if the client wrote the route with percent escapes.
+    Raises: BadValue, if a URL follows the route; NotFound, as `read_target`.
     """
-    queue, _, text = _after_route(environ, route).partition("/")
+    rest = _after_route(environ, route)
+    queue, _, text = rest.partition("/")
+    if _SCHEME.fullmatch(queue):
+        example = f"{route}<queue>/{rest}"[:NAME_MAX_LENGTH]
+        raise BadValue("queueName", f"is missing: POST {example}")
     return unquote(queue), parse_target(text)
 
 

@@ -34,14 +34,22 @@ def respond(body: object, status: int = 200, *, ignored: str = "") -> Response:
         ignored: the names of headers and parameters that had no effect.
     """
     response = Response(orjson.dumps(body), status=status, mimetype=MIMETYPE)
+    return _with_ignored(response, ignored)
+
+
+def empty(*, ignored: str = "") -> Response:
+    """Return a 200 without a body; clients read no body after such calls.
+
+    Args:
+        ignored: see `respond`.
+    """
+    return _with_ignored(Response(status=200, mimetype=MIMETYPE), ignored)
+
+
+def _with_ignored(response: Response, ignored: str) -> Response:
     if ignored:
         response.headers[IGNORED] = ignored
     return response
-
-
-def empty() -> Response:
-    """Return a 200 without a body; clients read no body after such calls."""
-    return Response(status=200, mimetype=MIMETYPE)
 
 
 def render_published(event_id: str, *, url: str, deduplicated: bool) -> Json:

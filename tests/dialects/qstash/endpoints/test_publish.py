@@ -73,6 +73,16 @@ def test_a_path_without_a_destination_says_where_it_belongs(
     assert re.split("[?#]", path)[0].lower().rstrip("/") in answer["error"].lower()
 
 
+@pytest.mark.parametrize("start", ["/v2/enqueue/", "/v2/Enqueue/"])
+@pytest.mark.parametrize("url", [HOOK, "HTTP://h?a=1", f"{HOOK}/{'a' * 999}"])
+def test_enqueue_without_a_queue_says_so(api: Any, start: str, url: str) -> None:
+    status, answer = post(api, start + url)
+
+    expected = "queueName is missing: POST /v2/enqueue/<queue>/http"
+    assert (status, answer["error"].lower()[:51]) == (400, expected.lower())
+    assert len(answer["error"]) < 300
+
+
 def test_a_path_with_two_slashes_is_not_found(api: Any) -> None:
     assert post(api, "/v2//publish/http:/h") == (404, {"error": "Not Found"})
 

@@ -59,6 +59,10 @@ REFUSALS = {
     "MASTERDOWN": "its primary is down",
 }
 STORE_FULL = "the store is full: new events are refused"
+# Redis then also refuses the commands with which workers fetch RQ's jobs.
+STORE_AT_LIMIT = (
+    "the store has reached its memory limit: new events are refused, deliveries wait"
+)
 SLOW_WORKERS = (
     "slow receivers take more than half of the deliveries in {} of {} workers"
 )
@@ -228,7 +232,9 @@ class Readiness:
         limit = seen.info.get("maxmemory") or 0
         used = seen.info.get("used_memory", 0)
         high_water = limit * self._high_water_percent
-        if seen.is_marked_full or used * 100 >= high_water > 0:
+        if used >= limit > 0:
+            found.append(STORE_AT_LIMIT)
+        elif seen.is_marked_full or used * 100 >= high_water > 0:
             found.append(STORE_FULL)
         workers = [each for each in seen.processes if each.role == "worker"]
         if slow := sum(bool(each.load.get("slow")) for each in workers):

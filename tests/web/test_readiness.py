@@ -253,22 +253,34 @@ def test_several_causes_are_reported_at_once(
 # Degraded
 
 
-@pytest.mark.parametrize("is_marked", [True, False])
-def test_a_full_store_is_degraded(
-    http: FlaskClient, client: redis.Redis, is_marked: bool
+def test_a_store_that_the_ticker_has_marked_as_full_is_degraded(
+    http: FlaskClient, client: redis.Redis
+) -> None:
+    client.set(keys.full(PREFIX), 1, ex=60)
+
+    status, body = ready(http)
+
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["degraded"] == [readiness.STORE_FULL]
+
+
+@pytest.mark.parametrize(
+    ("used_percent", "reason"),
+    [(95, readiness.STORE_FULL), (200, readiness.STORE_AT_LIMIT)],
+)
+def test_a_full_store_is_degraded_without_a_ticker_too(
+    http: FlaskClient, client: redis.Redis, used_percent: int, reason: str
 ) -> None:
     ready(http)
-    if is_marked:
-        client.set(keys.full(PREFIX), 1, ex=60)
-    else:
-        client.config_set("maxmemory", 1)
+    used = client.info("memory")["used_memory"]
+    client.config_set("maxmemory", used * 100 // used_percent)
     try:
         status, body = ready(http)
     finally:
         client.config_set("maxmemory", 0)
 
     assert (status, body["status"]) == (200, "degraded")
-    assert body["degraded"] == [readiness.STORE_FULL]
+    assert body["degraded"] == [reason]
 
 
 def test_a_process_reports_in_a_full_store(

@@ -22,6 +22,7 @@ from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
+from scheduler_api.failed_logins import TooManyFailedLogins
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import cron_preview, full_store, http_errors, openapi, readiness
 from scheduler_api.web.access import require_operator
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(_refuse_leading_slashes)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Unauthorized, _unauthorized)
+    app.register_error_handler(TooManyFailedLogins, _too_many_failed_logins)
     app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(StoreFull, _store_full)
     app.register_error_handler(Conflict, _conflict)
@@ -153,7 +155,7 @@ def _may_see_processes(built: services.Services) -> bool:
         return True
     try:
         return bool(require_operator(built))
-    except (Unauthorized, Forbidden, redis.RedisError):
+    except (Unauthorized, TooManyFailedLogins, Forbidden, redis.RedisError):
         return False
 
 
@@ -187,6 +189,12 @@ def _http_error(err: HTTPException) -> Response:
 
 def _unauthorized(_err: Unauthorized) -> Response:
     return _error(401, UNAUTHORIZED)
+
+
+def _too_many_failed_logins(err: TooManyFailedLogins) -> Response:
+    response = _error(429, str(err))
+    response.headers["Retry-After"] = str(err.wait_s)
+    return response
 
 
 def _forbidden(err: Forbidden) -> Response:

@@ -22,6 +22,7 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
 from scheduler_api.dialects import outbound
+from scheduler_api.failed_logins import FailedLogins
 from scheduler_api.settings import Settings
 
 CONNECTIONS = 128
@@ -55,6 +56,7 @@ class Services:
     quotas: Quotas
     tenants: Tenants
     auth: Auth
+    failed_logins: FailedLogins
     # The cron grammar of each dialect, by the label of the dialect.
     grammars: Mapping[str, Grammar]
 
@@ -89,5 +91,6 @@ def build(settings: Settings) -> Services:
         quotas=Quotas(cell),
         tenants=tenants,
         auth=Auth(tenants.tokens),
+        failed_logins=FailedLogins(),
         grammars=outbound.GRAMMARS,
     )

@@ -6,6 +6,7 @@ read-only token may use only routes that change nothing and show no signing secr
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from flask import g, request
 from scheduler_api.auth import Forbidden, Unauthorized, bearer_token
 from scheduler_api.core.model import Owner
@@ -34,9 +35,9 @@ def tenant_of_request(
     Args:
         view: the view that will be called, with its `documented` route.
 
-    Raises: Unauthorized, Forbidden.
+    Raises: Unauthorized, TooManyFailedLogins, Forbidden.
     """
-    access = g.access = services.auth.access(token)
+    access = g.access = _access(services, token)
     if access.read_only and not _is_read(view):
         raise Forbidden(READ_ONLY)
     named = request.headers.get(TENANT_HEADER)
@@ -65,24 +66,36 @@ def any_access(services: Services) -> Access:
 
     These routes accept a token as bearer or in `X-API-Key`.
 
-    Raises: Unauthorized.
+    Raises: Unauthorized, TooManyFailedLogins.
     """
-    try:
-        authorization = request.headers.get("Authorization", "")
-        return services.auth.access(bearer_token(authorization))
-    except Unauthorized:
-        return services.auth.access(request.headers.get(KEY_HEADER))
+    bearer = bearer_token(request.headers.get("Authorization", ""))
+    return _access(services, bearer, request.headers.get(KEY_HEADER))
 
 
 def require_operator(services: Services) -> Access:
     """Return the access of an operator, for shared routes.
 
-    Raises: Unauthorized, Forbidden (the token belongs to a tenant).
+    Raises: Unauthorized, TooManyFailedLogins, Forbidden (the token belongs to a
+        tenant).
     """
     access = any_access(services)
     if access.tenant is not None:
         raise Forbidden(OPERATORS_ONLY)
     return access
+
+
+def _access(services: Services, *tokens: str | None) -> Access:
+    """Return what the first valid token allows.
+
+    If all are wrong, count one failed login. A request without any is none.
+    """
+    presented = [token for token in tokens if token]
+    for token in presented:
+        with suppress(Unauthorized):
+            return services.auth.access(token)
+    if presented:
+        services.failed_logins.count(request.remote_addr or "")
+    raise Unauthorized
 
 
 def _is_read(view: Callable[..., object]) -> bool:

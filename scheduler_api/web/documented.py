@@ -74,7 +74,7 @@ class Document:
     version: str
     security: Mapping[str, Mapping[str, str]]
     error: type[Schema]
-    errors: tuple[int, ...] = (401, 403, 500, 503)
+    errors: tuple[int, ...] = (401, 403, 429, 500, 503)
     in_path: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -183,7 +183,15 @@ def test_an_operation_is_documented_by_its_view() -> None:
     assert others == []
     assert operation["summary"] == "Do it; in detail"
     assert operation["operationId"] == "do"
-    assert list(operation["responses"]) == ["201", "401", "403", "404", "500", "503"]
+    assert list(operation["responses"]) == [
+        "201",
+        "401",
+        "403",
+        "404",
+        "429",
+        "500",
+        "503",
+    ]
 
 
 def test_a_response_that_differs_from_its_document_is_an_error(app: Flask) -> None:

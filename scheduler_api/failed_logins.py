@@ -1,0 +1,99 @@
+"""Slows down clients that send wrong tokens again and again.
+
+Only requests with a wrong token are refused: a valid token always works, also from an
+address that others share. Guessing a token of 256 bits is hopeless at any speed; the
+limit tells a misconfigured client to wait, and the operator that there is one.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from scheduler_api.core import logfmt
+from scheduler_api.core.errors import SchedulerError
+
+ALLOWED_FAILURES = 10
+PERIOD_S = 60.0
+MAX_WAIT_S = 60.0
+# After this long without a failure, an address starts again.
+FORGOTTEN_AFTER_S = 600.0
+MAX_ADDRESSES = 10_000
+# Networks of this size belong to one client.
+IPV6_PREFIX_LENGTH = 64
+
+log = logging.getLogger("scheduler.web")
+
+
+class TooManyFailedLogins(SchedulerError):
+    """Requests from this address had too many wrong tokens."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(
+            "Too many requests with a wrong token, please try again in"
+            f" {wait_s} {'second' if wait_s == 1 else 'seconds'}"
+        )
+        self.wait_s = wait_s
+
+
+@dataclass
+class _Failures:
+    """The failures of an address. Times are those of the clock, in seconds."""
+
+    since_s: float
+    count: int = 0
+    wait_s: float = 0.5
+    refused_until_s: float = -math.inf
+    last_s: float = -math.inf
+
+
+class FailedLogins:
+    """Counts failures by address, in the memory of one web process.
+
+    Ten failures within a minute are answered as usual. From then on, each failure
+    starts a wait of 1, 2, 4, … up to 60 seconds, in which further failures are refused.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[str, _Failures] = {}
+
+    def count(self, address: str) -> None:
+        """Count a request with a wrong token.
+
+        Raises: TooManyFailedLogins.
+        """
+        client, now_s = _client(address), self._clock()
+        failures = self._failures.pop(client, None)
+        if failures is None or now_s >= failures.last_s + FORGOTTEN_AFTER_S:
+            failures = _Failures(now_s)
+        # A dict keeps the order of insertion, so the first client is the oldest.
+        self._failures[client] = failures
+        if len(self._failures) > MAX_ADDRESSES:
+            del self._failures[next(iter(self._failures))]
+        failures.last_s = now_s
+        if now_s < failures.refused_until_s:
+            raise TooManyFailedLogins(math.ceil(failures.refused_until_s - now_s))
+        if now_s >= failures.since_s + PERIOD_S:
+            failures.since_s, failures.count = now_s, 0
+        failures.count += 1
+        if failures.count >= ALLOWED_FAILURES:
+            failures.wait_s = min(MAX_WAIT_S, failures.wait_s * 2)
+            failures.refused_until_s = now_s + failures.wait_s
+            log.warning(
+                logfmt.line("login.failed", address=client, failures=failures.count)
+            )
+
+
+def _client(address: str) -> str:
+    """Return the address, or the network of an IPv6 address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
+    return str(parsed)

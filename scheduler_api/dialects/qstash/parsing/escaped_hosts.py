@@ -5,7 +5,7 @@ where HTTP clients percent-encode all non-ASCII characters, also those of the ho
 """
 
 import re
-from unicodedata import category, normalize
+from unicodedata import normalize
 from urllib.parse import unquote
 from yarl import URL
 
@@ -44,14 +44,12 @@ def _decode_label(text: str) -> str:
 
 
 def _is_international(name: str) -> bool:
-    """Tell whether a label needs IDNA, and stands only for itself.
+    """Tell whether a label needs IDNA, and its characters stand only for themselves.
 
-    Compatibility characters stand for others, for example full-width digits for digits,
-    and invisible characters for nothing.
+    Compatibility characters stand for others, for example full-width digits for digits.
     """
     return (
         _LABEL.fullmatch(name) is not None
         and not name.isascii()
         and normalize("NFKC", name) == name
-        and not any(category(character)[0] in "CZ" for character in name)
     )

@@ -218,7 +218,7 @@ class HttpClient:
         try:
             await connection.perform(exchange, head, request.body)
         finally:
-            self._pool.release(connection, origin, exchange)
+            self._pool.release(connection, exchange)
 
     def _head(self, request: Request, destination: Destination) -> bytes:
         """Return the request line and the headers, with one byte per character."""

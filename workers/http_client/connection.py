@@ -19,6 +19,7 @@ from workers.http_client.errors import (
     TlsExpected,
 )
 from workers.http_client.keep_alive import idle_limit_s
+from workers.http_client.ramp import Ramp
 from workers.http_client.response_head import (
     HEADERS_MAX_BYTES,
     UNCHECKED_BYTES,
@@ -127,9 +128,14 @@ class HttpConnection(asyncio.Protocol):
     """A connection to one origin, for one exchange at a time.
 
     The parser calls the methods named `on_…`.
+
+    Args:
+        ramp: of the origin.
+        on_lost: called when the connection has ended.
     """
 
-    def __init__(self, on_lost: Callable[["HttpConnection"], None]) -> None:
+    def __init__(self, ramp: Ramp, on_lost: Callable[["HttpConnection"], None]) -> None:
+        self.ramp = ramp
         self.idle_until_s = 0.0
         # How long the connection may be idle; None: the receiver has not said.
         self.idle_limit_s: float | None = None
@@ -171,7 +177,6 @@ class HttpConnection(asyncio.Protocol):
         """
         transport, early = self._transport, self._early
         self._early = None
-        self._head_pieces.clear()
         self._exchange = exchange
         self._bodyless = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
@@ -209,6 +214,7 @@ class HttpConnection(asyncio.Protocol):
         """
         exchange, self._exchange, done = self._exchange, None, self._done
         self._done = None
+        self._head_pieces.clear()
         if done is not None:
             done.cancel()
         if self._body_timer is not None:

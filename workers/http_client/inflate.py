@@ -70,6 +70,8 @@ def _codings(headers: RawHeaders) -> list[bytes]:
         # The length is compared first because that is faster.
         if len(name) == _NAME_LENGTH and name.lower() == _CODING
     ]
+    if not values:
+        return []
     codings = [part.strip() for value in values for part in value.split(b",")]
     return [coding for coding in codings if coding not in _PLAIN]
 

@@ -21,7 +21,7 @@ SLOW_FACTOR = 4
 SUSPECT_S = 0.02
 # If no answer comes for this time, but the receiver accepts connections, it is slow and
 # not overloaded: then the number of connections also grows without answers.
-STALLED_S = 1.0
+SILENT_S = 1.0
 FORGOTTEN_S = 60.0
 
 
@@ -169,7 +169,7 @@ class Ramp:
     def _check_later(self) -> None:
         if self._stall_check is None:
             loop = asyncio.get_running_loop()
-            self._stall_check = loop.call_later(STALLED_S, self._check)
+            self._stall_check = loop.call_later(SILENT_S, self._check)
 
     def _check(self) -> None:
         """Let the number grow if the receiver accepts connections, but is slow."""
@@ -177,7 +177,7 @@ class Ramp:
         if not self._lines:
             return
         now_s = perf_counter()
-        if not self._suspects and now_s - self.answered_s >= STALLED_S:
+        if not self._suspects and now_s - self.answered_s >= SILENT_S:
             halved_s = self._halved_s
             is_small = halved_s is not None and now_s - halved_s < FORGOTTEN_S
             grown = 1 if is_small else self.in_use

@@ -107,7 +107,7 @@ def test_a_server_with_one_thread_loses_no_request(work_s: float) -> None:
 def test_a_silent_route_delays_no_other_route_of_its_origin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ramp, "STALLED_S", 0.05)
+    monkeypatch.setattr(ramp, "SILENT_S", 0.05)
 
     async def behave(connection: Connection) -> None:
         while b"POST /good " in await connection.read_request():

@@ -40,7 +40,9 @@ STORE_CHANGED = (
     "the store was emptied or replaced: accept its epoch, or restore its data"
 )
 STORE_OLDER = "the store lost its newest data: accept it as it is, or restore its data"
-STORE_READ_ONLY = "the store is a read-only replica: connect to its primary"
+STORE_REPLICA = (
+    "the store is a replica, which refuses or loses writes: connect to its primary"
+)
 STORE_EVICTING = "the store may evict keys: set its maxmemory-policy to noeviction"
 STORE_REFUSES = "the store refuses writes"
 NO_FUNCTIONS = "the store is too full to load its functions: raise its memory limit"
@@ -50,7 +52,7 @@ REASONS: dict[type[redis.RedisError], str] = {
     NoPermissionError: "the user in REDIS_URL lacks permissions in the store",
     BusyLoadingError: "the store is loading its data",
     OutOfMemoryError: NO_FUNCTIONS,
-    ReadOnlyError: STORE_READ_ONLY,
+    ReadOnlyError: STORE_REPLICA,
 }
 # The causes of other errors, by error code.
 REFUSALS = {
@@ -262,7 +264,7 @@ def _kind_faults(seen: _Seen) -> list[str]:
     """Check that the store is a primary that evicts nothing."""
     found = []
     if seen.info.get("role") == "slave":
-        found.append(STORE_READ_ONLY)
+        found.append(STORE_REPLICA)
     if seen.info.get("maxmemory_policy", "noeviction") != "noeviction":
         found.append(STORE_EVICTING)
     return found

@@ -135,10 +135,13 @@ def test_a_replica_is_not_ready_until_it_is_promoted(
     for role in readiness.ROLES:
         start(client, role)
     client.wait(1, 5_000)
-    status, body = ready(on_replica)
+    read_only = ready(on_replica)
+    replica.config_set("replica-read-only", "no")
+    writable = ready(on_replica)
     replica.replicaof("NO", "ONE")
 
-    assert (status, body["missing"]) == (503, [readiness.STORE_READ_ONLY])
+    for status, body in (read_only, writable):
+        assert (status, body["missing"]) == (503, [readiness.STORE_REPLICA])
     assert ready(on_replica)[0] == 200
 
 

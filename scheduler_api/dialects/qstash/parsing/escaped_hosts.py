@@ -20,7 +20,7 @@ def decode_host(url: str) -> str:
     character, such as of a slash, an at sign or a full-width digit, stay, and the URL
     is then refused for them.
     """
-    found = _URL.fullmatch(url)
+    found = _URL.fullmatch(url) if "%" in url else None
     if found is None or "%" not in found[2]:
         return url
     scheme, authority, rest = found.groups()

@@ -48,17 +48,26 @@ def send(api: Any, path: str, headers: dict[str, str]) -> tuple[int, Any, str | 
     return status, answer, api.headers.get("Scheduler-Ignored")
 
 
-@pytest.mark.parametrize(("name", "ignored"), MISSPELT)
-def test_a_name_without_effect_is_named_with_the_nearest_one(
-    api: Any, name: str, ignored: str
-) -> None:
-    item = {"destination": HOOK, "headers": {"Upstash-Delay": "1d", name: "x"}}
-    in_query = f"{HOOK}?a=1&{name.lower()}=x&upstash-delay=1d"
+def test_a_name_without_effect_is_named_with_the_nearest_one(api: Any) -> None:
+    for name, ignored in MISSPELT:
+        assert send(api, f"/v2/publish/{HOOK}", {name: "x"})[2] == ignored
+        assert send(api, f"/v2/enqueue/q/{HOOK}?{name}=x", {})[2] == ignored
 
-    assert send(api, f"/v2/publish/{HOOK}", {name: "x"})[2] == ignored
-    assert send(api, f"/v2/enqueue/q/{HOOK}?{name}=x", {})[2] == ignored
-    batch = api.call("POST", "/v2/batch", json=[item, {"destination": in_query}])[1]
-    assert [answer["ignored"] for answer in batch] == [ignored] * 2
+
+def test_a_batch_names_what_has_no_effect_in_each_item(api: Any) -> None:
+    items: list[Any] = [
+        {"destination": HOOK, "headers": {"Upstash-Delay": "1d", name: "x"}}
+        for name, _ in MISSPELT
+    ]
+    items += [
+        {"destination": f"{HOOK}?a=1&{name.lower()}=x&upstash-delay=1d"}
+        for name, _ in MISSPELT
+    ]
+
+    answers = api.call("POST", "/v2/batch", json=items)[1]
+
+    expected = [ignored for _, ignored in MISSPELT]
+    assert [answer["ignored"] for answer in answers] == expected * 2
 
 
 def test_names_that_have_an_effect_elsewhere_or_are_sent_on_are_not_named(

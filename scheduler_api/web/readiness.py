@@ -1,5 +1,6 @@
 """Checks for `/readyz` whether the store and all processes of the cell can work."""
 
+import logging
 import redis
 import threading
 from collections.abc import Callable
@@ -8,11 +9,12 @@ from dataclasses import dataclass, field
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    InvalidResponse,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
 )
-from scheduler_api.core import timestamps
+from scheduler_api.core import logfmt, timestamps
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
@@ -27,12 +29,17 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from typing import Any
 
+log = logging.getLogger("scheduler.web")
+
 # The name in `Flask.extensions` of the `SignOfLife` of the process.
 EXTENSION = "sign_of_life"
 ROLES = ("ticker", "worker")
 # If the store hangs, the check does not.
 TIMEOUT_S = 0.08
 SETTINGS_MAY_DIFFER_MS = 300_000
+
+# How many characters of an error code a reason contains.
+MAX_CODE = 40
 
 STORE_AWAY = "the store does not answer"
 STORE_HANGS = f"{STORE_AWAY}: timed out"
@@ -45,6 +52,8 @@ STORE_REPLICA = (
 )
 STORE_EVICTING = "the store may evict keys: set its maxmemory-policy to noeviction"
 STORE_REFUSES = "the store refuses writes"
+STORE_FAILS = "the store replies with an error"
+NO_STORE = "the server at REDIS_URL is not a Redis server"
 NO_FUNCTIONS = "the store is too full to load its functions: raise its memory limit"
 # The causes of errors that the client has classes for. A class precedes its base class.
 REASONS: dict[type[redis.RedisError], str] = {
@@ -53,6 +62,7 @@ REASONS: dict[type[redis.RedisError], str] = {
     BusyLoadingError: "the store is loading its data",
     OutOfMemoryError: NO_FUNCTIONS,
     ReadOnlyError: STORE_REPLICA,
+    InvalidResponse: NO_STORE,
 }
 # The causes of other errors, by error code.
 REFUSALS = {
@@ -150,8 +160,6 @@ class Readiness:
 
         If the previous check still runs, wait for its result. Redis: one round trip,
         and one call of report_alive.
-
-        Raises: redis.ResponseError, for an error that has no known cause.
         """
         running = self._running
         if running is None or running.done():
@@ -184,7 +192,12 @@ class Readiness:
         pipe.hgetall(keys.processes(prefix))
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
         pipe.time()
-        epoch, accepted, newest, *alive, info, full, stored, due, clock = pipe.execute()
+        replies = pipe.execute(raise_on_error=False)
+        for reply in replies:
+            # `execute` itself would put the command before the error code.
+            if isinstance(reply, redis.RedisError):
+                raise reply
+        epoch, accepted, newest, *alive, info, full, stored, due, clock = replies
         now_ms = clock[0] * 1000 + clock[1] // 1000
         return _Seen(
             epoch=epoch,
@@ -271,20 +284,18 @@ def _kind_faults(seen: _Seen) -> list[str]:
 
 
 def _reason(err: redis.RedisError) -> str:
-    """Return why the store cannot be used.
-
-    Raises: redis.RedisError, the error itself, if its cause is not known.
-    """
+    """Return why the store cannot be used."""
     for kind, reason in REASONS.items():
         if isinstance(err, kind):
             return reason
     for code, reason in REFUSALS.items():
         if str(err).startswith(code):
             return f"{STORE_REFUSES}: {reason}"
-    if not isinstance(err, (redis.ConnectionError, redis.TimeoutError)):
-        raise err
     if isinstance(err, redis.TimeoutError):
         return STORE_HANGS
+    if not isinstance(err, redis.ConnectionError):
+        log.error(logfmt.line("store.failed", problem=err))
+        return f"{STORE_FAILS}: {str(err).partition(' ')[0][:MAX_CODE]}"
     cause = err.__cause__ or err.__context__
     text = cause.strerror if isinstance(cause, OSError) else None
     return f"{STORE_AWAY}: {text}" if text else STORE_AWAY

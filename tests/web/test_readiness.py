@@ -5,6 +5,8 @@ import os
 import pytest
 import redis
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from flask import Flask
@@ -206,6 +208,34 @@ def test_a_wrong_password_is_told_apart_from_an_absent_store(
         assert body["missing"] == [
             "the store refuses the user or password in REDIS_URL"
         ]
+
+
+def test_a_server_that_is_no_store_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            client.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        status, body = ready(app_on(url).test_client())
+
+    assert (status, body["missing"]) == (503, [readiness.NO_STORE])
+
+
+def test_the_code_of_an_unexpected_error_is_shown_and_the_error_is_logged(
+    http: FlaskClient, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.delete(keys.processes(PREFIX))
+    client.set(keys.processes(PREFIX), "x")
+
+    status, body = ready(http)
+
+    assert status == 503
+    assert body["missing"] == ["the store replies with an error: WRONGTYPE"]
+    assert "holding the wrong kind of value" in caplog.text
 
 
 def test_r30_a_store_set_back_to_an_older_state_is_not_ready_until_it_is_accepted(

@@ -70,6 +70,29 @@ def test_an_escaped_international_host_is_accepted_in_a_batch(api: Any) -> None:
     assert [answer["url"] for answer in answers] == [url for _, url in ACCEPTED]
 
 
+def test_filters_take_international_hosts_too(api: Any) -> None:
+    for port in ("", ":8443"):
+        send(api, "/v2/publish/", f"https://b%C3%BCcher.example{port}/x")
+
+    for query, found in (
+        ({"host": "bücher.example"}, 2),
+        ({"host": "BÜCHER.example:8443"}, 1),
+        ({"host": "xn--bcher-kva.example"}, 2),
+        ({"host": "bücher.example:99999"}, 0),
+        ({"host": ""}, 0),
+        ({"url": "https://bücher.example/x"}, 1),
+        ({"url": f"{BUECHER}/x"}, 1),
+        ({"url": "https://b%C3%BCcher.example:8443/x"}, 1),
+        ({"url": "bücher"}, 0),
+    ):
+        _, page = api.call("GET", "/v2/logs", query_string=query)
+        assert len(page["logs"]) == found, query
+    cancelled = api.call(
+        "DELETE", "/v2/messages", query_string={"host": "bücher.example"}
+    )
+    assert cancelled == (200, {"cancelled": 2})
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_s06_any_other_escape_in_a_host_is_refused(api: Any, route: str) -> None:
     for host in REFUSED:

@@ -14,7 +14,11 @@ from scheduler_api.core.queries.active_events import Outline
 from scheduler_api.core.queries.filters import ALWAYS, Span
 from scheduler_api.core.queries.journal import Cursor, JournalRange
 from scheduler_api.core.recovery.dead_letters import Place
-from scheduler_api.dialects.qstash.parsing.header_values import MAX_UNIX_S, BadValue
+from scheduler_api.dialects.qstash.parsing.header_values import (
+    MAX_UNIX_S,
+    BadValue,
+    read_url,
+)
 from scheduler_api.dialects.qstash.parsing.ids import EVENT_ID
 from scheduler_api.dialects.qstash.parsing.message import Message, schedule_id
 from scheduler_api.dialects.qstash.parsing.targets import TOKEN
@@ -309,13 +313,32 @@ def _conditions(parameters: Parameters) -> Conditions:
         return Conditions(ids=tuple(dict.fromkeys(filter(None, ids))))
     return Conditions(
         values={
-            name: frozenset(
-                map(str.lower, parameters[name]) if name == "host" else parameters[name]
-            )
+            name: frozenset(map(_AS_STORED.get(name, str), parameters[name]))
             for name in CONDITIONS
             if name in parameters
         }
     )
+
+
+def _stored_url(value: str) -> str:
+    """Return a URL as messages store it; return any other text as it is."""
+    try:
+        return read_url(value, "url")
+    except BadValue:
+        return value
+
+
+def _stored_host(value: str) -> str:
+    """Return a host in lower-case ASCII, with its port if it has one."""
+    try:
+        parsed = destinations.parse(f"http://{value}/")
+    except destinations.BadDestination:
+        return value.lower()
+    return parsed.origin.authority if parsed.rest == "/" else value.lower()
+
+
+# The values of filters may contain international host names, as destinations may.
+_AS_STORED = {"url": _stored_url, "host": _stored_host}
 
 
 def _values(name: str, event: Event | Outline, message: Message) -> Collection[str]:

@@ -1,7 +1,7 @@
 """The environment variables that a tenant's clients read, as `NAME=value` lines."""
 
 from collections.abc import Mapping
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import DIALECTS
 
 TOKEN = "SCHEDULER_API_TOKEN"

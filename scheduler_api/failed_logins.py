@@ -51,11 +51,15 @@ class _Failures:
 class FailedLogins:
     """Counts failures by address, in the memory of one web process.
 
-    Ten failures within a minute are answered as usual. From then on, each failure
-    starts a wait of 1, 2, 4, … up to 60 seconds, in which further failures are refused.
+    A few failures within a minute are answered as usual: ten in all processes, which
+    share them evenly. From then on, each failure starts a wait of 1, 2, 4, … up to 60
+    seconds, in which further failures are refused.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, processes: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._allowed = max(1, ALLOWED_FAILURES // processes)
         self._clock = clock
         self._failures: dict[str, _Failures] = {}
 
@@ -78,7 +82,7 @@ class FailedLogins:
         if now_s >= failures.since_s + PERIOD_S:
             failures.since_s, failures.count = now_s, 0
         failures.count += 1
-        if failures.count >= ALLOWED_FAILURES:
+        if failures.count >= self._allowed:
             failures.wait_s = min(MAX_WAIT_S, failures.wait_s * 2)
             failures.refused_until_s = now_s + failures.wait_s
             log.warning(

@@ -91,6 +91,6 @@ def build(settings: Settings) -> Services:
         quotas=Quotas(cell),
         tenants=tenants,
         auth=Auth(tenants.tokens),
-        failed_logins=FailedLogins(),
+        failed_logins=FailedLogins(processes=settings.web_workers),
         grammars=outbound.GRAMMARS,
     )

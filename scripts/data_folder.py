@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
-from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.credentials import TOKEN, client_variables, env_lines
 
 # These ports are below the range for outgoing connections, so that no outgoing

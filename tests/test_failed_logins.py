@@ -58,6 +58,15 @@ def test_ten_failures_within_a_minute_are_free(logins: FailedLogins) -> None:
     assert wait_of(logins, THERE) == 0
 
 
+@pytest.mark.parametrize(("processes", "allowed"), [(2, 5), (3, 3), (50, 1)])
+def test_processes_share_the_free_failures(processes: int, allowed: int) -> None:
+    logins = FailedLogins(processes=processes)
+
+    waits = [wait_of(logins) for _ in range(allowed + 1)]
+
+    assert waits == [0] * allowed + [1]
+
+
 def test_the_wait_doubles_up_to_a_minute(logins: FailedLogins, clock: Clock) -> None:
     for _ in range(ALLOWED_FAILURES):
         logins.count(HERE)
@@ -127,6 +136,7 @@ def token(valkey: str) -> Iterator[str]:
 
 
 def new_client(valkey: str, **settings: Any) -> FlaskClient:
+    settings = {"web_workers": 1, **settings}
     app = create_app(Settings(redis_url=valkey, secret_key=KEY, **settings))
     return app.test_client()
 

@@ -2,7 +2,8 @@
 
 import click
 from scheduler_api.commands.common import existing_tenant, open_cell, user
-from scheduler_api.core.tenants.accounts import RotationRefused, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.secrets import RotationRefused
 from scheduler_api.core.timestamps import from_iso
 from scheduler_api.credentials import env_lines
 from scheduler_api.dialects import outbound

@@ -8,7 +8,8 @@ from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.public_ids import AS_STORED, PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
-from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from typing import Protocol
 

@@ -5,7 +5,7 @@ import redis
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import MAX_REPLACED, Secrets
+from scheduler_api.core.tenants.secrets import MAX_REPLACED, Secrets
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings

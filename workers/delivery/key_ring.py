@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets, Tenants
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Tenants
+from scheduler_api.core.tenants.secrets import Secrets
 
 log = logging.getLogger("scheduler.worker")
 

@@ -1,19 +1,25 @@
 """Manages accounts; stores their secrets encrypted."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from redis.client import Pipeline
 from redis.exceptions import WatchError
-from scheduler_api.core.errors import Conflict, NotFound, SchedulerError
+from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.encryption import Cipher
+from scheduler_api.core.tenants.secrets import (
+    Replace,
+    Rotation,
+    Secrets,
+    field_names,
+    read_fields,
+)
 from scheduler_api.core.tenants.token_forms import new_token
 from scheduler_api.core.tenants.tokens import FIRST, Access, Record, Tokens
 from scheduler_api.core.timestamps import to_iso
-from typing import Any, cast
+from typing import cast
 
 FORMAT = "1"
 # The field with the time when the removal of a tenant began.
@@ -21,33 +27,6 @@ REMOVED = "removed"
 # How long workers use cached secrets before they check for a rotation. So after a
 # rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
-# How many replaced secrets may sign deliveries beside the present one. Each adds a
-# signature to the header.
-MAX_REPLACED = 4
-
-
-# Secrets that rotations have replaced, oldest first, each with the time in epoch ms
-# until which deliveries are signed with it.
-Replaced = Sequence[tuple[int, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The secrets of a tenant, by the names of their stored fields.
-
-    `replaced` has the secrets that were replaced, and may still sign deliveries.
-    """
-
-    by_name: Mapping[str, str] = field(repr=False)
-    replaced: Mapping[str, Replaced] = field(default_factory=dict, repr=False)
-
-    def __getitem__(self, name: str) -> str:
-        return self.by_name[name]
-
-    def at(self, name: str, now_ms: int) -> list[str]:
-        """Return the secrets that sign at a time, the newest last."""
-        replaced = self.replaced.get(name, ())
-        return [old for until_ms, old in replaced if now_ms < until_ms] + [self[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +36,6 @@ class NewTenant:
     id: str
     token: str = field(repr=False)
     secrets: Secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """The result of a rotation: all secrets of the tenant, and the time in epoch ms.
-
-    `last_ms` is the time of the previous rotation, None if there was none.
-    """
-
-    secrets: Secrets
-    at_ms: int
-    last_ms: int | None
-
-
-class RotationRefused(SchedulerError):
-    """The secrets cannot be rotated in this way. The message says why."""
-
-
-# A function that returns the secrets that change in a rotation. Its arguments are the
-# present secrets, the time of the last rotation (None if there was none) and the
-# current time, both in epoch ms.
-Replace = Callable[[Secrets, int | None, int], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +137,7 @@ class Tenants:
             WrongSecretKey: the secrets were encrypted with another SECRET_KEY.
         """
         key, names = keys.tenant(self._prefix, tenant_id), [*self._makers]
-        wanted = names + [_replaced_field(name) for name in names]
+        wanted = field_names(names)
         record_format, *stored = self._client.hmget(key, ["f", *wanted])
         if record_format is None:
             raise NotFound(f"tenant {tenant_id}")
@@ -191,7 +148,7 @@ class Tenants:
         }
         missing = [name for name in names if name not in existing]
         if not missing:
-            return _read_secrets(existing, names)
+            return read_fields(existing, names)
         new = {name: self._makers[name]() for name in missing}
         for name, text in self._encrypted(tenant_id, new).items():
             self._client.hsetnx(key, str(name), text)
@@ -246,14 +203,8 @@ class Tenants:
                     last_ms = None if last is None else int(last)
                     now_ms, old = self._cell.now_ms(), self.secrets(tenant_id)
                     changed = replace(old, last_ms, now_ms)
-                    replaced = _replaced_after(
-                        old, changed, now_ms=now_ms, until_ms=old_until_ms
-                    )
-                    kept = {
-                        _replaced_field(name): json.dumps(pairs)
-                        for name, pairs in replaced.items()
-                    }
-                    record = self._encrypted(tenant_id, {**changed, **kept})
+                    new = old.rotated(changed, now_ms=now_ms, until_ms=old_until_ms)
+                    record = self._encrypted(tenant_id, new.fields(changed))
                     record[last_field] = str(now_ms)
                     pipe.multi()
                     pipe.hset(key, mapping=record)
@@ -267,9 +218,6 @@ class Tenants:
                         after={"rotated": to_iso(now_ms)},
                     )
                     pipe.execute()
-                    new = Secrets(
-                        {**old.by_name, **changed}, {**old.replaced, **replaced}
-                    )
                     return Rotation(new, now_ms, last_ms)
                 except WatchError:
                     continue
@@ -341,40 +289,6 @@ class Tenants:
             name: self._cipher.encrypt(text, _context(tenant_id, name))
             for name, text in by_name.items()
         }
-
-
-def _replaced_field(name: str) -> str:
-    return f"{name}.replaced"
-
-
-def _read_secrets(decrypted: Mapping[str, str], names: Sequence[str]) -> Secrets:
-    replaced = {
-        name: [tuple(pair) for pair in json.loads(decrypted[field])]
-        for name in names
-        if (field := _replaced_field(name)) in decrypted
-    }
-    return Secrets({name: decrypted[name] for name in names}, cast(Any, replaced))
-
-
-def _replaced_after(
-    old: Secrets, names: Iterable[str], *, now_ms: int, until_ms: int
-) -> dict[str, Replaced]:
-    """Return what is replaced after a rotation.
-
-    Raises: RotationRefused.
-    """
-    replaced: dict[str, Replaced] = {}
-    for name in names:
-        earlier = old.replaced.get(name, ())
-        pairs = [(min(end_ms, until_ms), secret) for end_ms, secret in earlier]
-        pairs = [*pairs, (until_ms, old[name])]
-        replaced[name] = [pair for pair in pairs if pair[0] > now_ms]
-        if len(replaced[name]) > MAX_REPLACED:
-            raise RotationRefused(
-                f"{MAX_REPLACED} replaced secrets still sign deliveries: wait until the"
-                " first of them ends, or rotate with --now"
-            )
-    return replaced
 
 
 def _context(tenant_id: str, name: str) -> str:

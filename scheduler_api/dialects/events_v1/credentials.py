@@ -4,7 +4,8 @@ import base64
 import secrets as random
 from scheduler_api.core.delivery.signing import WEBHOOK_SECRET
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.dialect import RotationOrder
 

@@ -15,7 +15,7 @@ from scheduler_api.core.delivery.request import (
 from scheduler_api.core.delivery.signing import standard_webhook
 from scheduler_api.core.model import Begun, Draft, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.ids import public_id

@@ -21,7 +21,7 @@ from scheduler_api.core.delivery.signing import hmac_sha256_base64
 from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import json_text

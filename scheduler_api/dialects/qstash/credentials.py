@@ -5,7 +5,8 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import RotationRefused, Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.secrets import RotationRefused, Secrets
 from scheduler_api.core.tenants.token_forms import with_user
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.dialect import RotationOrder

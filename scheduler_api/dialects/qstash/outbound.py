@@ -17,7 +17,7 @@ from scheduler_api.core.delivery.request import (
 )
 from scheduler_api.core.model import Begun, Content, Draft, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash import callbacks, retry_delay
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY

@@ -7,11 +7,13 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.owned_keys import belongs_to, is_gate_of
 
 PREFIX = "{s1}:"
-OF_TENANTS = {"owner": "7:jiter", "gate": "d:7:abc", "holder": "7"}
+OF_TENANTS = {"owner": "7:jiter", "gate": "d:7:abc", "holder": "7", "tenant_id": "7"}
 OWNED = {
     name: function
     for name, function in inspect.getmembers(keys, inspect.isfunction)
     if OF_TENANTS.keys() & inspect.signature(function).parameters.keys()
+    # The record of a tenant is deleted last, with the tenant itself.
+    and function is not keys.tenant
 }
 
 

@@ -8,8 +8,9 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import Account, Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Account, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.tokens import FIRST, Access
 
 PREFIX = "{s1}:"

@@ -7,7 +7,8 @@ the constant `ADAPTOR`.
 from dataclasses import dataclass
 from enum import StrEnum
 from flask import Flask
-from scheduler_api.core.tenants.accounts import NewTenant, Secrets
+from scheduler_api.core.tenants.accounts import NewTenant
+from scheduler_api.core.tenants.secrets import Secrets
 from tests import documents
 from tests.clients.receivers import Arrival
 from typing import Any, Protocol

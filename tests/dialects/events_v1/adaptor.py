@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from standardwebhooks import Webhook
 from tests.clients.receivers import Arrival

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Outcome
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.events_v1 import rendering
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from tests.clients.receivers import Arrival
 from tests.dialects.conformance.adaptor import BODY, Client, Status
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.jiter.credentials import SIGNING_SECRET
 from tests.clients.receivers import Arrival
 from tests.dialects.conformance.adaptor import BODY, Client, Status

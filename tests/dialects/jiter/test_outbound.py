@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content, Outcome
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.jiter.credentials import SIGNING_SECRET
 from scheduler_api.dialects.jiter.outbound import JiterOutbound, body_bytes, stringify
 from scheduler_api.dialects.jiter.settings import JiterSettings

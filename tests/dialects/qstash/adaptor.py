@@ -1,7 +1,7 @@
 """The adaptor of QStash for the conformance suite."""
 
 from qstash import Receiver
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from tests.clients.receivers import Arrival
 from tests.dialects.conformance.adaptor import BODY, Client, Status

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import Secrets, Tenants
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY, rotate
 

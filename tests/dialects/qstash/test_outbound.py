@@ -9,7 +9,7 @@ from qstash.errors import SignatureError
 from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content, Outcome
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.message import FlowControl, Message

@@ -7,7 +7,7 @@ from scheduler_api.core.delivery.causes import SENTENCES, Cause, cause_of
 from scheduler_api.core.model import Content, Outcome
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.leases import Settlement
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.parsing.message import Callback, Message, to_options
 from scheduler_api.settings import Settings

@@ -23,7 +23,7 @@ from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR as QSTASH
 from scheduler_api.dialects.qstash.outbound import QstashOutbound

@@ -6,7 +6,8 @@ import redis
 import threading
 from collections import Counter
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets, Tenants
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Tenants
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.credentials import rotate
 from workers.delivery.key_ring import KeyRing

@@ -5,7 +5,8 @@ import time
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Owner
-from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Secrets
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S
+from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.qstash import credentials
 from scheduler_api.dialects.qstash.parsing.filters import read_flags, read_query

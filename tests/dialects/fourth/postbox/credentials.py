@@ -1,7 +1,7 @@
 """The secret of a Postbox tenant."""
 
 import secrets as random
-from scheduler_api.core.tenants.accounts import Secrets
+from scheduler_api.core.tenants.secrets import Secrets
 
 SIGNING_SECRET = "postbox.signing"
 

@@ -12,6 +12,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
     Conflict,
     ForeignDatabase,
+    LimitReached,
     StoreFull,
     UnknownLayout,
 )
@@ -20,11 +21,19 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.tenants.limits import TooManyRequests
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.failed_logins import TooManyFailedLogins
 from scheduler_api.settings import Settings, from_env
-from scheduler_api.web import cron_preview, full_store, http_errors, openapi, readiness
+from scheduler_api.web import (
+    cron_preview,
+    full_store,
+    http_errors,
+    openapi,
+    readiness,
+    tenant_limits,
+)
 from scheduler_api.web.access import require_operator
 from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
 from werkzeug.exceptions import HTTPException, NotFound
@@ -94,6 +103,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(StoreFull, _store_full)
     app.register_error_handler(Conflict, _conflict)
+    app.register_error_handler(LimitReached, _limit_reached)
+    app.register_error_handler(TooManyRequests, _too_many_requests)
     app.register_error_handler(redis.ConnectionError, _store_unreachable)
     app.register_error_handler(redis.TimeoutError, _store_unreachable)
     app.register_error_handler(ResponseError, _store_error)
@@ -204,6 +215,16 @@ def _forbidden(err: Forbidden) -> Response:
 def _store_full(_err: StoreFull | OutOfMemoryError) -> Response:
     full_store.log_refused("requests")
     return _error(503, STORE_FULL)
+
+
+def _limit_reached(err: LimitReached) -> Response:
+    return _error(tenant_limits.STATUS, tenant_limits.describe(err))
+
+
+def _too_many_requests(err: TooManyRequests) -> Response:
+    response = _error(429, tenant_limits.describe(err))
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 def _conflict(_err: Conflict) -> Response:

@@ -16,6 +16,7 @@ from scheduler_api.commands.common import (
     user,
 )
 from scheduler_api.commands.forget import forget
+from scheduler_api.commands.limits import set_limits
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
@@ -77,6 +78,7 @@ main.add_command(audit)
 main.add_command(forget)
 main.add_command(keys)
 main.add_command(tenant)
+tenant.add_command(set_limits)
 main.add_command(token)
 
 

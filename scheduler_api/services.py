@@ -19,6 +19,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
 from scheduler_api.dialects import outbound
@@ -54,6 +55,7 @@ class Services:
     flow_keys: FlowKeys
     holding: Holding
     quotas: Quotas
+    limits: Limits
     tenants: Tenants
     auth: Auth
     failed_logins: FailedLogins
@@ -71,14 +73,25 @@ def build(settings: Settings) -> Services:
     )
     cell = Cell(client, settings.prefix)
     caps, limits = settings.caps, outbound.owner_limits(settings)
+    tenant_limits = outbound.tenant_limits(cell, settings)
     tenants = outbound.tenants(cell, settings)
-    store = EventStore(cell, caps=caps, owner_limits=limits, batches=True)
+    store = EventStore(
+        cell,
+        caps=caps,
+        owner_limits=limits,
+        tenant_options=tenant_limits.options,
+        batches=True,
+    )
     return Services(
         settings=settings,
         cell=cell,
         store=store,
         schedules=Schedules(
-            cell, grace_ms=settings.missed_grace_ms, caps=caps, owner_limits=limits
+            cell,
+            grace_ms=settings.missed_grace_ms,
+            caps=caps,
+            owner_limits=limits,
+            tenant_options=tenant_limits.options,
         ),
         schedule_search=ScheduleSearch(cell),
         groups=Groups(cell, owner_limits=limits),
@@ -89,6 +102,7 @@ def build(settings: Settings) -> Services:
         flow_keys=FlowKeys(cell, owner_limits=limits),
         holding=Holding(cell),
         quotas=Quotas(cell),
+        limits=tenant_limits,
         tenants=tenants,
         auth=Auth(tenants.tokens),
         failed_logins=FailedLogins(processes=settings.web_workers),

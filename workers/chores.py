@@ -12,6 +12,8 @@ from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import name_members
+from scheduler_api.core.tenants import usage
+from scheduler_api.dialects import outbound
 from typing import cast
 from workers import failure_digest
 from workers.bootstrap import open_cell, start_job
@@ -99,6 +101,23 @@ def _delete_templates(cell: Cell, before_ms: int) -> int:
         pipe.execute()
         deleted += len(members)
     return deleted
+
+
+def stored_bytes() -> int:
+    """Count the stored bytes of tenants with a limit; return how many tenants.
+
+    Raises: SettingsError.
+    """
+    settings = start_job()
+    cell = open_cell(settings)
+    limits = outbound.tenant_limits(cell, settings)
+    counted = 0
+    for tenant in outbound.tenants(cell, settings).all_ids():
+        if limits.of(tenant).stored_bytes:
+            usage.recount(cell, tenant, limits.owners(tenant))
+            counted += 1
+    _finish(cell, "stored_bytes", cell.now_ms(), tenants=counted)
+    return counted
 
 
 def check() -> int:

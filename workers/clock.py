@@ -24,6 +24,7 @@ CHORES: dict[Callable[[], int], str] = {
     chores.retention: "*/10 * * * *",
     chores.check: "7 * * * *",
     chores.failures: "0 * * * *",
+    chores.stored_bytes: "*/10 * * * *",
     chores.libraries: "*/10 * * * *",
 }
 INTERVAL_S = 1

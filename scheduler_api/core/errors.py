@@ -33,7 +33,11 @@ class Conflict(SchedulerError):
 
 
 class LimitReached(SchedulerError):
-    """The owner already has the maximum number of queues, keys or groups."""
+    """The owner already has the maximum number of queues, keys or groups.
+
+    Or its tenant has reached a limit. The message is the gate, the kind of resource, or
+    `pending:<limit>` or `bytes:<limit>`.
+    """
 
 
 class ScheduleEnded(SchedulerError):

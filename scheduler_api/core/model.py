@@ -93,7 +93,8 @@ class Verdict(StrEnum):
     `gone`: the dead letter that the draft replaces does not exist.
     `fault`: the dead letter is unreadable. `Accepted.id` is the error message.
     `limit_reached`: the event needs a new queue or flow-control key, but its owner
-    already has the maximum number. `Accepted.id` is the gate.
+    already has the maximum number; or the tenant has reached one of its limits.
+    `Accepted.id` is the gate, or `pending:<limit>` or `bytes:<limit>`.
     """
 
     OK = "ok"

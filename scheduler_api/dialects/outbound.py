@@ -11,6 +11,7 @@ from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.dialects.dialect import Dialect, Outbound
 from scheduler_api.dialects.events_v1.dialect import EVENTS_V1
 from scheduler_api.dialects.jiter.dialect import JITER
@@ -35,6 +36,11 @@ SECRETS: dict[str, Callable[[], str]] = {
 def tenants(cell: Cell, settings: EngineSettings) -> Tenants:
     """Return the tenants of a cell; new tenants get the secrets of all dialects."""
     return Tenants(cell, secret_key=settings.secret_key, makers=SECRETS)
+
+
+def tenant_limits(cell: Cell, settings: EngineSettings) -> Limits:
+    """Return the limits of the tenants of a cell."""
+    return Limits(cell, settings.tenant_limits, [each.name for each in DIALECTS])
 
 
 def outbound_halves(settings: EngineSettings) -> dict[str, Outbound]:

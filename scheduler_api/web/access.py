@@ -30,12 +30,14 @@ OPERATORS_ONLY = "This needs an operator's token"
 def tenant_of_request(
     services: Services, token: str | None, view: Callable[..., object]
 ) -> str:
-    """Return the id of the tenant that the current request acts for.
+    """Return the id of the tenant that the current request acts for; count the request.
+
+    Requests with an operator's token are not counted.
 
     Args:
         view: the view that will be called, with its `documented` route.
 
-    Raises: Unauthorized, TooManyFailedLogins, Forbidden.
+    Raises: Unauthorized, TooManyFailedLogins, Forbidden, TooManyRequests.
     """
     access = g.access = _access(services, token)
     if access.read_only and not _is_read(view):
@@ -45,6 +47,7 @@ def tenant_of_request(
         return _named_tenant(services, named)
     if named is not None and named.strip() != access.tenant:
         raise Forbidden(OTHER_TENANT)
+    services.limits.count_request(access.tenant)
     return access.tenant
 
 

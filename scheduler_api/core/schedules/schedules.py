@@ -17,6 +17,7 @@ from scheduler_api.core.deduplication import (
 )
 from scheduler_api.core.errors import (
     Conflict,
+    LimitReached,
     NotFinished,
     NotFound,
     RunInProgress,
@@ -53,7 +54,8 @@ from scheduler_api.core.settings.limits import (
 )
 from scheduler_api.core.store import audit, codec, gate_names, keys
 from scheduler_api.core.store.audit import Change
-from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.cell import NO_OPTIONS, Cell
+from scheduler_api.core.store.functions import Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import write_if_large
 from scheduler_api.core.store.reads import log_unreadable
@@ -91,11 +93,13 @@ class Schedules:
         grace_ms: int,
         caps: Caps = NO_CAPS,
         owner_limits: LimitsByDialect = NO_LIMITS,
+        tenant_options: Callable[[str], Options] = lambda _tenant: NO_OPTIONS,
     ) -> None:
         self._cell = cell
         self._grace_ms = grace_ms
         self._caps = caps
         self._owner_limits = owner_limits
+        self._tenant_options = tenant_options
         self._ids = IdSequence(cell.client, cell.prefix)
 
     def create(
@@ -249,6 +253,7 @@ class Schedules:
             "skipped": skipped,
             **deduplication_options(deduplication),
             **audit.options(change),
+            **self._tenant_options(schedule.owner.tenant),
         }
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms
@@ -260,6 +265,8 @@ class Schedules:
         code, _, duplicate_of = reply
         if code == b"duplicate":
             raise Repeated(Duplicate.parse(duplicate_of))
+        if code == b"limit_reached":
+            raise LimitReached(duplicate_of.decode())
         return str(code.decode())
 
     def run(
@@ -288,11 +295,14 @@ class Schedules:
             "event_id": event_id,
             "replay_of": replay_of,
             **deduplication_options(deduplication),
+            **self._tenant_options(schedule.owner.tenant),
         }
         reply = self._cell.call("run_schedule", options)
         code, _, duplicate_of = reply.decode().partition(":")
         if code == "duplicate":
             raise Repeated(Duplicate.parse(duplicate_of.encode()))
+        if code == "limit_reached":
+            raise LimitReached(duplicate_of)
         if code != "ok":
             raise REFUSALS[code]
         return event_id

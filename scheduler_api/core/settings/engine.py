@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.settings.limits import BreakerLimits, Caps
+from scheduler_api.core.settings.limits import BreakerLimits, Caps, TenantLimits
 from scheduler_api.core.settings.variables import (
     DAY_MS,
     MIB,
@@ -234,6 +234,25 @@ class EngineSettings:
         default=0,
         doc="concurrent deliveries of all tenants; 0: no limit",
     )
+    tenant_requests_per_s: int = variable(
+        "SCHED_TENANT_REQUESTS_PER_S",
+        read_integer(0, 1_000_000),
+        default=0,
+        doc="API requests of one tenant per second; 0: no limit",
+    )
+    tenant_pending_events: int = variable(
+        "SCHED_TENANT_PENDING_EVENTS",
+        read_integer(0, 1_000_000_000),
+        default=0,
+        doc="unfinished events and schedules of one tenant; 0: no limit",
+    )
+    tenant_stored_bytes: int = variable(
+        "SCHED_TENANT_STORED_BYTES",
+        read_integer(0, 1_000_000_000_000),
+        default=0,
+        doc="bytes of content in the events and schedules of one tenant, finished ones"
+        " included; 0: no limit",
+    )
     destination_share_percent: int = variable(
         "SCHED_DESTINATION_SHARE_PERCENT",
         read_integer(1, 100),
@@ -343,6 +362,15 @@ class EngineSettings:
             host=self.host_parallelism,
             tenant=self.tenant_parallelism,
             everything=self.global_parallelism,
+        )
+
+    @property
+    def tenant_limits(self) -> TenantLimits:
+        """The limits of tenants that have no limits of their own."""
+        return TenantLimits(
+            requests_per_s=self.tenant_requests_per_s,
+            pending_events=self.tenant_pending_events,
+            stored_bytes=self.tenant_stored_bytes,
         )
 
     @property

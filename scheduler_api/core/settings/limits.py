@@ -34,6 +34,19 @@ NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 
 @dataclass(frozen=True)
+class TenantLimits:
+    """Maximum requests per second and stored amounts of a tenant; 0 means unlimited.
+
+    `pending_events` counts events that have not ended, and schedules. `stored_bytes`
+    counts the content of all events and schedules.
+    """
+
+    requests_per_s: int = 0
+    pending_events: int = 0
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class BreakerLimits:
     """When breakers open, slow and close; `attempts=0` disables breakers.
 

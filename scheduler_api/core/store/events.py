@@ -3,7 +3,7 @@
 The module `reads` reads events by id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from itertools import zip_longest
@@ -16,6 +16,7 @@ from scheduler_api.core.deduplication import (
 )
 from scheduler_api.core.errors import (
     Conflict,
+    LimitReached,
     NotFound,
     NotPending,
     SchedulerError,
@@ -42,8 +43,8 @@ from scheduler_api.core.settings.limits import (
 )
 from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.batching import CallBatcher
-from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.functions import Arg
+from scheduler_api.core.store.cell import NO_OPTIONS, Cell
+from scheduler_api.core.store.functions import Arg, Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import (
     INLINE_BYTES,
@@ -106,11 +107,13 @@ class EventStore:
         *,
         caps: Caps = NO_CAPS,
         owner_limits: LimitsByDialect = NO_LIMITS,
+        tenant_options: Callable[[str], Options] = lambda _tenant: NO_OPTIONS,
         batches: bool = False,
     ) -> None:
         self.cell = cell
         self._caps = caps
         self._owner_limits = owner_limits
+        self._tenant_options = tenant_options
         self._ids = IdSequence(cell.client, cell.prefix)
         self._batcher = (
             CallBatcher(self._create_all, max_items=CREATE_BATCH_SIZE)
@@ -124,11 +127,13 @@ class EventStore:
         Redis: create_events, atomic; if the client repeats the call, the event is
         still stored only once.
 
-        Raises: TimePassed, StoreFull, Repeated.
+        Raises: TimePassed, StoreFull, LimitReached, Repeated.
         """
         [accepted] = self.create_many(owner, [replace(draft, ascending=True)])
         if accepted.duplicate_of is not None:
             raise Repeated(accepted.duplicate_of)
+        if accepted.verdict is Verdict.LIMIT_REACHED:
+            raise LimitReached(accepted.id)
         if accepted.verdict is not Verdict.OK:
             raise REFUSALS[accepted.verdict]
         return Event.new(
@@ -146,6 +151,7 @@ class EventStore:
         *,
         batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
+        all_or_none: bool = False,
     ) -> list[Accepted]:
         """Store events, `batch_size` per round trip, with one answer per draft.
 
@@ -158,11 +164,19 @@ class EventStore:
         Args:
             replaces: for each draft, the id of the dead letter that the draft replaces.
                 If the dead letter no longer exists, the draft is not stored.
+            all_or_none: whether a limit of the tenant refuses all events of a round
+                trip if there is no room for all of them.
         """
         one = drafts[0] if len(drafts) == 1 and not replaces else None
         if self._batcher and one and len(one.content.body) <= INLINE_BYTES:
             return [self._batcher.submit(owner, one)]
-        return self._create_all(owner, drafts, batch_size=batch_size, replaces=replaces)
+        return self._create_all(
+            owner,
+            drafts,
+            batch_size=batch_size,
+            replaces=replaces,
+            all_or_none=all_or_none,
+        )
 
     def _create_all(
         self,
@@ -171,14 +185,20 @@ class EventStore:
         *,
         batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
+        all_or_none: bool = False,
     ) -> list[Accepted]:
+        options = self._tenant_options(owner.tenant)
+        if options and all_or_none:
+            options = {**options, "all_or_none": True}
         accepted: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))
         while waiting:
             batch, waiting = waiting[:batch_size], waiting[batch_size:]
             dead = [replaces[i] for i in batch] if replaces else []
             try:
-                replies = self._create_batch(owner, [drafts[i] for i in batch], dead)
+                replies = self._create_batch(
+                    owner, [drafts[i] for i in batch], dead, options
+                )
             except OutOfMemoryError:
                 replies = [FULL] * len(batch)
             for i, reply in zip(batch, replies, strict=True):
@@ -189,7 +209,11 @@ class EventStore:
         return [accepted[i] for i in range(len(drafts))]
 
     def _create_batch(
-        self, owner: Owner, drafts: Sequence[Draft], replaces: Sequence[str]
+        self,
+        owner: Owner,
+        drafts: Sequence[Draft],
+        replaces: Sequence[str],
+        options: Options,
     ) -> list[Reply]:
         """Create the events of one round trip; write their large content beforehand."""
         args: list[Arg] = []
@@ -215,19 +239,22 @@ class EventStore:
                 ]
                 args += self._gate_arguments(owner, draft.content.url, draft.gates)
             pipe.execute()
-            replies = self._call(args, replaces=bool(replaces))
+            replies = self._call(args, options, replaces=bool(replaces))
             for key, reply in zip(written, replies, strict=True):
                 if key and reply[0] not in KEPT:
                     pipe.delete(key)
             pipe.execute()
         return replies
 
-    def _call(self, args: Sequence[Arg], *, replaces: bool) -> list[Reply]:
-        if replaces:
-            return cast(list[Reply], self.cell.call("replay_dead_letters", args=args))
+    def _call(
+        self, args: Sequence[Arg], options: Options, *, replaces: bool
+    ) -> list[Reply]:
+        function = "replay_dead_letters" if replaces else "create_events"
         try:
-            return cast(list[Reply], self.cell.call("create_events", args=args))
+            return cast(list[Reply], self.cell.call(function, options, args))
         except OutOfMemoryError:
+            if replaces:
+                raise
             return cast(list[Reply], self.cell.call("recall_events", args=args))
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:

@@ -28,7 +28,7 @@ MODULES = (
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
     *("new_events", "endings", "callbacks", "fire_times", "schedule_index"),
     *("occurrences", "withdrawal", "rq", "routes", "breaker_health", "breaker"),
-    "audit",
+    *("audit", "tenant_limits"),
 )
 NAME = "scheduler"
 DIGEST_LENGTH = 12

@@ -205,6 +205,11 @@ def requests(prefix: str, owner: str, minute: int) -> str:
     return f"{prefix}req:{owner}:{minute}"
 
 
+def requests_now(prefix: str, tenant: str) -> str:
+    """String, number of requests of a limited tenant. TTL: 1 s from the first one."""
+    return f"{prefix}rps:{tenant}"
+
+
 def month(prefix: str, owner: str, month: str) -> str:
     """String, number of an owner's accepted events that are due in a month.
 
@@ -462,6 +467,9 @@ def tenant(prefix: str, tenant_id: str) -> str:
     the encrypted secrets (`encryption`), and `<dialect>.rotated`, the time of the last
     rotation in ms. After a rotation, `<secret>.replaced`, encrypted JSON: the replaced
     secrets, each with the time until which deliveries are signed with it.
+    `limit.<name>` limits of the tenant that differ from the defaults. `stored.bytes`
+    bytes of content that the tenant had when a chore counted them, and `stored.since`
+    bytes that were stored later; both only if the bytes are limited.
     """
     return f"{prefix}tn:{tenant_id}"
 

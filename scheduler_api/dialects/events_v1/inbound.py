@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 from functools import partial
 from scheduler_api.core.cron.expression import CronError
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core.errors import LimitReached, NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.dialects.events_v1.applications import Applications
 from scheduler_api.dialects.events_v1.attempts import Attempts
@@ -13,6 +13,7 @@ from scheduler_api.dialects.events_v1.request_schemas import BAD_EXPRESSION
 from scheduler_api.dialects.events_v1.response_schemas import Error
 from scheduler_api.dialects.events_v1.runs import Runs
 from scheduler_api.services import Services
+from scheduler_api.web import tenant_limits
 from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document
 from scheduler_api.web.refusal import Refusal
@@ -68,6 +69,7 @@ def blueprint(services: Services) -> Blueprint:
     add_routes(routes, [register], wrapper=_without_owner)
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(CronError, _cron_error)
+    routes.register_error_handler(LimitReached, _limit_reached)
     routes.register_error_handler(NotFound, _not_found)
     return routes
 
@@ -94,6 +96,10 @@ def _refusal(refusal: Refusal) -> Response:
 
 def _cron_error(err: CronError) -> Response:
     return error(400, [BAD_EXPRESSION.format("interval"), str(err)])
+
+
+def _limit_reached(err: LimitReached) -> Response:
+    return error(tenant_limits.STATUS, [tenant_limits.describe(err)])
 
 
 def _not_found(_err: NotFound) -> Response:

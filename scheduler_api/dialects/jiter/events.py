@@ -11,6 +11,7 @@ from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeat
 from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
+    LimitReached,
     NotFinished,
     NotFound,
     NotPending,
@@ -304,7 +305,7 @@ class Events:
         self._count(owner, at_ms)
         try:
             yield
-        except (TimePassed, NotFinished, StoreFull, Repeated) as err:
+        except (TimePassed, NotFinished, StoreFull, LimitReached, Repeated) as err:
             self._uncount(owner, at_ms)
             raise _refusal(err) from err
 

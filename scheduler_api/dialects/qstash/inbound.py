@@ -7,6 +7,7 @@ from scheduler_api.auth import Unauthorized, bearer_token
 from scheduler_api.core.errors import LimitReached, NotFound
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import OwnerLimits
+from scheduler_api.core.tenants.limits import TooManyRequests
 from scheduler_api.dialects.qstash.endpoints.dlq import DeadLetterQueue
 from scheduler_api.dialects.qstash.endpoints.flow_control import FlowControlKeys
 from scheduler_api.dialects.qstash.endpoints.logs import Logs
@@ -24,6 +25,7 @@ from scheduler_api.dialects.qstash.rendering import compatibility, quota_errors
 from scheduler_api.dialects.qstash.rendering.response_schemas import Error
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
+from scheduler_api.web import tenant_limits
 from scheduler_api.web.access import tenant_of_request
 from scheduler_api.web.documented import Document
 from scheduler_api.web.query_string import read_parameters
@@ -123,6 +125,7 @@ def blueprint(services: Services) -> Blueprint:
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(BadValue, _bad_value)
     routes.register_error_handler(LimitReached, partial(_limit_reached, limits))
+    routes.register_error_handler(TooManyRequests, _too_many_requests)
     routes.register_error_handler(NotFound, _not_found)
     routes.register_error_handler(Unauthorized, _unauthorized)
     return routes
@@ -244,6 +247,15 @@ def _bad_value(err: BadValue) -> Response:
 
 def _limit_reached(limits: OwnerLimits, err: LimitReached) -> Response:
     return error(quota_errors.STATUS, quota_errors.describe(str(err), limits))
+
+
+def _too_many_requests(err: TooManyRequests) -> Response:
+    response = error(429, tenant_limits.describe(err))
+    response.headers["Burst-RateLimit-Limit"] = str(err.limit)
+    response.headers["Burst-RateLimit-Remaining"] = "0"
+    response.headers["Burst-RateLimit-Reset"] = str(tenant_limits.reset_s(err))
+    response.headers["Retry-After"] = "1"
+    return response
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

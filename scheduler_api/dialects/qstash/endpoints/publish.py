@@ -153,7 +153,9 @@ class Publishing:
             drafts = [self._drafts.draft(parsed, url=url, body=body, now_ms=now_ms)]
         else:
             drafts = self._drafts.for_group(parsed, group, body=body, now_ms=now_ms)
-        results = self._store.create_many(owner, drafts, batch_size=MAX_ENDPOINTS)
+        results = self._store.create_many(
+            owner, drafts, batch_size=MAX_ENDPOINTS, all_or_none=True
+        )
         verdicts = {result.verdict for result in results}
         if Verdict.FULL in verdicts:
             raise StoreFull

@@ -3,6 +3,7 @@
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.gate_names import QUEUE
 from scheduler_api.core.tenants.url_groups import GROUP
+from scheduler_api.web import tenant_limits
 
 STATUS = 412
 
@@ -15,6 +16,8 @@ def describe(resource: str, limits: OwnerLimits) -> str:
             text of a `LimitReached`, or the id in a result with
             `Verdict.LIMIT_REACHED`.
     """
+    if tenant_limits.is_of_tenant(resource):
+        return tenant_limits.describe_resource(resource)
     if resource == GROUP:
         return f"at most {limits.url_groups} url groups are allowed: delete one first"
     if resource.startswith(f"{QUEUE}:"):

@@ -1,7 +1,9 @@
 -- Stores new events.
 --
 -- Keys: prefix.
--- Options: none.
+-- Options:
+--   tenant_limits: see lib/tenant_limits.
+--   all_or_none: true to store no event if the tenant has no room for all of them.
 -- Args per event: see lib/new_events.
 -- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.
 -- Atomic. A repeated call finds the events of the first call by their nonces, and gets the same
@@ -13,6 +15,7 @@
 
 local function create_events(key_names, args)
   local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}
+  if ctx.options.all_or_none then new_events.reserve(ctx, batch, args) end
   for i = 2, #args, new_events.WIDTH do
     replies[#replies + 1] = new_events.accept(ctx, batch, new_events.item(args, i))
   end

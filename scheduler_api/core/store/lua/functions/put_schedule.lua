@@ -14,6 +14,7 @@
 --   skipped: the fire times that a pause skipped, a list of ms.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
 --   audit: see lib/audit. Only changes of the state are recorded.
+--   tenant_limits: see lib/tenant_limits. They apply only to new schedules.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
 -- Args: the content of the template, then names and values of the other fields of the record. The
 --   content is '' if the caller wrote it before the call, to the key that contains the revision.
@@ -27,6 +28,7 @@
 --   past: end_ms is new and not in the future.
 --   expired: the caller wrote the content before the call, and the content has expired.
 --   duplicate: the deduplication key exists. The answer contains its value in place of the id.
+--   limit_reached: the tenant has reached a limit. The answer contains the limit in place of the id.
 --   full: the store is full. Existing schedules can still be edited, for example paused.
 -- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
 -- repeated call also gets ok, because the record contains the new revision.
@@ -39,7 +41,7 @@ local RULE = records.fields(SCHEDULE, 'owner', 'revision', 'created_ms', 'state'
 
 -- Returns nil if the schedule can be stored. Otherwise returns the code for the answer, and the
 -- value that the answer contains as id.
-local function refusal(ctx, record)
+local function refusal(ctx, record, bytes)
   local options, sid = ctx.options, ctx.options.id
   local duplicate_of = deduplication.find(ctx, options.owner, options.deduplication_key)
   if duplicate_of then return 'duplicate', duplicate_of end
@@ -53,6 +55,8 @@ local function refusal(ctx, record)
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
   if creates and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
+  local limit = creates and tenant_limits.reached(ctx, 1, bytes)
+  if limit then return 'limit_reached', limit end
 end
 
 local function keep_template(ctx, content)
@@ -99,7 +103,8 @@ local function put_schedule(key_names, args)
   if record.revision == options.revision and record.owner == owner then
     return {'ok', record.created_ms, sid}
   end
-  local code, answered_id = refusal(ctx, record)
+  local bytes = tenant_limits.bytes(args[2], keys.template(ctx, sid, options.revision))
+  local code, answered_id = refusal(ctx, record, bytes)
   if code then return {code, 0, answered_id} end
   if not keep_template(ctx, args[2]) then return {'expired', 0, sid} end
   if not creates then
@@ -137,6 +142,7 @@ local function put_schedule(key_names, args)
     deduplication.release(ctx, owner, sid, key)
   end
   deduplication.set(ctx, owner, options.deduplication_key, options.deduplication_ttl, sid, key)
+  if creates then tenant_limits.add(ctx, bytes) end
   return {'ok', created_ms, sid}
 end
 

@@ -1,7 +1,7 @@
 -- Replays dead letters. For each dead letter, stores a new event and clears the dead letter.
 --
 -- Keys: prefix.
--- Options: none.
+-- Options: tenant_limits, see lib/tenant_limits.
 -- Args per dead letter: the id of the dead letter, then the new event (see lib/new_events).
 -- Answer per dead letter: {code, due ms, created ms, id of the new event}. Codes: see
 --   `new_events.accept`, and two more:

@@ -7,6 +7,7 @@
 --   event_id: the id of the new occurrence.
 --   replay_of: the id of an old occurrence, to send the content of that occurrence again. '' to
 --     send the present content of the schedule.
+--   tenant_limits: see lib/tenant_limits.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
 -- Args: none.
 -- Answer:
@@ -14,6 +15,7 @@
 --   missing: the schedule, the occurrence to replay or its content does not exist.
 --   ended: the schedule has ended.
 --   full: the store is full.
+--   `limit_reached:<limit>`: the tenant has reached a limit.
 --   overlaps: the schedule skips overlapping occurrences, and its newest occurrence has not ended.
 --   unfinished: the occurrence to replay has not ended.
 --   `duplicate:<value>`: the deduplication key exists and has this value.
@@ -48,6 +50,8 @@ local function refusal(ctx, record)
   end
   if record.overlap == 'skip' and occurrences.overlaps(ctx, record) then return 'overlaps' end
   if redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full' end
+  local limit = tenant_limits.reached(ctx, 1, 0)
+  if limit then return 'limit_reached:' .. limit end
 end
 
 local function run_schedule(key_names, args)

@@ -49,6 +49,7 @@ function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
 function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flow_keys:' .. owner end
 function keys.deduplication(ctx, owner, name) return ctx.prefix .. 'dd:' .. owner .. ':' .. name end
 
+function keys.tenant(ctx, tenant) return ctx.prefix .. 'tn:' .. tenant end
 function keys.audit(ctx, holder) return ctx.prefix .. 'audit:' .. holder end
 
 -- Keys of a gate.

@@ -136,12 +136,30 @@ function new_events.recall(ctx, item)
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
+local function bytes_of(ctx, item)
+  return tenant_limits.bytes(item.content, keys.body(ctx, item.id, item.nonce))
+end
+
+-- Checks whether the tenant has room for all new events in `args`. If it has not, `accept` refuses
+-- all events of the batch that no earlier call has stored.
+function new_events.reserve(ctx, batch, args)
+  local count, bytes = 0, 0
+  for i = 2, #args, new_events.WIDTH do
+    local item = new_events.item(args, i)
+    if not new_events.recall(ctx, item) then
+      count = count + 1
+      bytes = bytes + bytes_of(ctx, item)
+    end
+  end
+  batch.limit_reached = tenant_limits.reached(ctx, count, bytes)
+end
+
 -- Records one new event. Returns {code, due ms, created ms, id}.
 -- Codes: those of `new_events.recall`, where ok also means that this call recorded the event; and:
 --   past: the due time must be in the future but is not.
 --   full: the store is full.
---   limit_reached: the owner has too many gates to create a gate of the event. The answer contains
---     this gate in place of the id.
+--   limit_reached: the owner has too many gates to create a gate of the event, or its tenant has
+--     reached a limit. The answer contains this gate, or the limit, in place of the id.
 --   expired: the caller wrote the content before the call, and the content has expired.
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
@@ -152,8 +170,10 @@ function new_events.accept(ctx, batch, item)
   local due_ms = tonumber(item.ms)
   if item.kind == 'in' then due_ms = now + due_ms end
   if item.must_be_future == '1' and due_ms <= now then return {'past', due_ms, now, id} end
-  local gate = gate_binding.without_room(ctx, owner, item.gates)
-  if gate then return {'limit_reached', due_ms, now, gate} end
+  local bytes = ctx.options.tenant_limits and bytes_of(ctx, item)
+  local limit = batch.limit_reached or bytes and tenant_limits.reached(ctx, 1, bytes)
+    or gate_binding.without_room(ctx, owner, item.gates)
+  if limit then return {'limit_reached', due_ms, now, limit} end
   if id == '' then id = next_id(ctx, nonce) end
   item.body_revision = new_events.keep_content(ctx, id, nonce, item.content)
   if not item.body_revision then return {'expired', due_ms, now, id} end
@@ -163,5 +183,6 @@ function new_events.accept(ctx, batch, item)
   new_events.record(ctx, batch, id, item)
   deduplication.set(ctx, owner, item.deduplication_key, item.deduplication_ttl, id,
     keys.event(ctx, id))
+  if bytes then tenant_limits.add(ctx, bytes) end
   return {'ok', due_ms, now, id}
 end

@@ -1,0 +1,63 @@
+"""`tenant limits`: shows and changes the limits of a tenant."""
+
+import click
+from dataclasses import asdict
+from rich.console import Console
+from rich.table import Table
+from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.core.tenants import usage
+from scheduler_api.dialects import outbound
+from typing import Any
+
+DEFAULT = "default"
+MAX_DIGITS = 15
+
+
+class Limit(click.ParamType[int | None]):
+    """A number, 0 for no limit, or `default`, which is None."""
+
+    name = "N|default"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Read the value of an option."""
+        text = str(value)
+        if text == DEFAULT:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+            self.fail(f"expected a number, 0 for no limit, or {DEFAULT}", param, ctx)
+        return int(text)
+
+
+@click.command("limits")
+@click.argument("tenant_id", metavar="TENANT", callback=existing_tenant)
+@click.option("--requests-per-s", type=Limit(), help="API requests per second.")
+@click.option("--pending-events", type=Limit(), help="Unfinished events, schedules.")
+@click.option("--stored-bytes", type=Limit(), help="Bytes of content.")
+@click.pass_context
+def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> None:
+    """Show the limits of a tenant, or change some of them. 0 means no limit."""
+    settings, given = ctx.obj, click.core.ParameterSource.COMMANDLINE
+    changes = {
+        name: value
+        for name, value in values.items()
+        if ctx.get_parameter_source(name) is given
+    }
+    cell = open_cell(settings)
+    limits = outbound.tenant_limits(cell, settings)
+    if changes:
+        limits.set(tenant_id, changes, by=user())
+    own, all_limits = limits.own(tenant_id), limits.of(tenant_id)
+    owners = limits.owners(tenant_id)
+    if all_limits.stored_bytes and "stored_bytes" in changes:
+        usage.recount(cell, tenant_id, owners)
+    used = {
+        "pending_events": usage.pending(cell, owners),
+        "stored_bytes": usage.stored_bytes(cell, tenant_id),
+    }
+    table = Table("limit", "value", "set for", "used")
+    for name, value in asdict(all_limits).items():
+        source = "this tenant" if name in own else "all tenants"
+        table.add_row(name, str(value or "none"), source, str(used.get(name, "-")))
+    Console().print(table)

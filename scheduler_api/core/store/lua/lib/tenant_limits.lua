@@ -1,0 +1,57 @@
+-- Compares what a tenant has stored with its limits, before more is stored.
+--
+-- The limits are in the option `tenant_limits`, which is absent if the tenant has none:
+--   tenant: the id of the tenant.
+--   owners: the tenant's owners, one per dialect.
+--   pending: how many unfinished events and schedules these owners may have; 0: unlimited.
+--   bytes: how many bytes of content they may have; 0: unlimited.
+--
+-- The indexes tell how much is pending. The number of bytes is the number that a chore has counted,
+-- plus all that was stored later. The next count corrects it: deleted content is subtracted only
+-- then. Before the first count, bytes are not limited.
+
+-- Returns how much more the tenant may store. Reads this from the store once per call.
+local function room_of(ctx)
+  if ctx.tenant_room then return ctx.tenant_room end
+  local limits, room = ctx.options.tenant_limits, {pending = math.huge, bytes = math.huge}
+  if limits.pending > 0 then
+    room.pending = limits.pending
+    for _, owner in ipairs(limits.owners) do
+      room.pending = room.pending - redis.call('ZCARD', keys.by_time(ctx, owner, 'active'))
+        - redis.call('ZCARD', keys.schedules(ctx, owner))
+    end
+  end
+  if limits.bytes > 0 then
+    local key = keys.tenant(ctx, limits.tenant)
+    local counted, since = unpack(redis.call('HMGET', key, 'stored.bytes', 'stored.since'))
+    if counted then room.bytes = limits.bytes - tonumber(counted) - tonumber(since or 0) end
+  end
+  ctx.tenant_room = room
+  return room
+end
+
+-- Returns the limit that prevents storing `count` events or schedules with `bytes` of content, as
+-- `pending:<limit>` or `bytes:<limit>`. Returns nil if there is room.
+function tenant_limits.reached(ctx, count, bytes)
+  local limits = ctx.options.tenant_limits
+  if not limits then return nil end
+  local room = room_of(ctx)
+  if count > room.pending then return string.format('pending:%.0f', limits.pending) end
+  if bytes > room.bytes then return string.format('bytes:%.0f', limits.bytes) end
+end
+
+-- Records that an event or schedule was stored.
+function tenant_limits.add(ctx, bytes)
+  local limits = ctx.options.tenant_limits
+  if not limits then return end
+  local room = room_of(ctx)
+  room.pending = room.pending - 1
+  if room.bytes == math.huge then return end
+  room.bytes = room.bytes - bytes
+  redis.call('HINCRBY', keys.tenant(ctx, limits.tenant), 'stored.since', bytes)
+end
+
+-- Returns the length of content. If it is '', the caller wrote the content to `key` before the call.
+function tenant_limits.bytes(content, key)
+  return content ~= '' and #content or redis.call('STRLEN', key)
+end

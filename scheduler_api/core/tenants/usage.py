@@ -1,0 +1,96 @@
+"""Counts what a tenant has stored."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from scheduler_api.core.model import FINAL_STATES, State
+from scheduler_api.core.store import codec, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.records import EVENT, SCHEDULE
+from typing import cast
+
+BATCH = 500
+STORED, SINCE = "stored.bytes", "stored.since"
+PLACE = ("schedule", "revision", "body_revision")
+
+
+def pending(cell: Cell, owners: Sequence[str]) -> int:
+    """Return the number of unfinished events and of schedules. One round trip."""
+    with cell.client.pipeline(transaction=False) as pipe:
+        for owner in owners:
+            pipe.zcard(keys.by_time(cell.prefix, owner, State.ACTIVE))
+            pipe.zcard(keys.schedules(cell.prefix, owner))
+        return sum(pipe.execute())
+
+
+def stored_bytes(cell: Cell, tenant: str) -> int | None:
+    """Return the bytes of content of a tenant; None if they were never counted."""
+    key = keys.tenant(cell.prefix, tenant)
+    counted, since = cell.client.hmget(key, [STORED, SINCE])
+    return None if counted is None else int(counted) + int(since or 0)
+
+
+def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
+    """Count the bytes of content of a tenant, and store the number.
+
+    Content that is stored meanwhile may be counted twice, until the next count. Redis:
+    two reads of every event and schedule, not atomic.
+    """
+    key = keys.tenant(cell.prefix, tenant)
+    cell.client.hsetnx(key, STORED, 0)
+    since = int(cell.client.hget(key, SINCE) or 0)
+    counted = sum(_lengths(cell, _content_keys(cell, owners)))
+    with cell.client.pipeline(transaction=True) as pipe:
+        pipe.hset(key, STORED, counted)
+        pipe.hincrby(key, SINCE, -since)
+        pipe.execute()
+    return counted
+
+
+def _lengths(cell: Cell, names: Iterator[str]) -> Iterator[int]:
+    while batch := list(islice(names, BATCH)):
+        with cell.client.pipeline(transaction=False) as pipe:
+            for name in batch:
+                pipe.strlen(name)
+            yield from pipe.execute()
+
+
+def _content_keys(cell: Cell, owners: Sequence[str]) -> Iterator[str]:
+    for owner in owners:
+        schedules = keys.schedules(cell.prefix, owner)
+        yield from _templates(cell, _members(cell, schedules))
+        yield from _bodies(
+            cell, _members(cell, keys.by_time(cell.prefix, owner, State.ACTIVE))
+        )
+        for state in FINAL_STATES:
+            finished = keys.finished(cell.prefix, owner, state)
+            yield from _bodies(cell, _members(cell, finished))
+
+
+def _members(cell: Cell, key: str) -> Iterator[str]:
+    for member, _ in cell.client.zscan_iter(key, count=BATCH):
+        yield cast(bytes, member).decode()
+
+
+def _templates(cell: Cell, ids: Iterator[str]) -> Iterator[str]:
+    while batch := list(islice(ids, BATCH)):
+        with cell.client.pipeline(transaction=False) as pipe:
+            for schedule_id in batch:
+                record = keys.schedule(cell.prefix, schedule_id)
+                pipe.hget(record, SCHEDULE.code("revision"))
+            revisions = pipe.execute()
+        for schedule_id, revision in zip(batch, revisions, strict=True):
+            yield keys.template(cell.prefix, schedule_id, (revision or b"").decode())
+
+
+def _bodies(cell: Cell, ids: Iterator[str]) -> Iterator[str]:
+    """Yield the keys of the content of events; occurrences use that of a schedule."""
+    while batch := list(islice(ids, BATCH)):
+        with cell.client.pipeline(transaction=False) as pipe:
+            for event_id in batch:
+                pipe.hmget(keys.event(cell.prefix, event_id), EVENT.codes(*PLACE))
+            records = pipe.execute()
+        for event_id, values in zip(batch, records, strict=True):
+            found = zip(PLACE, values, strict=True)
+            record = {name: value for name, value in found if value is not None}
+            if "schedule" not in record:
+                yield codec.content_key(cell.prefix, event_id, record)

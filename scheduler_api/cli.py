@@ -16,8 +16,8 @@ from scheduler_api.commands.common import (
     user,
 )
 from scheduler_api.commands.forget import forget
-from scheduler_api.commands.limits import set_limits
 from scheduler_api.commands.keys import keys
+from scheduler_api.commands.limits import set_limits
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
 from scheduler_api.core.cron.clock_changes import Fold, Gap

@@ -246,3 +246,36 @@ def test_wrong_arguments_of_destination_commands_are_reported(
 
     assert result.exit_code == code
     assert message in " ".join(result.output.split())
+
+
+def test_limits_of_a_tenant_are_shown_and_changed_and_recorded(environ: dict[str, str]):
+    run(environ, "tenant", "create", "Ada")
+    environ = environ | WIDE | {"SCHED_TENANT_PENDING_EVENTS": "7"}
+    limits = ("tenant", "limits", "1")
+
+    def shown(*words: str) -> dict[str, list[str]]:
+        result = run(environ, *limits, *words)
+        assert result.exit_code == 0, result.output
+        rows = re.findall(r"│ (\S+) +│ (\S+) +│ (\S+ \S+) +│ (\S+) +│", result.output)
+        return {name: rest for name, *rest in rows}
+
+    assert shown() == {
+        "requests_per_s": ["none", "all tenants", "-"],
+        "pending_events": ["7", "all tenants", "0"],
+        "stored_bytes": ["none", "all tenants", "-"],
+    }
+    changed = shown("--pending-events", "0", "--stored-bytes", "1000")
+    assert changed["pending_events"] == ["none", "this tenant", "0"]
+    assert changed["stored_bytes"] == ["1000", "this tenant", "0"]
+    assert shown("--pending-events", "default")["pending_events"][0] == "7"
+    assert "tenant.limits" in run(environ, "audit", "list", "--tenant", "1").output
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "", "1.5", "9" * 16, "٣"])
+def test_a_limit_that_is_no_number_is_refused(environ: dict[str, str], value: str):
+    run(environ, "tenant", "create", "Ada")
+
+    result = run(environ, "tenant", "limits", "1", f"--requests-per-s={value}")
+
+    assert result.exit_code == 2
+    assert "expected a number" in result.output

@@ -38,11 +38,11 @@ class Limit(click.ParamType[int | None]):
 @click.pass_context
 def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> None:
     """Show the limits of a tenant, or change some of them. 0 means no limit."""
-    settings, given = ctx.obj, click.core.ParameterSource.COMMANDLINE
+    settings, typed = ctx.obj, click.core.ParameterSource.COMMANDLINE
     changes = {
         name: value
         for name, value in values.items()
-        if ctx.get_parameter_source(name) is given
+        if ctx.get_parameter_source(name) is typed
     }
     cell = open_cell(settings)
     limits = outbound.tenant_limits(cell, settings)
@@ -59,5 +59,9 @@ def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> N
     table = Table("limit", "value", "set for", "used")
     for name, value in asdict(all_limits).items():
         source = "this tenant" if name in own else "all tenants"
-        table.add_row(name, str(value or "none"), source, str(used.get(name, "-")))
+        table.add_row(name, str(value or "none"), source, _text(used.get(name)))
     Console().print(table)
+
+
+def _text(used: int | None) -> str:
+    return "-" if used is None else str(used)

@@ -5,12 +5,17 @@ import pytest
 import redis
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
+from scheduler_api.core.settings.limits import TenantLimits
 from scheduler_api.core.store import claims, keys, layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.gate_names import flow_gate
+from scheduler_api.core.tenants import usage
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.limits import Limits
+from scheduler_api.dialects.outbound import SECRETS
 from tests.sync_worker import new_sync_worker
 from workers import chores
 
@@ -175,3 +180,21 @@ def test_a_chore_records_when_it_ran(client: redis.Redis):
 
     last_run_ms = int(client.get(keys.chore(PREFIX, "check")))
     assert abs(last_run_ms - Cell(client, PREFIX).now_ms()) < 60_000
+
+
+def test_the_stored_bytes_of_tenants_with_a_limit_are_counted(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell(client, PREFIX)
+    tenants = Tenants(cell, secret_key="a" * 32, makers=SECRETS)
+    limited, unlimited = (tenants.create(name) for name in ("one", "two"))
+    for tenant in (limited, unlimited):
+        draft = Draft(Content("http://a.example/", b"x" * 100), 1_000)
+        EventStore(cell).create(Owner(tenant.id, "jiter"), draft)
+    limits = Limits(cell, TenantLimits(), ("jiter",))
+    limits.set(limited.id, {"stored_bytes": 50}, by="test")
+
+    assert chores.stored_bytes() == 1
+
+    assert (usage.stored_bytes(cell, limited.id) or 0) > 100
+    assert usage.stored_bytes(cell, unlimited.id) is None

@@ -30,12 +30,14 @@ def stored_bytes(cell: Cell, tenant: str) -> int | None:
 
 
 def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
-    """Count the bytes of content of a tenant, and store the number.
+    """Count the bytes of content of a tenant, and store the number; 0 for no tenant.
 
     Content that is stored meanwhile may be counted twice, until the next count. Redis:
     two reads of every event and schedule, not atomic.
     """
     key = keys.tenant(cell.prefix, tenant)
+    if not cell.client.exists(key):
+        return 0
     cell.client.hsetnx(key, STORED, 0)
     since = int(cell.client.hget(key, SINCE) or 0)
     counted = sum(_lengths(cell, _content_keys(cell, owners)))

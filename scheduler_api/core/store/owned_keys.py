@@ -7,7 +7,7 @@ lead to them.
 # Keys named `<family>:<owner>…`, or `<family>:<tenant id>`.
 OF_OWNERS = frozenset(
     (
-        *("ix", "fin", "tm", "names", "groups", "journal", "dd", "req", "month"),
+        *("ix", "fin", "tm", "names", "groups", "journal", "dd", "req", "rps", "month"),
         *("q", "ql", "queues", "flow_keys", "audit", "tokens"),
     )
 )

@@ -53,6 +53,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.deduplication(ctx, '1:jiter', 'd')": lambda p: keys.deduplication(
         p, "1:jiter", "d"
     ),
+    "keys.tenant(ctx, '7')": lambda prefix: keys.tenant(prefix, "7"),
     "keys.audit(ctx, '7')": lambda prefix: keys.audit(prefix, "7"),
     "keys.gate(ctx, 'q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
     "keys.gate(ctx, 'f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
@@ -67,7 +68,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
 }
 EXPIRING = {
     *("full", "alive", "processes", "deduplication", "requests", "month", "skipped"),
-    *("issued_id", "last_report", "health", "routes_of", "routes"),
+    *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -136,6 +136,7 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self, ramp: Ramp, on_lost: Callable[["HttpConnection"], None]) -> None:
         self.ramp = ramp
+        self.idle_since_s = 0.0
         self.idle_until_s = 0.0
         # How long the connection may be idle; None: the receiver has not said.
         self.idle_limit_s: float | None = None
@@ -255,14 +256,21 @@ class HttpConnection(asyncio.Protocol):
             self._poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
         return bool(self._poll.poll(0))
 
+    def closed_idle(self) -> None:
+        """Record that the receiver has closed this connection after an exchange."""
+        if self._exchanges:
+            self.ramp.closed_idle(perf_counter() - self.idle_since_s)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._on_lost(self)
+        exchange = self._exchange
+        if self._reusable and (exchange is None or not exchange.first_byte_s):
+            self.closed_idle()
         self._transport = None
         self._reusable = False
-        exchange = self._exchange
         if exchange is None:
             return
         exchange.was_reset = bool(exc) and not exchange.first_byte_s

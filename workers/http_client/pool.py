@@ -24,6 +24,8 @@ CONNECT_TIMEOUT_S = 30.0
 # If connecting to an address takes longer than this, the next address is tried in
 # parallel.
 NEXT_ADDRESS_S = 0.25
+# A connection that may be idle for less time than this is closed at once.
+IDLE_MIN_S = 0.02
 # With more origins than this, those that were not used for long are forgotten.
 RAMPS_MAX = 1000
 
@@ -93,13 +95,13 @@ class HttpConnectionPool:
         ramp.leave(answered=exchange.has_head)
         if not connection.finish():
             return
-        idle_s = self._keepalive_s
-        if connection.idle_limit_s is not None:
-            idle_s = min(idle_s, connection.idle_limit_s)
-        if idle_s <= 0 or len(self._connections) > self._connections_max:
+        limits_s = self._keepalive_s, connection.idle_limit_s, ramp.idle_limit_s
+        idle_s = min(limit_s for limit_s in limits_s if limit_s is not None)
+        if idle_s < IDLE_MIN_S or len(self._connections) > self._connections_max:
             connection.abort()
             return
-        connection.idle_until_s = perf_counter() + idle_s
+        connection.idle_since_s = perf_counter()
+        connection.idle_until_s = connection.idle_since_s + idle_s
         self._idle[ramp].append(connection)
         if self._sweep is None:
             self._sweep_later()
@@ -166,8 +168,10 @@ class HttpConnectionPool:
         now_s = perf_counter()
         while idle:
             connection = idle.pop()
-            if connection.idle_until_s > now_s and not connection.is_stale():
-                return connection
+            if connection.idle_until_s > now_s:
+                if not connection.is_stale():
+                    return connection
+                connection.closed_idle()
             connection.abort()
         return None
 

@@ -1,4 +1,4 @@
-"""Limits how many connections to an origin are in use, so that none is lost.
+"""Limits how many connections to an origin are in use, and for how long idle ones are.
 
 A server with one thread accepts few connections in advance. The operating system drops
 what exceeds them, which the client only notices after a second or more. So the number
@@ -48,6 +48,8 @@ class Ramp:
         self.fastest_s: float | None = None  # to connect
         self._limit_max = limit_max
         self._halved_s: float | None = None
+        self._idle_limit_s: float | None = None
+        self._closed_s = 0.0
         self._suspects = 0
         self._suspect_limit = 0
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
@@ -121,6 +123,19 @@ class Ramp:
         if self._halved_s is None or begun_s > self._halved_s:
             self.limit = max(1, min(self.limit, self.in_use) // 2)
             self._halved_s = perf_counter()
+
+    def closed_idle(self, idle_s: float) -> None:
+        """Record that the receiver has closed a connection that was idle for a time."""
+        limit_s = self.idle_limit_s
+        self._idle_limit_s = idle_s / 2 if limit_s is None else min(limit_s, idle_s / 2)
+        self._closed_s = perf_counter()
+
+    @property
+    def idle_limit_s(self) -> float | None:
+        """How long a connection may be idle, if the receiver has closed one lately."""
+        if perf_counter() - self._closed_s > FORGOTTEN_S:
+            self._idle_limit_s = None
+        return self._idle_limit_s
 
     def fail(self, err: OSError) -> None:
         """Let all who wait fail with an error, instead of trying the same."""

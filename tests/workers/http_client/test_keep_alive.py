@@ -3,9 +3,10 @@
 import asyncio
 import pytest
 from tests.workers.http_client import hostile
-from tests.workers.http_client.hostile import receiving
+from tests.workers.http_client.hostile import Connection, receiving, until
 from tests.workers.http_client.sending import new_client, post, run
 from workers.http_client.keep_alive import idle_limit_s
+from workers.http_client.ramp import Ramp
 
 IDLE_S = 0.02
 
@@ -79,3 +80,35 @@ def test_an_idle_connection_is_not_used_after_the_announced_time(
             assert receiver.connections == 2
 
     run(main())
+
+
+def test_a_receiver_that_closes_without_saying_so_gets_new_connections() -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.read_request()
+        await connection.write(hostile.OK)
+        if connection.receiver.connections > 1:
+            await connection.hang()
+
+    async def main() -> None:
+        async with receiving(behave) as receiver, new_client(keepalive_s=60) as client:
+            await client.send(post(receiver.url()))
+            await until(lambda: receiver.open_connections == 0)
+            await client.send(post(receiver.url()))
+            # The receiver keeps this connection, but the client does not.
+            await until(lambda: receiver.open_connections == 0)
+            assert receiver.connections == 2
+
+    run(main())
+
+
+def test_half_of_the_time_after_which_a_receiver_closes_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connections = Ramp(10)
+    assert connections.idle_limit_s is None
+    connections.closed_idle(2.0)
+    connections.closed_idle(6.0)
+    assert connections.idle_limit_s == 1.0
+
+    monkeypatch.setattr("workers.http_client.ramp.FORGOTTEN_S", 0)
+    assert connections.idle_limit_s is None

@@ -79,6 +79,8 @@ def test_filters_take_international_hosts_too(api: Any) -> None:
         ({"host": "BÜCHER.example:8443"}, 1),
         ({"host": "xn--bcher-kva.example"}, 2),
         ({"host": "bücher.example:99999"}, 0),
+        ({"host": "bücher.example/x"}, 0),
+        ({"host": "bücher.example#"}, 0),
         ({"host": ""}, 0),
         ({"url": "https://bücher.example/x"}, 1),
         ({"url": f"{BUECHER}/x"}, 1),

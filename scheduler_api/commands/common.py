@@ -4,11 +4,11 @@ import click
 import getpass
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.credentials import client_variables, env_lines
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
@@ -104,5 +104,5 @@ def user() -> str:
 
 
 def to_seconds(at_ms: int) -> str:
-    """Return a time as ISO 8601 text, without the milliseconds."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+    """Return a time as ISO 8601 text in UTC, without the milliseconds."""
+    return f"{to_iso(at_ms)[:-5]}Z"

@@ -119,5 +119,5 @@ def _row(token: StoredToken) -> tuple[str, str, str, str]:
         token.access.token,
         "reads" if token.access.read_only else "everything",
         "-" if token.created_ms is None else to_seconds(token.created_ms),
-        "revoked" if token.ends_ms is None else to_seconds(token.ends_ms),
+        "it is revoked" if token.ends_ms is None else to_seconds(token.ends_ms),
     )

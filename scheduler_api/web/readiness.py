@@ -34,8 +34,9 @@ log = logging.getLogger("scheduler.web")
 # The name in `Flask.extensions` of the `SignOfLife` of the process.
 EXTENSION = "sign_of_life"
 ROLES = ("ticker", "worker")
-# If the store hangs, the check does not.
-TIMEOUT_S = 0.08
+# If the store hangs, the check does not. A store in another region needs several round
+# trips of tens of ms.
+TIMEOUT_S = 1.0
 SETTINGS_MAY_DIFFER_MS = 300_000
 
 # How many characters of an error code a reason contains.
@@ -156,7 +157,7 @@ class Readiness:
         self._running: Future[Answer] | None = None
 
     def check(self) -> Answer:
-        """Check the store and the processes; wait for the result for at most 80 ms.
+        """Check the store and the processes; wait for the result for at most a second.
 
         If the previous check still runs, wait for its result. Redis: one round trip,
         and one call of report_alive.

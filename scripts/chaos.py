@@ -115,6 +115,15 @@ SCENARIOS: dict[str, Scenario] = {
         failing.destination_outage,
         lambda n: {"events": n["events"] * 5 // 2, "away_s": n["frozen_s"]},
     ),
+    "one-bad-route": in_cell(
+        failing.one_bad_route,
+        lambda n: {
+            "events": n["events"],
+            "for_s": n["frozen_s"],
+            "letters": 40,
+            "away_s": 30,
+        },
+    ),
     "backlog": in_cell(workloads.backlog, lambda n: {"events": n["backlog"]}),
 }
 

@@ -2,7 +2,7 @@
 
 import orjson
 import redis
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store.cell import Cell
@@ -63,10 +63,15 @@ class SyncWorker:
         return self.try_begin(*ids)[0]
 
     def try_begin(
-        self, *ids: str, share: Share | None = None
+        self,
+        *ids: str,
+        share: Share | None = None,
+        paused_routes: Sequence[str] = (),
     ) -> tuple[list[Begun], dict[str, str]]:
         """Begin events; return those begun, and why each other event was not begun."""
-        return self._runner.run(self.store.begin(ids, share=share))
+        return self._runner.run(
+            self.store.begin(ids, share=share, paused_routes=paused_routes)
+        )
 
     def report(self, gate: str, attempts: int, failures: int) -> str:
         """Report attempts at an origin or route; return the change of its breaker.

@@ -53,9 +53,9 @@ class Receiver:
                 Arrival(at_ms, from_iso(scheduled), label, bool(int(duplicate)))
             )
 
-    def url(self, query: str = "") -> str:
+    def url(self, query: str = "", *, path: str = "/") -> str:
         """A URL of the receiver; `query` selects the response (see `receiver.py`)."""
-        return f"http://127.0.0.1:{self._port}/?{query}"
+        return f"http://127.0.0.1:{self._port}{path}?{query}"
 
     def sync(self) -> None:
         """Wait until `arrivals` has all requests that the receiver has got so far."""

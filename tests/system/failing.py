@@ -11,8 +11,8 @@ from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
 from tests.system.messages import max_overtaking_ms, publish
 from tests.system.observer import Accepted
-from tests.system.processes import wait_until
-from tests.system.report import Report
+from tests.system.processes import free_port, wait_until
+from tests.system.report import Report, Tally
 
 DEADLINE_MS = 2_000
 BREAKER_STATE = re.compile(r"breaker\.changed .*state=(\w+)")
@@ -115,9 +115,97 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
     }
     report = Report(cell.tally(accepted), figures)
     # During the outage, the destination gets three kinds of requests: those in flight
-    # when there are enough failures to open the breaker, those that begin before the
-    # worker has reported these failures, and probes.
-    maximum = 3 * cell.settings.max_in_flight + away_s
+    # when there are enough failures to slow the route, those that begin before the
+    # worker has reported these failures, and the trickle.
+    trickle = cell.settings.breaker_limits.trickle_per_s
+    maximum = 3 * cell.settings.max_in_flight + 1.2 * trickle * away_s
     report.expect(len(during) <= maximum, "a failing destination gets few requests")
     report.expect({a.label for a in after} == {*labels}, "all arrive in the end")
     return report
+
+
+def one_bad_route(
+    cell: Cell, *, events: int, for_s: float, letters: int, away_s: float
+) -> Report:
+    """A failing route gets few requests; other routes and dead letters go on.
+
+    Args:
+        events: messages to each of two failing routes of one origin. The paths of the
+            second route have different ids.
+        for_s: how long the requests to the failing routes are counted.
+        letters: messages without retries to a failing route and to a closed port.
+        away_s: how long a receiver with default retries is away.
+    """
+    cell.start("ticker", "worker")
+    figures: dict[str, object] = {}
+    report = Report(cell.tally([]), figures)
+    for name, path in (("bad", "/bad"), ("users", "/users/{}/hook")):
+        requests, late_ms = to_bad_route(cell, name, path, events, for_s)
+        figures[f"requests to {name}"] = requests
+        figures[f"good beside {name} late"] = f"{late_ms:.0f} ms"
+        trickle = cell.settings.breaker_limits.trickle_per_s
+        report.expect(
+            requests <= cell.settings.breaker_attempts + 1.2 * trickle * for_s,
+            f"the failing route {name} gets few requests",
+        )
+        report.expect(late_ms <= 2_000, f"a new route beside {name} is not held")
+    for name, url, within_s in (
+        ("failing route", cell.receiver.url("status=500", path="/letters"), 15),
+        ("closed port", f"http://127.0.0.1:{free_port()}/", 90),
+    ):
+        took_s = dead_letters(cell, name, url, letters)
+        figures[f"failure callbacks of a {name}"] = f"{took_s:.1f} s"
+        report.expect(took_s <= within_s, f"dead letters of a {name} keep flowing")
+    report.tally = away(cell, letters, away_s)
+    report.expect(report.tally.is_sound, "an outage causes no dead letters")
+    return report
+
+
+def to_bad_route(
+    cell: Cell, name: str, path: str, events: int, for_s: float
+) -> tuple[int, float]:
+    """Publish messages to a failing route, and one to a new route of the same origin.
+
+    Returns the number of requests to the failing route until `for_s` later, and how
+    late the other message arrived, in ms. Cancels the rest.
+    """
+    receiver = Receiver()
+    labels = [f"{name}-{n}" for n in range(events)]
+    urls = [receiver.url("status=500", path=path.format(n)) for n in range(events)]
+    started_s = time.monotonic()
+    published = publish(cell, labels, urls, [Gates()] * events, options={"r": 0})
+    time.sleep(2)
+    good = f"good-{name}"
+    [accepted] = publish(cell, [good], [receiver.url(path="/good")], [Gates()])
+    wait_until(lambda: receiver.count(good) > 0, within_s=60)
+    time.sleep(max(0, started_s + for_s - time.monotonic()))
+    requests = sum(not a.label.startswith("good") for a in receiver.arrivals)
+    cell.events.cancel(cell.owner, [message.id for message in published])
+    wait_until(lambda: not cell.begun())
+    late_ms = receiver.times_ms()[good][0] - accepted.at_ms
+    receiver.close()
+    return requests, late_ms
+
+
+def dead_letters(cell: Cell, name: str, url: str, count: int) -> float:
+    """Return how many seconds the failure callbacks of failing messages take."""
+    receiver = Receiver()
+    options: dict[str, object] = {"r": 0, "f": {"u": receiver.url()}}
+    labels = [f"{name.replace(' ', '-')}-{n}" for n in range(count)]
+    started_s = time.monotonic()
+    publish(cell, labels, [url] * count, [Gates()] * count, options=options)
+    wait_until(lambda: len(receiver.arrivals) >= count, within_s=300)
+    took_s = time.monotonic() - started_s
+    receiver.close()
+    return took_s
+
+
+def away(cell: Cell, events: int, away_s: float) -> Tally:
+    """Return the tally of messages with default retries to a receiver that is away."""
+    until_ms = time.time_ns() // 1_000_000 + int(away_s * 1_000)
+    url = cell.receiver.url(f"status=503&until_ms={until_ms}", path="/away")
+    labels = [f"away-{n}" for n in range(events)]
+    published = publish(cell, labels, [url] * events, [Gates()] * events, options={})
+    wait_until(lambda: not cell.undelivered(published), within_s=away_s + 300)
+    requests = Counter(arrival.label for arrival in cell.receiver.arrivals)
+    return cell.tally([replace(m, sends=requests[m.label]) for m in published])

@@ -12,16 +12,24 @@ from tests.system.observer import DEADLINE_MS, Accepted
 from typing import cast
 
 # Options of a message: 50 retries, one per second.
-RETRIES = {"r": 50, "rd": "1000"}
+RETRIES: dict[str, object] = {"r": 50, "rd": "1000"}
 BATCH_SIZE = 100
 
 
 def publish(
-    cell: Cell, labels: Sequence[str], urls: Sequence[str], gates: Sequence[Gates]
+    cell: Cell,
+    labels: Sequence[str],
+    urls: Sequence[str],
+    gates: Sequence[Gates],
+    *,
+    options: dict[str, object] = RETRIES,
 ) -> list[Accepted]:
     """Create messages in this order, all due now.
 
     Sets the dialect of `cell.owner` to QStash.
+
+    Args:
+        options: the options of all messages, as QStash stores them.
     """
     at = to_iso(cell.events.cell.now_ms())
     drafts = [
@@ -29,7 +37,7 @@ def publish(
             Content(
                 url,
                 json.dumps({"payload": label, "scheduledTime": at}).encode(),
-                RETRIES,
+                options,
             ),
             DEADLINE_MS,
             id=_id_of(label),

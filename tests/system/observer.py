@@ -211,7 +211,7 @@ class Observer:
         """Compare the accepted events with the requests that arrived."""
         self.receiver.sync()
         times_ms = self.receiver.times_ms()
-        return self._compare(accepted, times_ms, self._undelivered(accepted))
+        return self._compare(accepted, times_ms, self.undelivered(accepted))
 
     def _compare(
         self,
@@ -232,7 +232,7 @@ class Observer:
             faults=undelivered + self._inconsistencies(),
         )
 
-    def _undelivered(self, accepted: Sequence[Accepted]) -> list[str]:
+    def undelivered(self, accepted: Sequence[Accepted]) -> list[str]:
         """The events that are not recorded as delivered, with their states."""
         found = []
         for start in range(0, len(accepted), BATCH_SIZE):

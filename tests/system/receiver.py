@@ -9,9 +9,10 @@ prints a line before it responds:
 
 Scheduled time and label are the fields `scheduledTime` and `payload` of the body. For
 an occurrence of a schedule, the label is the occurrence's id, which contains the
-scheduled time. `duplicate` is 1 if the request has the header
-`Scheduler-Possible-Duplicate`, else 0. When the delay of a request ends, the receiver
-prints a second line, even if the sender has closed the connection:
+scheduled time. The label of a callback is `callback-<id of its message>`. `duplicate`
+is 1 if the request has the header `Scheduler-Possible-Duplicate`, else 0. When the
+delay of a request ends, the receiver prints a second line, even if the sender has
+closed the connection:
 
     <end time, wall clock ns> <number of the request in order of arrival, from 0>
 
@@ -131,6 +132,8 @@ def _identify(head: bytes, body: bytes) -> tuple[str, str]:
     occurrence = OCCURRENCE.search(head)
     if occurrence is None:
         fields = orjson.loads(body)
+        if "sourceMessageId" in fields:
+            return to_iso(0), f"callback-{fields['sourceMessageId']}"
         return fields["scheduledTime"], fields["payload"]
     return to_iso(int(occurrence[2]) * 1000), occurrence[1].decode()
 

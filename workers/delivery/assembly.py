@@ -17,6 +17,7 @@ from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 from workers.delivery.in_flight import InFlight
 from workers.delivery.key_ring import KeyRing
+from workers.delivery.pacer import Pacer
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
@@ -50,8 +51,11 @@ async def open_in_flight(
         body_cap_bytes=settings.response_log_bytes,
     )
     longest_holds_ms = outbound.longest_holds_ms(settings)
+    pacer = Pacer(settings.breaker_attempts)
     breakers = BreakerReports(
-        store, replace(settings.breaker_limits, longest_holds_ms=longest_holds_ms)
+        store,
+        replace(settings.breaker_limits, longest_holds_ms=longest_holds_ms),
+        pacer=pacer,
     )
     async with http_client:
         deliverer = Deliverer(
@@ -68,6 +72,7 @@ async def open_in_flight(
             capacity=settings.max_in_flight,
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
+            pacer=pacer,
         )
         background = [
             supervision.watch(asyncio.create_task(breakers.run(), name="reports")),

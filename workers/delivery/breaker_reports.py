@@ -13,6 +13,7 @@ from scheduler_api.core.model import Begun
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store import gate_names
 from scheduler_api.core.store.leases import Outcomes, WorkerStore
+from workers.delivery.pacer import Pacer
 from workers.http_client.client import Result
 from workers.http_client.failures import ORIGIN_FAILURES, ROUTE_FAILURES
 
@@ -71,9 +72,12 @@ class BreakerReports:
     and routes are reported only if they are held.
     """
 
-    def __init__(self, store: WorkerStore, limits: BreakerLimits) -> None:
+    def __init__(
+        self, store: WorkerStore, limits: BreakerLimits, *, pacer: Pacer | None = None
+    ) -> None:
         self._store = store
         self._limits = limits
+        self._pacer = pacer or Pacer(0)
         # By gate. Both are reported together, routes first.
         self._routes: dict[str, Counts] = {}
         self._origins: dict[str, Counts] = {}
@@ -96,7 +100,8 @@ class BreakerReports:
             url=url,
             cause=cause,
         )
-        urgent = begun.origin_held or begun.route_held or self._may_trip(origin)
+        self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
+        may_trip = self._may_trip(origin)
         if outcome != ORIGIN_FAILURE:
             route = self._routes.setdefault(begun.route, Counts())
             route.add(
@@ -108,12 +113,14 @@ class BreakerReports:
             )
             if outcome == DELAY:
                 route.add_delay(delay_ms)
-            urgent = urgent or self._may_trip(route)
+            may_trip = may_trip or self._may_trip(route)
         if begun.origin_held or outcome != SUCCESS:
             self._remember(begun.origin)
         if begun.route_held or outcome != SUCCESS:
             self._remember(begun.route)
-        if urgent:
+        if may_trip:
+            self._pacer.set_reporting(True)
+        if may_trip or begun.origin_held or begun.route_held:
             self._urgent.set()
 
     def _may_trip(self, counts: Counts) -> bool:
@@ -142,6 +149,7 @@ class BreakerReports:
                     del self._remembered[gate]
             if reported:
                 await self._send(reported)
+            self._pacer.set_reporting(self._urgent.is_set())
 
     async def _send(self, reported: dict[str, Counts]) -> None:
         outcomes = {gate: _outcomes(gate, each) for gate, each in reported.items()}

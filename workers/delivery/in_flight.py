@@ -15,6 +15,7 @@ from workers import supervision
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import FairShare
+from workers.delivery.pacer import Pacer
 from workers.delivery.settler import MAX_BATCH, Settler
 
 log = logging.getLogger("scheduler.worker")
@@ -57,6 +58,7 @@ class InFlight:
         capacity: the maximum number of events in flight.
         share_percent: how much of the capacity one destination may use while other
             destinations are wanted.
+        pacer: decides when more events may begin; None: always.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class InFlight:
         capacity: int,
         renew_interval_ms: int,
         share_percent: int = 100,
+        pacer: Pacer | None = None,
     ) -> None:
         self._store = store
         self._deliverer = deliverer
@@ -79,6 +82,7 @@ class InFlight:
         self._lease_s = store.lease_ms / 1000
         self._deliveries: dict[str, Delivery] = {}
         self._fair_share = FairShare(capacity, percent=share_percent)
+        self._pacer = pacer or Pacer(0)
         self._incoming = 0
         self._room_changed = asyncio.Event()
         self._is_accepting = True
@@ -145,6 +149,9 @@ class InFlight:
         release_at = time.monotonic() + RELEASE_AFTER_S
         begun, was_full = 0, False
         while waiting and self._may_begin(isolated=isolated):
+            if self._pacer.must_wait:
+                await self._pacer.wait()
+                continue
             room = self._room
             is_late = time.monotonic() >= release_at
             if room and (is_late or room >= min(len(waiting), self._smallest_batch)):
@@ -187,13 +194,16 @@ class InFlight:
     async def _begin(self, ids: Sequence[str], *, is_full: bool) -> int:
         now_s = boot_s()
         share = self._fair_share.limits(only_others=is_full)
-        begun, not_begun = await self._store.begin(ids, share=share)
+        begun, not_begun = await self._store.begin(
+            ids, share=share, paused_routes=self._pacer.paused_routes
+        )
         if not_begun and log.isEnabledFor(logging.DEBUG):
             log.debug(logfmt.line("events.not_begun", **Counter(not_begun.values())))
         for event in begun:
             delivery = Delivery(event, now_s + self._lease_s, now_s)
             self._deliveries[event.id] = delivery
             self._fair_share.add(event.origin)
+            self._pacer.add(event.route)
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -219,6 +229,7 @@ class InFlight:
         if delivery is not None and delivery.begun.token == token:
             del self._deliveries[event_id]
             self._fair_share.remove(delivery.begun.origin)
+            self._pacer.remove(delivery.begun.route)
             self._room_changed.set()
 
     async def _renew_leases(self) -> None:

@@ -144,7 +144,11 @@ class WorkerStore:
         )
 
     async def begin(
-        self, ids: Sequence[str], *, share: Share | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        share: Share | None = None,
+        paused_routes: Sequence[str] = (),
     ) -> tuple[list[Begun], dict[str, str]]:
         """Take leases on events, immediately before the worker sends them.
 
@@ -152,6 +156,8 @@ class WorkerStore:
 
         Args:
             share: limits the use of this worker by one destination. None: no limit.
+            paused_routes: gates of routes whose events must not begin; they are offered
+                again after 200 ms.
 
         Returns: the begun events, and a code for each id whose event was not begun. A
             begun event with long content has no content here; `fetch` reads it.
@@ -163,6 +169,8 @@ class WorkerStore:
         }
         if share is not None:
             options["share"] = share
+        if paused_routes:
+            options["paused_routes"] = paused_routes
         begun, refused = [], {}
         for reply in await self._call("begin", options, ids):
             if reply[1] == b"begun":

@@ -370,3 +370,13 @@ def test_an_event_stored_without_a_route_belongs_to_the_shared_route(engine: Eng
 
     assert begun.origin == origin(BAD)
     assert begun.route == f"{origin(BAD)}.*"
+
+
+def test_events_of_a_route_that_a_worker_paused_are_offered_again(engine: Engine):
+    bad, [good] = send(engine, [BAD] * 3), send(engine, [GOOD])
+    begun, refused = engine.worker.try_begin(*offer(engine), paused_routes=[route(BAD)])
+    at_once = begin(engine)
+    engine.now_ms += 200
+
+    assert (ids(begun), refused) == ([good], dict.fromkeys(bad, "held"))
+    assert (at_once, sorted(ids(begin(engine)))) == ([], sorted(bad))

@@ -4,7 +4,7 @@
 --
 -- Keys: prefix.
 -- Options: token (of the new attempts), lease_ms, inline_bytes (maximum length of content in an
---   answer), share (see lib/fair_share).
+--   answer), share and paused_routes (see lib/fair_share).
 -- Args: ids…
 -- Answer per id: {id, code}. If the code is begun, the answer continues with: attempt, failures,
 --   interruptions, first due ms, created ms, time limit of the attempt in ms, owner, content key,

@@ -50,9 +50,9 @@ function due.lease(ctx, members, lease_ms)
   redis.call('ZREM', keys.due(ctx), unpack(members))
 end
 
--- Delays isolated events by 200 ms: leases them without offering them to a worker. Each claim
--- offers only one isolated event. Without the delay, the other isolated events would block regular
--- events in `due`, or fill RQ.
+-- Delays events by 200 ms: leases them without offering them to a worker. Delayed are isolated
+-- events, because each claim offers only one of them, and events of a route that a worker has
+-- paused. Without the delay, they would block other events in `due`, or fill RQ.
 function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
 -- Whether any event is isolated. Within one call, reads this from the store only once.

@@ -4,7 +4,8 @@
 local EVENT, GATE = records.EVENT, records.GATE
 local RAMP_PER_S = 16
 
--- Reads the option `share`. If the option is absent, there is no limit. Its fields:
+-- Reads the options `share` and `paused_routes`. `paused_routes` lists gates of routes whose events
+-- must not begin on this worker for a moment. If `share` is absent, there is no limit. Its fields:
 --   limit: the maximum number of events of one destination in flight, while other destinations have
 --     events.
 --   in_flight: the number of events in flight, by gate of the destination.
@@ -17,19 +18,27 @@ function fair_share.new(ctx)
     only_others = option and option.only_others,
     in_flight = option and option.in_flight or {},
     destinations = 0,
-    prefixes = {},
+    gates = {},
+    paused = {},
   }
+  for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
   for _ in pairs(share.in_flight) do share.destinations = share.destinations + 1 end
   return share
 end
 
--- Adds two fields to an event: the gates of its origin and its route.
+-- Adds two fields to an event: the gates of its origin and its route. The gates are kept in `share`,
+-- because many events of a call have the same destination.
 local function add_destination(share, event)
   local destination = event.destination or ''
   if not event.owner or destination == '' then return end
-  local prefix = share.prefixes[event.owner] or gates.of_origin(event.owner, '')
-  share.prefixes[event.owner] = prefix
-  event.origin_gate, event.route_gate = routes.gates_of(prefix, destination)
+  local gates_of = share.gates[event.owner] or {}
+  share.gates[event.owner] = gates_of
+  local found = gates_of[destination]
+  if not found then
+    found = {routes.gates_of(gates.of_origin(event.owner, ''), destination)}
+    gates_of[destination] = found
+  end
+  event.origin_gate, event.route_gate = found[1], found[2]
 end
 
 -- Reads an event and counts its destination. The function `begin` reads all events of a call before
@@ -107,6 +116,10 @@ end
 -- or to the waiting line of a gate.
 function fair_share.admit(ctx, share, id, event)
   local gate = event.origin_gate
+  if gate and share.paused[event.route_gate] then
+    due.delay(ctx, {due.member(id, event)})
+    return false
+  end
   local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit
   if over and share.destinations == 1 then
     if share.only_others then

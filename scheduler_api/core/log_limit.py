@@ -36,15 +36,19 @@ class LogLimit:
         self._logged: Counter[str] = Counter()
         self._left_out: dict[str, Counter[str]] = {}
 
-    def admits(self, key: str, kind: str) -> bool:
-        """Return whether to log a line; otherwise count it for the summary."""
+    def admits(self, key: str, kind: str, *, reserve: int = 0) -> bool:
+        """Return whether to log a line; otherwise count it for the summary.
+
+        Args:
+            reserve: how many lines of this period are left to calls without a reserve.
+        """
         now_s = self._clock()
         if int(now_s // self._period_s) != self._period:
             self._begin(int(now_s // self._period_s))
         with self._lock:
             if key not in self._logged and len(self._logged) >= MAX_KEYS:
                 key = OTHER
-            if self._logged[key] < self._limit:
+            if self._logged[key] < self._limit - reserve:
                 self._logged[key] += 1
                 return True
             if not self._left_out:

@@ -15,6 +15,9 @@ JSON, TEXT = "json", "text"
 # Loggers of libraries; at lower levels, they log each of their steps.
 LIBRARIES = ("rq", "rq.worker", "rq.job", "rq_scheduler", "asyncio")
 
+# Values such as an owner have the same form as in text.
+AS_TEXT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
 _TO_QUOTE = re.compile('[\x00-\x20"=\x7f-\xa0\u2028\u2029]')
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -92,7 +95,7 @@ class JsonFormatter(logging.Formatter):
 def to_json(entry: Mapping[str, object]) -> str:
     """Return an object as one line of JSON; unusual values become text."""
     try:
-        return orjson.dumps(entry, default=str).decode()
+        return orjson.dumps(entry, default=str, option=AS_TEXT).decode()
     except orjson.JSONEncodeError:
         # A text with a lone surrogate, or a large integer.
         plain = {key: _valid_unicode(value) for key, value in entry.items()}

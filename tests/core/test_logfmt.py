@@ -5,6 +5,7 @@ import logging
 import pytest
 import sys
 from scheduler_api.core.logfmt import JSON, TEXT, formatter, line, utc
+from scheduler_api.core.model import Owner
 
 AT_S = 1_798_761_600.123
 
@@ -75,6 +76,7 @@ def test_a_message_of_a_library_is_valid_json_with_its_text() -> None:
         ("\ud800", "\\ud800"),
         (2**70, str(2**70)),
         (ValueError("bad"), "bad"),
+        (Owner("1", "a"), "1:a"),
         ("a\nb\x00", "a\nb\x00"),
     ],
 )

@@ -17,6 +17,8 @@ from scheduler_api.core.timestamps import to_iso
 log = logging.getLogger("scheduler.worker")
 
 LINES_PER_S = 20
+# So many of these lines are left to failures.
+FAILURES_PER_S = 10
 FAILURES_PER_MINUTE = 10
 DELIVERED, FAILED, DEAD = "delivered", "failed", "dead"
 LEVELS = {
@@ -35,7 +37,8 @@ BLOCKED_HINT = "see SCHED_ALLOW_NETWORKS, SCHED_DESTINATION_PORTS, SCHED_HTTPS_O
 class AttemptLog:
     """Logs attempts that the store has settled.
 
-    At the level `debug`, all attempts are logged, up to 20 a second. At higher levels,
+    At the level `debug`, all attempts are logged, up to 20 a second, of which 10 are
+    left to failures. At higher levels,
     only failures are logged, up to 10 a minute for each route. What exceeds a limit is
     summed up in one line. Lines name the origin of a URL: path and query may have
     secrets.
@@ -56,7 +59,8 @@ class AttemptLog:
         if not log.isEnabledFor(LEVELS[kind]):
             return
         key = "" if self._logs_all else _route(settlement.report.url)
-        if self._limit.admits(key, kind):
+        reserve = FAILURES_PER_S if kind == DELIVERED else 0
+        if self._limit.admits(key, kind, reserve=reserve):
             _log(kind, owner, settlement, settled)
 
     def close(self) -> None:

@@ -110,16 +110,24 @@ def test_the_contact_of_an_event_is_logged_when_the_event_is_dead(
 
 def test_at_debug_all_attempts_are_logged_or_counted(caplog: pytest.LogCaptureFixture):
     attempts = [(settlement(Outcome.DELIVERED, status=200), LAST)] * 490
-    attempts += [(settlement(Outcome.RETRY), RETRY)] * 10
+    attempts += [(settlement(Outcome.RETRY), RETRY)] * 15
 
     *lines, summary = log_all(caplog, *attempts, level=logging.DEBUG)
 
-    assert len(lines) == 20
-    assert all(line.startswith("attempt.delivered ") for line in lines)
+    names = [line.split()[0] for line in lines]
+    assert names == ["attempt.delivered"] * 10 + ["attempt.failed"] * 10
     assert summary == (
-        'attempts.more summary="… and 480 more: 470 delivered, 10 failed"'
-        " delivered=470 failed=10"
+        'attempts.more summary="… and 485 more: 480 delivered, 5 failed"'
+        " delivered=480 failed=5"
     )
+
+
+def test_failures_use_all_lines_of_a_second(caplog: pytest.LogCaptureFixture):
+    attempts = [(settlement(Outcome.RETRY), RETRY)] * 30
+
+    *lines, _ = log_all(caplog, *attempts, level=logging.DEBUG)
+
+    assert len(lines) == 20
 
 
 def test_at_info_failures_are_limited_per_route_and_successes_are_not_logged(

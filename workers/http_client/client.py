@@ -22,7 +22,7 @@ from workers.http_client.errors import (
     TlsExpected,
 )
 from workers.http_client.failures import Failure, explain
-from workers.http_client.inflate import Inflated, decoded_body
+from workers.http_client.inflate import Inflated, decoded_body, is_compressed
 from workers.http_client.pool import HttpConnectionPool
 from workers.http_client.resolver import Lookup, Resolver, resolve
 
@@ -192,22 +192,24 @@ class HttpClient:
         except _EXPECTED as err:
             failure, detail = explain(err, exchange)
         has_head = exchange.has_head
-        body = Inflated(bytes(exchange.body), exchange.truncated, detail)
-        if body.body:
-            exchange.headers, body = decoded_body(exchange.headers, body, cap_bytes)
+        body, truncated = bytes(exchange.body), exchange.truncated
+        if body and is_compressed(exchange.headers):
+            exchange.headers, (body, truncated, detail) = decoded_body(
+                exchange.headers, Inflated(body, truncated, detail), cap_bytes
+            )
         return Result(
             status=exchange.status,
             headers=_decoded(exchange.headers) if has_head else (),
-            body=body.body,
-            body_truncated=body.truncated,
+            body=body,
+            body_truncated=truncated,
             error=None if has_head else failure,
-            detail=body.problem,
+            detail=detail,
             started_ms=started_ms,
             connect_ms=exchange.since_start_ms(exchange.connected_s),
             first_byte_ms=exchange.since_start_ms(exchange.first_byte_s),
             total_ms=int((perf_counter() - exchange.started_s) * 1000),
             dispatched=exchange.dispatched,
-            body_incomplete=has_head and bool(body.problem),
+            body_incomplete=has_head and bool(detail),
         )
 
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:

@@ -42,6 +42,15 @@ class CannotInflate(Exception):
     """The body cannot be decompressed; the message says why."""
 
 
+def is_compressed(headers: RawHeaders) -> bool:
+    """Whether a header says that the body is compressed, or encoded otherwise."""
+    for name, _ in headers:
+        # The length is compared first because that is faster.
+        if len(name) == _NAME_LENGTH and name.lower() == _CODING:
+            return True
+    return False
+
+
 def decoded_body(
     headers: RawHeaders, body: Inflated, cap_bytes: int
 ) -> tuple[RawHeaders, Inflated]:
@@ -64,14 +73,7 @@ def decoded_body(
 
 
 def _codings(headers: RawHeaders) -> list[bytes]:
-    values = [
-        value.lower()
-        for name, value in headers
-        # The length is compared first because that is faster.
-        if len(name) == _NAME_LENGTH and name.lower() == _CODING
-    ]
-    if not values:
-        return []
+    values = [value.lower() for name, value in headers if name.lower() == _CODING]
     codings = [part.strip() for value in values for part in value.split(b",")]
     return [coding for coding in codings if coding not in _PLAIN]
 

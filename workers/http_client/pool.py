@@ -11,6 +11,7 @@ import socket
 import ssl
 from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
+from itertools import islice
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from scheduler_api.core.delivery.routes import route
 from time import perf_counter
@@ -26,7 +27,7 @@ CONNECT_TIMEOUT_S = 30.0
 NEXT_ADDRESS_S = 0.25
 # A connection that may be idle for less time than this is closed at once.
 IDLE_MIN_S = 0.02
-# With more origins than this, those that were not used for long are forgotten.
+# With more origins than this, the oldest ones that are not in use are forgotten.
 RAMPS_MAX = 1000
 
 
@@ -95,12 +96,14 @@ class HttpConnectionPool:
         ramp.leave(answered=exchange.has_head)
         if not connection.finish():
             return
-        limits_s = self._keepalive_s, connection.idle_limit_s, ramp.idle_limit_s
-        idle_s = min(limit_s for limit_s in limits_s if limit_s is not None)
+        idle_s = self._keepalive_s
+        for limit_s in (connection.idle_limit_s, ramp.idle_limit_s):
+            if limit_s is not None and limit_s < idle_s:
+                idle_s = limit_s
         if idle_s < IDLE_MIN_S or len(self._connections) > self._connections_max:
             connection.abort()
             return
-        connection.idle_since_s = perf_counter()
+        connection.idle_since_s = ramp.used_s
         connection.idle_until_s = connection.idle_since_s + idle_s
         self._idle[ramp].append(connection)
         if self._sweep is None:
@@ -152,16 +155,18 @@ class HttpConnectionPool:
 
     def _ramp(self, origin: Origin) -> Ramp:
         ramp = self._ramps.get(origin)
-        if ramp is None or ramp.is_forgotten:
+        if ramp is None or (not ramp.in_use and ramp.is_forgotten):
             if len(self._ramps) >= RAMPS_MAX:
-                self._forget_ramps()
+                self._forget_oldest_ramps()
             ramp = self._ramps[origin] = Ramp(self._limit)
         return ramp
 
-    def _forget_ramps(self) -> None:
-        for origin, ramp in list(self._ramps.items()):
-            if ramp.is_forgotten:
-                del self._ramps[origin]
+    def _forget_oldest_ramps(self) -> None:
+        """Forget the two oldest ramps that are not in use."""
+        for origin in tuple(islice(self._ramps, 2)):
+            ramp = self._ramps.pop(origin)
+            if ramp.in_use:
+                self._ramps[origin] = ramp
 
     def _take_idle(self, ramp: Ramp) -> HttpConnection | None:
         idle = self._idle.get(ramp)

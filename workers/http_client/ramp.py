@@ -79,7 +79,9 @@ class Ramp:
 
     def enter(self) -> bool:
         """Take a connection if the limit permits, and nobody waits."""
-        if self._lines or not self._has_room():
+        if self._lines or self.in_use >= self.limit:
+            return False
+        if self._suspects and not self._has_room():
             return False
         self.in_use += 1
         return True
@@ -112,7 +114,8 @@ class Ramp:
             if not self._suspects and self.limit < START + 2 * self.in_use:
                 self.limit = min(self.limit + 1, self._limit_max)
         self.in_use -= 1
-        self._admit()
+        if self._lines:
+            self._admit()
 
     def halve(self, begun_s: float) -> None:
         """Halve the limit, but once only for all connections of the same time.
@@ -133,9 +136,10 @@ class Ramp:
     @property
     def idle_limit_s(self) -> float | None:
         """How long a connection may be idle, if the receiver has closed one lately."""
-        if perf_counter() - self._closed_s > FORGOTTEN_S:
-            self._idle_limit_s = None
-        return self._idle_limit_s
+        limit_s = self._idle_limit_s
+        if limit_s is None or perf_counter() - self._closed_s > FORGOTTEN_S:
+            return None
+        return limit_s
 
     def fail(self, err: OSError) -> None:
         """Let all who wait fail with an error, instead of trying the same."""

@@ -12,7 +12,7 @@ from scheduler_api.core.model import Begun, Content, Outcome
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
-from scheduler_api.dialects.qstash.parsing.message import FlowControl, Message
+from scheduler_api.dialects.qstash.parsing.message import Callback, FlowControl, Message
 from scheduler_api.settings import Settings
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
@@ -100,6 +100,26 @@ def test_a_limit_that_is_not_set_is_not_sent(flow: FlowControl, value: str) -> N
 def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
     dialect = QstashOutbound(replace(SETTINGS, response_log_bytes=20))
     return dialect.conclude(BEGUN, Reply(status, headers=headers)).headers
+
+
+CALLBACK = Callback("https://example.com/back")
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (Message(), False),
+        (Message(callback=CALLBACK), True),
+        (Message(failure_callback=CALLBACK), True),
+    ],
+)
+def test_the_response_body_is_wanted_for_callbacks_only(
+    message: Message, wanted: bool
+) -> None:
+    outgoing = render(begun_of(message))
+
+    assert outgoing.body_wanted is wanted
+    assert (outgoing.response_cap_bytes >= 2**20) is wanted
 
 
 def test_only_headers_of_failures_are_logged() -> None:
@@ -242,9 +262,7 @@ def test_the_official_receivers_clock_may_be_behind() -> None:
         (Reply(200, "timeout"), False),
     ],
 )
-def test_success_is_a_complete_response_with_a_2xx_status(
-    reply: Reply, expected: bool
-) -> None:
+def test_success_is_a_response_with_a_2xx_status(reply: Reply, expected: bool) -> None:
     delivered = QSTASH.conclude(BEGUN, reply).outcome is Outcome.DELIVERED
     assert delivered is expected
 

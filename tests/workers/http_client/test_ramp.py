@@ -19,6 +19,7 @@ from workers.http_client.failures import Failure
 from workers.http_client.ramp import START, Ramp
 
 ALL = 60
+HERD = 120
 
 
 async def send_all(client: HttpClient, url: str, *, timeout_ms: int) -> list[Result]:
@@ -84,14 +85,14 @@ def one_thread(*, work_s: float) -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
-@pytest.mark.parametrize("work_s", [0, 0.005])
+@pytest.mark.parametrize("work_s", [0, 0.003])
 def test_a_server_with_one_thread_loses_no_request(work_s: float) -> None:
     with one_thread(work_s=work_s) as (url, paths):
 
         async def main() -> None:
             async with new_client(limit=400) as client:
                 requests = [
-                    post(f"{url}/{number}", timeout_ms=60_000) for number in range(200)
+                    post(f"{url}/{number}", timeout_ms=60_000) for number in range(HERD)
                 ]
                 results = await asyncio.gather(*map(client.send, requests))
 
@@ -101,7 +102,7 @@ def test_a_server_with_one_thread_loses_no_request(work_s: float) -> None:
 
         run(main())
 
-    assert sorted(paths) == sorted(f"/{number}" for number in range(200))
+    assert sorted(paths) == sorted(f"/{number}" for number in range(HERD))
 
 
 def test_a_silent_route_delays_no_other_route_of_its_origin(
@@ -239,3 +240,21 @@ def test_a_number_is_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -
 
     connections.leave(answered=True)
     assert connections.is_forgotten
+
+
+def test_the_number_of_remembered_origins_is_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.http_client.pool.RAMPS_MAX", 5)
+
+    async def main() -> None:
+        async with (
+            receiving(hostile.answering()) as receiver,
+            new_client(limit=20, lookup=lambda _: ["127.0.0.1"]) as client,
+        ):
+            for number in range(30):
+                url = receiver.url(host=f"h{number}.example")
+                assert (await client.send(post(url))).status == 200
+            assert len(client._pool._ramps) <= 6
+
+    run(main())

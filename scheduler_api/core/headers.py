@@ -33,6 +33,7 @@ DELIVERY_HEADERS = frozenset(
     name.lower() for name in (EVENT_ID, ATTEMPT, POSSIBLE_DUPLICATE)
 )
 
+_NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # All characters except the tab, printable ASCII, and the bytes from 0x80 on.
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -63,6 +64,15 @@ def check_outbound(name: str, value: str) -> None:
         )
 
 
+def comparable(name: str) -> str:
+    """Return the same name for all names that a receiver may confuse.
+
+    A CGI or WSGI program gets `X-Y` and `X_Y` as the same variable. For some servers,
+    so are `X.Y` and all other separators.
+    """
+    return _NOT_ALPHANUMERIC.sub("-", name.lower())
+
+
 def is_framing(name: str) -> bool:
     """Whether the header describes the connection: only the HTTP client may set it."""
     lowered = name.lower()
@@ -70,14 +80,14 @@ def is_framing(name: str) -> bool:
 
 
 def is_reserved(name: str, prefixes: tuple[str, ...] = ()) -> bool:
-    """Whether publishers must not set the header.
+    """Whether publishers must not set the header, nor one that is read like it.
 
     Args:
         prefixes: prefixes, in lower case, of headers that the dialect itself sets.
     """
-    lowered = name.lower()
-    is_set_by_us = lowered in DELIVERY_HEADERS or lowered.startswith(prefixes)
-    return is_framing(name) or is_set_by_us
+    compared = comparable(name)
+    is_set_by_us = compared in DELIVERY_HEADERS or compared.startswith(prefixes)
+    return is_framing(compared) or is_set_by_us
 
 
 def from_text(text: str) -> str:

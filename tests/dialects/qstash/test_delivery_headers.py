@@ -104,14 +104,16 @@ def test_every_endpoint_of_a_group_and_every_run_gets_the_settings(
     ]
 
 
+@pytest.mark.parametrize("separator", ["-", "_"])
 def test_s17_a_publisher_cannot_set_what_the_server_reports(
-    publisher: Publisher, receivers: Receivers
+    publisher: Publisher, receivers: Receivers, separator: str
 ) -> None:
     destination, back = receivers.new_destination(), receivers.new_destination()
     names = (RETRIES, MAX_RETRIES, RETRY_DELAY, FLOW_KEY, FLOW_VALUE)
-    forged = {f"upstash-forward-{name}": "forged" for name in names}
-    to_back = {f"Upstash-Callback-Forward-{name}": "forged" for name in names}
-    query = "&".join(f"{name}=forged" for name in forged)
+    forgeable = [name.replace("-", separator) for name in names]
+    forged = {f"upstash-forward-{name}": "forged" for name in forgeable}
+    to_back = {f"Upstash-Callback-Forward-{name}": "forged" for name in forgeable}
+    query = "&".join(f"{name}=forged" for name in (*forged, *to_back))
     item = {"destination": destination.url, "headers": forged}
 
     answers = [
@@ -127,6 +129,8 @@ def test_s17_a_publisher_cannot_set_what_the_server_reports(
     assert [*sent(destination, *names), *sent(back, *names)] == [
         ("0", "3", None, None, None)
     ] * 4
+    received = (*destination.arrivals, *back.arrivals)
+    assert not any("forged" in arrival.headers.values() for arrival in received)
     for answer in answers:
         message = publisher.call("GET", f"/v2/messages/{answer['messageId']}")
         assert not {"header", "callbackHeader"} & message.keys()

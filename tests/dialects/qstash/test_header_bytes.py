@@ -300,6 +300,42 @@ def test_all_headers_are_forwarded_as_bytes(
     ]
 
 
+@pytest.mark.parametrize("route", ["publish", "schedules"])
+def test_a_name_with_underscores_is_forwarded_beside_one_with_hyphens(
+    publisher: Publisher, receiver: RawReceiver, http_server: int, route: str
+) -> None:
+    path = f"underscores/{route}"
+    headers = [
+        ("Authorization", publisher.client.headers["Authorization"].encode()),
+        ("Upstash-Cron" if route == "schedules" else "X-Cron", b"0 0 1 1 *"),
+        ("Upstash-Forward-Api_Key", b"a"),
+        ("Upstash-Forward-Api-Key", b"b"),
+        ("Upstash-Forward-Upstash_Signature", b"forged"),
+        ("Upstash-Header-Forward", b"true"),
+        ("User_Id", b"c"),
+        ("X_Forwarded_For", b"192.0.2.1"),
+        ("Upstash_Retries", b"77"),
+    ]
+
+    status, answer = post_raw(
+        http_server, f"/v2/{route}/{receiver.url(path)}", *headers
+    )
+    if route == "schedules":
+        publisher.post(f"/v2/schedules/{answer['scheduleId']}/run")
+    publisher.deliver()
+
+    assert status in (200, 201)
+    names = ("Api_key", "Api-Key", "User_id", "Upstash-Max-Retries")
+    assert [receiver.values(path, name) for name in names] == [
+        [b"a"],
+        [b"b"],
+        [b"c"],
+        [b"3"],
+    ]
+    absent = ("Upstash_signature", "X_forwarded_for", "Upstash_retries")
+    assert [receiver.values(path, name) for name in absent] == [[b""]] * 3
+
+
 def test_a_dead_letter_shows_text_and_its_replay_sends_bytes(
     publisher: Publisher, receiver: RawReceiver, post_bytes: Callable[..., Any]
 ) -> None:

@@ -5,7 +5,12 @@ request is an error, so a stored message contains only headers that can be sent.
 """
 
 from collections.abc import Iterable
-from scheduler_api.core.headers import BadHeader, check_outbound, is_reserved
+from scheduler_api.core.headers import (
+    BadHeader,
+    check_outbound,
+    comparable,
+    is_reserved,
+)
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import Headers, canonical
 
@@ -55,7 +60,7 @@ _BLANKS = " \t"
 
 def is_reserved_name(name: str) -> bool:
     """Tell whether publishers may not set a header."""
-    return name.lower() in DELIVERY_HEADERS or is_reserved(name, TELEMETRY)
+    return comparable(name) in DELIVERY_HEADERS or is_reserved(name, TELEMETRY)
 
 
 def outbound_header(name: str, value: str, *, source_name: str) -> tuple[str, str]:
@@ -84,13 +89,15 @@ def forward_all(pairs: Iterable[tuple[str, str]]) -> Headers:
     """
     headers = list(pairs)
     hops = ",".join(value for name, value in headers if name.lower() == "connection")
-    dropped = NOT_FORWARDED.union(hop.strip(_BLANKS) for hop in hops.lower().split(","))
+    dropped = NOT_FORWARDED.union(
+        comparable(hop.strip(_BLANKS)) for hop in hops.split(",")
+    )
     return tuple(
         outbound_header(name, value, source_name=name)
         for name, value in headers
         if not is_reserved_name(name)
-        and name.lower() not in dropped
-        and not name.lower().startswith(NOT_FORWARDED_PREFIXES)
+        and comparable(name) not in dropped
+        and not comparable(name).startswith(NOT_FORWARDED_PREFIXES)
     )
 
 

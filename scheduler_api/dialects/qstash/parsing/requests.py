@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Request, Response
 from scheduler_api.dialects.qstash.parsing.message import Headers
 from scheduler_api.dialects.qstash.rendering import responses
-from scheduler_api.web import request_body, schedule_options
+from scheduler_api.web import request_body, schedule_options, underscores
 from scheduler_api.web.refusal import Refusal
 from typing import Any
 
@@ -38,7 +38,7 @@ def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
     needs_all = forward_all in environ or any(name == FORWARD_ALL for name, _ in query)
     prefix = WSGI_HEADER if needs_all else WSGI_UPSTASH_HEADER
     pairs = tuple(
-        (name[len(WSGI_HEADER) :].replace("_", "-"), value)
+        (underscores.reveal(name[len(WSGI_HEADER) :].replace("_", "-")), value)
         for name, value in environ.items()
         if name.startswith(prefix)
     )
@@ -55,7 +55,9 @@ def read_schedule_headers(request: Request) -> Headers:
     """
     return tuple(
         (
-            name[len(FORWARD_PREFIX) :] if name.lower() in FORWARDED_OPTIONS else name,
+            name[len(FORWARD_PREFIX) :]
+            if name.lower() in FORWARDED_OPTIONS
+            else underscores.reveal(name),
             value,
         )
         for name, value in request.headers

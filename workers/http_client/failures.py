@@ -125,6 +125,26 @@ _VERIFY_CODES = {
     62: Failure.TLS_HOST,
     64: Failure.TLS_HOST,
 }
+# OpenSSL names the alerts of receivers after the version that has introduced them, such
+# as SSLV3_ALERT_HANDSHAKE_FAILURE, whatever version is in use.
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(?=[A-Z])(\w+)")
+_NO_CERTIFICATE = "does it require a client certificate? The scheduler has none"
+_ALERT_HINTS = {
+    "ACCESS_DENIED": _NO_CERTIFICATE,
+    "BAD_CERTIFICATE": _NO_CERTIFICATE,
+    "CERTIFICATE_REQUIRED": _NO_CERTIFICATE,
+    "HANDSHAKE_FAILURE": (
+        "there is no common cipher, or it requires a client certificate"
+    ),
+    "UNRECOGNIZED_NAME": "it has no certificate for this host name",
+}
+# OpenSSL's reasons for a version that one side does not have.
+_VERSIONS = frozenset(
+    (
+        *("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"),
+        *("UNSUPPORTED_SSL_VERSION", "WRONG_SSL_VERSION"),
+    )
+)
 # OpenSSL's reasons for a first record that is not TLS.
 _NOT_TLS = frozenset(
     (
@@ -141,10 +161,6 @@ _FIXED: dict[type[Exception], tuple[Failure, str]] = {
     HeadTooLarge: (
         Failure.HEADERS_TOO_LARGE,
         "the response headers are too many or too long",
-    ),
-    ConnectionClosed: (
-        Failure.CLOSED,
-        "the receiver closed the connection without a response",
     ),
     IncompleteBody: (
         Failure.PROTOCOL,
@@ -177,6 +193,9 @@ def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
     fixed = _FIXED.get(type(err))
     if fixed is not None:
         return fixed
+    if isinstance(err, ConnectionClosed):
+        text = f"the receiver closed the connection {_without(exchange)}"
+        return Failure.CLOSED, text
     if isinstance(err, TimeoutError):
         return _explain_timeout(exchange)
     code = next(
@@ -191,9 +210,9 @@ def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure
             code = _VERIFY_CODES.get(err.verify_code, Failure.TLS_UNTRUSTED)
             return code, f"the certificate is not accepted: {err.verify_message}"
         case ssl.SSLError():
-            return _explain_tls(err)
+            return _explain_tls(err, exchange)
     if exchange.dispatched:
-        return _explain_loss(err)
+        return _explain_loss(err, exchange)
     number = _errno(err)
     if number:
         return _explain_errno(number, exchange)
@@ -224,22 +243,42 @@ def _errno(err: Exception) -> int:
     return next((number for number in _ERRNO if number in numbers), 0)
 
 
-def _explain_loss(err: Exception) -> tuple[Failure, str]:
+def _explain_loss(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
     """Explain an error after the request was sent."""
     if isinstance(err, ConnectionError):
-        return Failure.RESET, "the receiver reset the connection without a response"
-    return Failure.CLOSED, "the connection was lost before there was a response"
+        text = f"the receiver reset the connection {_without(exchange)}"
+        return Failure.RESET, text
+    return Failure.CLOSED, f"the connection was lost {_without(exchange)}"
 
 
-def _explain_tls(err: ssl.SSLError) -> tuple[Failure, str]:
+def _without(exchange: HttpExchange) -> str:
+    """Say how much of a response there was."""
+    if exchange.first_byte_s:
+        return "before the response head was complete"
+    return "without a response"
+
+
+def _explain_tls(err: ssl.SSLError, exchange: HttpExchange) -> tuple[Failure, str]:
     reason = err.reason or "unknown error"
-    if reason in _NOT_TLS:
+    if reason in _NOT_TLS and not exchange.dispatched:
         text = "the receiver does not use TLS on this port: is it an http:// URL?"
         return Failure.TLS_PLAIN_PORT, text
-    code = Failure.TLS
-    if "VERSION" in reason or "PROTOCOL" in reason:
-        code = Failure.TLS_VERSION
-    return code, f"the TLS handshake failed: {reason}"
+    if reason in _VERSIONS:
+        text = (
+            "the receiver has no TLS version that the scheduler accepts (1.2 and later)"
+        )
+        return Failure.TLS_VERSION, text
+    part = "connection" if exchange.dispatched else "handshake"
+    alert = _ALERT.fullmatch(reason)
+    if alert is None:
+        return Failure.TLS, f"the TLS {part} failed: {_in_words(reason)}"
+    text = f"the receiver ended the TLS {part} ({_in_words(alert[1])})"
+    hint = _ALERT_HINTS.get(alert[1])
+    return Failure.TLS, f"{text}: {hint}" if hint else text
+
+
+def _in_words(reason: str) -> str:
+    return reason.lower().replace("_", " ")
 
 
 def _explain_timeout(exchange: HttpExchange) -> tuple[Failure, str]:

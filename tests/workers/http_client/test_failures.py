@@ -3,6 +3,7 @@
 import errno
 import pytest
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Sequence
@@ -17,7 +18,13 @@ from workers.http_client.failures import (
     explain,
 )
 
-ALERT = bytes.fromhex("15030100020246")
+
+def alert(code: int) -> bytes:
+    """Return a fatal TLS alert."""
+    return bytes.fromhex("150301000202") + bytes([code])
+
+
+ALERT = alert(70)  # protocol_version
 
 
 def writing(data: bytes, *, first: bool) -> Behaviour:
@@ -36,6 +43,11 @@ async def close(connection: Connection) -> None:
     await connection.reader.read(65536)
 
 
+async def close_in_head(connection: Connection) -> None:
+    await connection.reader.read(1)
+    await connection.write(b"HTTP/1.1 500 No\r\n")
+
+
 async def reset(connection: Connection) -> None:
     await connection.reader.read(65536)
     linger = struct.pack("ii", 1, 0)
@@ -46,6 +58,7 @@ async def reset(connection: Connection) -> None:
 
 HTTP = {
     "closed": (close, Failure.CLOSED, "closed the connection without a response"),
+    "cut": (close_in_head, Failure.CLOSED, "before the response head was complete"),
     "reset": (reset, Failure.RESET, "reset the connection without a response"),
     "banner": (
         writing(b"220 mail ESMTP\r\n", first=True),
@@ -81,7 +94,18 @@ HTTPS = {
         Failure.TLS_PLAIN_PORT,
         "http://",
     ),
-    "old": (writing(ALERT, first=False), Failure.TLS_VERSION, "PROTOCOL_VERSION"),
+    "old": (writing(ALERT, first=False), Failure.TLS_VERSION, "(1.2 and later)"),
+    "cipher": (
+        writing(alert(40), first=False),
+        Failure.TLS,
+        "ended the TLS handshake (handshake failure): there is no common cipher",
+    ),
+    "name": (
+        writing(alert(112), first=False),
+        Failure.TLS,
+        "(unrecognized name): it has no certificate for this host name",
+    ),
+    "alert": (writing(alert(80), first=False), Failure.TLS, "(internal error)"),
     "closed": (close, Failure.TLS, "closed the connection in the TLS handshake"),
     "reset": (reset, Failure.CONNECT_RESET, "in the TLS handshake"),
     "silent": (hostile.never_respond, Failure.TLS_TIMEOUT, "TLS handshake"),
@@ -193,6 +217,23 @@ def test_errors_of_the_system_are_told_apart(err: Exception, code: Failure) -> N
     assert found is code
     assert text
     assert "192.0.2.1" not in text
+
+
+def test_an_error_of_tls_after_the_handshake_does_not_deny_it() -> None:
+    exchange = HttpExchange(lambda: True, 0, None)
+    exchange.dispatched = True
+    garbage = ssl.SSLError()
+    garbage.reason = "WRONG_VERSION_NUMBER"
+    certificate = ssl.SSLError()
+    certificate.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+
+    assert explain(garbage, exchange) == (
+        Failure.TLS,
+        "the TLS connection failed: wrong version number",
+    )
+    code, text = explain(certificate, exchange)
+    assert code is Failure.TLS
+    assert "client certificate" in text
 
 
 def test_no_failure_is_evidence_against_origin_and_route() -> None:

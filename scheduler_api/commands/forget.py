@@ -37,13 +37,17 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
     """
     cell = open_cell(settings)
     erasure = Erasure(cell, outbound.tenants(cell, settings))
-    found = _find(erasure, name, tenant_id)
+    found = _find(erasure, name, tenant_id) or _find_unfinished(
+        erasure, name, tenant_id
+    )
     if found is None:
         raise click.ClickException(f"there is no event or schedule {name}")
     change = Change(found.owner.tenant, user(), "event.forget", name)
     audit.write(cell, change, before={"exists": True}, after=None)
-    erase = erasure.forget_schedule if found.is_schedule else erasure.forget_event
-    erased = erase(found.owner, found.id)
+    if found.is_schedule:
+        erased = erasure.forget_schedule(found.owner, found.id, name=name)
+    else:
+        erased = erasure.forget_event(found.owner, found.id)
     if erased.running:
         raise click.ClickException(
             f"{erased.running} attempts are running; their events are cancelled. Run"
@@ -63,6 +67,16 @@ def _find(erasure: Erasure, name: str, tenant_id: str | None) -> Found | None:
         if tenant_id in (None, found.owner.tenant):
             return found
     return None
+
+
+def _find_unfinished(
+    erasure: Erasure, name: str, tenant_id: str | None
+) -> Found | None:
+    """Return a schedule whose erasure was interrupted."""
+    found = erasure.unfinished(name)
+    if found is None or tenant_id not in (None, found[0].tenant):
+        return None
+    return Found(*found, is_schedule=True)
 
 
 def _find_stored(erasure: Erasure, stored: str) -> Found | None:

@@ -26,6 +26,8 @@ JOURNAL_AT_ONCE = 1_000
 TOKENS_CACHED_MS = int(CACHED_S * 1_000) + 1_000
 # How many rounds in a row must find nothing that could store further events or reports.
 IDLE_ROUNDS = 2
+# How long an interrupted erasure of a schedule can be continued.
+UNFINISHED_FOR_S = 30 * 86_400
 NO_TTL = -1
 
 
@@ -52,17 +54,9 @@ class Erasure:
         return self._owner(key, EVENT.code("owner"))
 
     def owner_of_schedule(self, schedule_id: str) -> Owner | None:
-        """Return the owner of a schedule, None if there is no such schedule.
-
-        The schedule may be deleted already, if it has occurrences.
-        """
+        """Return the owner of a schedule, None if there is no such schedule."""
         key = keys.schedule(self._prefix, schedule_id)
-        owner = self._owner(key, SCHEDULE.code("owner"))
-        if owner is not None:
-            return owner
-        occurrences = keys.occurrences(self._prefix, schedule_id)
-        first = cast(list[bytes], self._client.zrange(occurrences, 0, 0))
-        return self.owner_of_event(first[0].decode()) if first else None
+        return self._owner(key, SCHEDULE.code("owner"))
 
     def schedule_named(self, owner: Owner, name: str) -> str | None:
         """Return the id of the schedule with a name, None if there is none."""
@@ -77,14 +71,36 @@ class Erasure:
         """
         return self._forget(owner, [*self._descendants(event_id), event_id])
 
-    def forget_schedule(self, owner: Owner, schedule_id: str) -> Erased:
+    def forget_schedule(self, owner: Owner, schedule_id: str, *, name: str) -> Erased:
         """Erase a schedule with all its occurrences and their events.
 
+        The schedule itself is deleted first, so that it creates no more occurrences.
+
         Redis: as `forget_event`, and delete_schedule.
+
+        Args:
+            name: `unfinished` finds the schedule by this text until it is erased.
         """
+        unfinished = keys.erasing(self._prefix, str(owner), schedule_id)
+        self._client.set(unfinished, name, ex=UNFINISHED_FOR_S)
         options = {"id": schedule_id, "owner": str(owner), "read_revision": ""}
         self.cell.call("delete_schedule", options)
-        return self._forget(owner, self._descendants(schedule_id), schedule_id)
+        erased = self._forget(owner, self._descendants(schedule_id), schedule_id)
+        if not erased.running:
+            self._client.delete(unfinished)
+        return erased
+
+    def unfinished(self, name: str) -> tuple[Owner, str] | None:
+        """Return the owner and the id of a schedule that is only partly erased.
+
+        Redis: a scan of all keys.
+        """
+        start = keys.erasing(self._prefix, "", "").removesuffix(":")
+        for key in self._scan(f"{start}*"):
+            if self._client.get(key) == name.encode():
+                tenant, dialect, schedule_id = key.removeprefix(start).split(":")
+                return Owner(tenant, dialect), schedule_id
+        return None
 
     def remove_tenant(self, tenant_id: str, *, by: str) -> Iterator[int]:
         """Erase a tenant with everything that it has.

@@ -197,6 +197,14 @@ def deduplication(prefix: str, owner: str, name: str) -> str:
     return f"{prefix}dd:{owner}:{name}"
 
 
+def erasing(prefix: str, owner: str, schedule_id: str) -> str:
+    """String, present while a schedule is being erased. TTL: 30 days.
+
+    Value: the text by which the operator named the schedule.
+    """
+    return f"{prefix}erasing:{owner}:{schedule_id}"
+
+
 def requests(prefix: str, owner: str, minute: int) -> str:
     """String, number of requests of an owner in one minute. TTL: 120 s.
 

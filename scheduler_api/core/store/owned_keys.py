@@ -8,6 +8,7 @@ lead to them.
 OF_OWNERS = frozenset(
     (
         *("ix", "fin", "tm", "names", "groups", "journal", "dd", "req", "rps", "month"),
+        "erasing",
         *("q", "ql", "queues", "flow_keys", "audit", "tokens"),
     )
 )

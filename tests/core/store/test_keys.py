@@ -69,6 +69,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
 EXPIRING = {
     *("full", "alive", "processes", "deduplication", "requests", "month", "skipped"),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
+    "erasing",
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -131,8 +131,7 @@ def formatter(format_: str) -> logging.Formatter:
 def set_up(*, level: str = "info", format_: str = TEXT) -> None:
     """Log to standard error in this process, unless it logs already.
 
-    Libraries log warnings and errors only, in the same format. Exceptions that end the
-    process or a thread, and Python's warnings, are logged too.
+    Exceptions that end the process or a thread, and Python's warnings, are logged too.
     """
     if logging.root.handlers:
         return
@@ -146,14 +145,18 @@ def set_up(*, level: str = "info", format_: str = TEXT) -> None:
     handler.setLevel(threshold)
     logging.basicConfig(level=max(threshold, logging.INFO), handlers=[handler])
     logging.getLogger("scheduler").setLevel(threshold)
+    warnings.showwarning = _log_warning
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def quiet_libraries() -> None:
+    """Make libraries log warnings and errors only, in the format of this process."""
     for name in LIBRARIES:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.WARNING)
-    warnings.showwarning = _log_warning
-    sys.excepthook = _log_uncaught
-    threading.excepthook = _log_uncaught_in_thread
 
 
 def _log_warning(

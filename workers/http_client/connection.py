@@ -105,7 +105,8 @@ class HttpExchange:
         self.has_head = False
         self.truncated = False
         self.complete = False
-        self.was_reset = False  # before any byte of the response
+        # A new connection was reset before any byte of the response.
+        self.was_reset = False
 
     @property
     def read_max_bytes(self) -> int:
@@ -228,7 +229,10 @@ class HttpConnection(asyncio.Protocol):
         if self._reusable and self._sent:
             if exchange is not None:
                 self._exchanges += 1
-                self.idle_limit_s = idle_limit_s(exchange.headers, self._exchanges)
+                limit_s = idle_limit_s(exchange.headers, self._exchanges)
+                if limit_s is not None:
+                    # Some receivers announce the time in their first response only.
+                    self.idle_limit_s = limit_s
             return True
         self.abort()
         return False
@@ -273,7 +277,8 @@ class HttpConnection(asyncio.Protocol):
         self._reusable = False
         if exchange is None:
             return
-        exchange.was_reset = bool(exc) and not exchange.first_byte_s
+        if isinstance(exc, ConnectionResetError) and not self._exchanges:
+            exchange.was_reset = not exchange.first_byte_s
         if not exchange.has_head:
             self._end(exc if isinstance(exc, OSError) else ConnectionClosed())
         elif exc is None and _ends_with_connection(self._framing or exchange.headers):

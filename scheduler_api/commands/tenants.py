@@ -3,6 +3,7 @@
 import click
 import time
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scheduler_api.commands.common import (
     env_options,
@@ -48,7 +49,8 @@ def list_tenants(settings: Settings) -> None:
     """List all tenants, oldest first."""
     table = Table("tenant", "name", "created")
     for account in open_tenants(settings).accounts():
-        name = account.name + (BEING_REMOVED if account.is_being_removed else "")
+        state = BEING_REMOVED if account.is_being_removed else ""
+        name = escape(account.name) + state
         table.add_row(account.id, name, to_seconds(account.created_at_ms))
     Console().print(table)
 

@@ -4,6 +4,7 @@ import click
 from collections.abc import Iterator
 from contextlib import contextmanager
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scheduler_api.commands.common import (
     env_options,
@@ -116,7 +117,7 @@ def _reported(name: str) -> Iterator[None]:
 
 def _row(token: StoredToken) -> tuple[str, str, str, str]:
     return (
-        token.access.token,
+        escape(token.access.token),
         "reads" if token.access.read_only else "everything",
         "-" if token.created_ms is None else to_seconds(token.created_ms),
         "it is revoked" if token.ends_ms is None else to_seconds(token.ends_ms),

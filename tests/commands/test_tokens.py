@@ -57,6 +57,14 @@ def test_a_token_is_created_listed_rotated_and_revoked(
         assert printed.split()[1] not in listed
 
 
+def test_a_name_is_listed_as_it_was_given(environ: dict[str, str]):
+    run(environ, "token create [red]x[/red] --tenant 1")
+    run(environ, "tenant create [bold]b[/bold]")
+
+    assert "[red]x[/red]" in run(environ, "token list --tenant 1").output
+    assert "[bold]b[/bold]" in run(environ, "tenant list").output
+
+
 def test_a_rotation_ends_the_old_token_at_once_on_request(environ: dict[str, str]):
     created = run(environ, "token create ci --tenant 1").output
     run(environ, "token rotate ci --tenant 1 --now")

@@ -113,8 +113,10 @@ class Erasure:
         idle_rounds = 0
         while idle_rounds < IDLE_ROUNDS:
             may_create = self.cell.now_ms() < began_ms + TOKENS_CACHED_MS
-            running = sum(self._erase_owner(owner) for owner in self._owners(tenant_id))
-            idle_rounds = 0 if may_create or running else idle_rounds + 1
+            found = [self._erase_owner(owner) for owner in self._owners(tenant_id)]
+            running = sum(erased.running for erased in found)
+            is_idle = not (may_create or running or any(each.events for each in found))
+            idle_rounds = idle_rounds + 1 if is_idle else 0
             yield running
         self._delete_gates(tenant_id)
         self._delete_keys(tenant_id)
@@ -169,23 +171,26 @@ class Erasure:
             replies += self.cell.call("erase_events", {"owner": owner}, ids)
         return replies
 
-    def _erase_owner(self, owner: str) -> int:
-        """Erase all schedules and events; return how many events are being sent."""
+    def _erase_owner(self, owner: str) -> Erased:
+        """Erase all schedules and events."""
         self._delete_schedules(owner)
         active = keys.by_time(self._prefix, owner, State.ACTIVE)
-        running = self._erase_indexed(owner, active)
-        for state in FINAL_STATES:
-            self._erase_indexed(owner, keys.finished(self._prefix, owner, state))
-        return running
+        finished = [keys.finished(self._prefix, owner, each) for each in FINAL_STATES]
+        found = [self._erase_indexed(owner, index) for index in (active, *finished)]
+        return Erased(
+            sum(each.events for each in found), sum(each.running for each in found)
+        )
 
-    def _erase_indexed(self, owner: str, index: str) -> int:
-        running = 0
+    def _erase_indexed(self, owner: str, index: str) -> Erased:
+        events = running = 0
         while True:
             members = self._client.zrange(index, running, running + EVENTS_AT_ONCE - 1)
             ids = [member.decode() for member in cast(list[bytes], members)]
             if not ids:
-                return running
-            running += self._erase(owner, ids).count(b"running")
+                return Erased(events, running)
+            replies = self._erase(owner, ids)
+            events += replies.count(b"erased")
+            running += replies.count(b"running")
 
     def _delete_schedules(self, owner: str) -> None:
         index = keys.schedules(self._prefix, owner)

@@ -132,6 +132,8 @@ class Ticker:
             log.warning(logfmt.line("attempt.interrupted", **named))
         for named in name_members(self.cell, claimed.quarantined):
             log.error(logfmt.line("record.quarantined", **named))
+        for url in claimed.closed:
+            log.warning(logfmt.line("breaker.changed", url=url, state="closed"))
 
     def run(self) -> None:
         """Tick until `stop`; after an error other than UnknownLayout, retry.

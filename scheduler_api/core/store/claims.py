@@ -31,6 +31,7 @@ class Claim:
         next_us: microseconds until the next check; None if no check is needed.
         rq_full: whether due events wait because RQ is full. If so, the first `begin`
             that finds room in RQ wakes the ticker.
+        closed: origins and routes whose breakers were closed because they are idle.
     """
 
     ids: list[str]
@@ -41,6 +42,7 @@ class Claim:
     quarantined: list[str]
     epoch: str
     rq_full: bool = False
+    closed: tuple[str, ...] = ()
 
 
 def claim(
@@ -67,7 +69,8 @@ def claim(
     if enqueuer is not None:
         options["rq"] = enqueuer.options
     reply = cell.call("claim", options, [enqueuer.job_template()] if enqueuer else ())
-    ids, isolated, short, next_us, interrupted, quarantined, epoch, rq_full = reply
+    ids, isolated, short, next_us, interrupted, quarantined, epoch, *rest = reply
+    rq_full, closed = rest
     return Claim(
         ids=[i.decode() for i in ids],
         isolated_ids=[i.decode() for i in isolated],
@@ -77,4 +80,5 @@ def claim(
         quarantined=[i.decode() for i in quarantined],
         epoch=epoch.decode(),
         rq_full=rq_full == 1,
+        closed=tuple(url.decode() for url in closed),
     )

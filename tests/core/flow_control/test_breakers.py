@@ -11,7 +11,7 @@ from scheduler_api.core.store.gate_names import (
 )
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
-from tests.core.gated import begin, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
 from tests.sync_worker import outcomes
 
 HOST = "https://shop.example"
@@ -206,6 +206,16 @@ def test_a_ramp_ends_when_nobody_waits_or_after_a_minute(
     assert len(begin(engine)) == max(0, waiting - len(begun))
 
 
+def test_a_claim_reports_a_breaker_that_it_closes_because_nobody_waits(engine: Engine):
+    fail(engine, BAD)
+    engine.worker.report(route(BAD), 3, 0)
+    engine.now_ms += CHECK_EVERY_MS
+
+    assert engine.claim().closed == ("https://failing.example/a",)
+    assert held(engine) == set()
+    assert engine.claim().closed == ()
+
+
 def test_an_unreachable_origin_holds_all_its_routes(engine: Engine):
     engine.worker.report(origin(BAD), 20, 20)
     send(engine, [BAD, GOOD])
@@ -348,6 +358,20 @@ def test_an_origin_has_a_limited_number_of_routes(engine: Engine):
     assert held(engine) == {f"{origin(BAD)}.*"}
     send(engine, [f"{HOST}/another"] * 9 + [f"{HOST}/aa"] * 9)
     assert len(begin(engine)) == 9 + TRICKLE
+
+
+def test_a_cell_forgets_the_route_that_was_reported_longest_ago(engine: Engine):
+    names = [f"d:2:{n // 64:012x}.{n % 64:08x}" for n in range(10_000)]
+    engine.client.zadd(keys.routes(PREFIX), {name: n for n, name in enumerate(names)})
+    engine.client.hset(keys.held_destinations(PREFIX), names[0], 1)
+    engine.checks_faults = False
+
+    engine.worker.report(route(BAD), 1, 1)
+
+    tracked = keys.routes(PREFIX)
+    scores = engine.client.zmscore(tracked, [*names[:2], names[2], route(BAD)])
+    assert [score is not None for score in scores] == [True, False, True, True]
+    assert engine.client.zcard(tracked) == 10_000
 
 
 def test_routes_that_nobody_reported_lately_make_room(engine: Engine):

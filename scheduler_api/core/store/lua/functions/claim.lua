@@ -14,7 +14,8 @@
 --   ids of events whose attempts were interrupted;
 --   members that this call moved to quarantine;
 --   the epoch of the store;
---   1 if due events wait because RQ is full, otherwise 0.
+--   1 if due events wait because RQ is full, otherwise 0;
+--   URLs of origins and routes whose breakers this call closed, because they are idle.
 -- Atomic, so concurrent claims get different events. A repeated call does not get the events of the
 -- first call again. They return to `due` when their offer leases end.
 local EVENT = records.EVENT
@@ -136,7 +137,10 @@ end
 local function take(ctx, member, batch)
   local kind = string.sub(member, 1, 2)
   if kind == 's:' then return occurrences.fire(ctx, string.sub(member, 3), batch) end
-  if kind == 'g:' then return gate_checks.check(ctx, string.sub(member, 3)) end
+  if kind == 'g:' then
+    batch.closed[#batch.closed + 1] = gate_checks.check(ctx, string.sub(member, 3)) or nil
+    return
+  end
   if string.sub(kind, 1, 1) == '~' then return take_gated(ctx, string.sub(member, 2), batch) end
   batch.ids[#batch.ids + 1] = member
 end
@@ -205,7 +209,8 @@ end
 
 local function claim(key_names, args)
   local ctx = context.new(key_names, args)
-  local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {}}
+  local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {},
+    closed = {}}
   local epoch
   batch.grace_until, epoch = record_claim(ctx)
   local first_leased = head(keys.leased(ctx))
@@ -222,7 +227,7 @@ local function claim(key_names, args)
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
   return {batch.ids, isolated, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
-    epoch, waits_for_rq and 1 or 0}
+    epoch, waits_for_rq and 1 or 0, batch.closed}
 end
 
 redis.register_function{function_name = 'claim_' .. VERSION, callback = claim,

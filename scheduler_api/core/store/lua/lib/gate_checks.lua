@@ -100,15 +100,18 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
 end
 
 -- Ends the hold of an origin or route that is idle. It is idle if it is not paused, no event waits
--- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes.
+-- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes. Returns
+-- the URL of the origin or route if this closes a breaker.
 local function release_if_idle(ctx, gate)
   local state = gates.state(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
   if state.limited and ctx.now - breaker.last_used_ms(ctx, gate) < IDLE_MS then return end
+  local url = state.breaker and redis.call('HGET', keys.gate(ctx, gate), GATE.url)
   breaker.forget(ctx, gate, GATE.origin)
+  return url
 end
 
--- Checks a gate whose check is due.
+-- Checks a gate whose check is due. Returns the URL of an origin or route whose breaker was closed.
 function gate_checks.check(ctx, gate)
   redis.call('ZADD', keys.due(ctx), ctx.now + gates.CHECK_EVERY_MS, 'g:' .. gate)
   if gates.is_queue(gate) then
@@ -118,6 +121,7 @@ function gate_checks.check(ctx, gate)
   remove_stale_holders(ctx, gate)
   gates.extend_ttl(ctx, gate)
   slots.promote_waiters(ctx, gate)
-  if gates.is_destination(gate) then release_if_idle(ctx, gate) end
+  local closed = gates.is_destination(gate) and release_if_idle(ctx, gate)
   gates.plan_check(ctx, gate)
+  return closed
 end

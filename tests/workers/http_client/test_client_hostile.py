@@ -73,7 +73,7 @@ def test_s12_the_part_read_before_the_deadline_is_kept() -> None:
         assert (result.status, result.error) == (200, None)
         assert set(result.body) == {ord("a")}
         assert (result.body_incomplete, result.body_truncated) == (True, False)
-        assert result.detail == "the response body was not complete within 0.3 s"
+        assert result.detail.startswith("the response body was not complete within 0.")
 
     run(main())
 

@@ -65,12 +65,19 @@ class Output:
                 self._enqueue(text)
             else:
                 self._diverted.append(text)
-                self._file.write(text)
+                # A full disk must not end the thread that reads the output.
+                with suppress(OSError):
+                    self._file.write(text)
 
     def divert(self, file: Path) -> None:
         """Write the output of processes into a new file instead of printing it."""
         with self._diverting:
             self._file = file.open("wb", buffering=0)
+
+    def count_diverted(self, text: bytes) -> int:
+        """Return how many lines with this text were diverted."""
+        with self._diverting:
+            return sum(text in line for line in self._diverted)
 
     def end_diversion(self, *, show: bool) -> None:
         """Stop diverting the output of processes, and resume printing it.

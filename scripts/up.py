@@ -164,11 +164,20 @@ class Up:
             networks=networks or "public addresses only",
             curl=curl,
         )
+        self._wait_for_web()
         self._output.print(welcome)
-        # The last web process may not have logged its start yet. Wait, so that these
-        # lines are diverted too.
-        self._stopping.wait(SETTLED_AFTER_S)
         self._output.end_diversion(show=False)
+
+    def _wait_for_web(self) -> None:
+        """Wait until all web processes have logged their start, but not for long.
+
+        So these lines are diverted, and all lines after the welcome are printed.
+        """
+        end_s = time.monotonic() + SETTLED_AFTER_S
+        expected = self._settings.web_workers
+        while self._output.count_diverted(b"web.started") < expected:
+            if time.monotonic() > end_s or self._stopping.wait(0.05):
+                return
 
     def _is_ready(self) -> bool:
         host, port = self._base_url.removeprefix("http://").rsplit(":", 1)

@@ -28,7 +28,7 @@ OPERATIONS = {
     "POST /v2/queues/{queueName}/resume": "immediate; 404 for an unknown queue",
     "POST /v2/schedules/{destination}": "also takes `Upstash-Queue-Name`, flow control,"
     " deduplication, `Scheduler-Missed-Runs`, and `@every 10s` as a cron expression;"
-    " never 412",
+    " 412 only at a limit of the tenant",
     "GET /v2/schedules": "",
     "GET /v2/schedules/{scheduleId}": "for a url group, `lastScheduleStates` names the"
     " run that created its messages",

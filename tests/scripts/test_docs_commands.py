@@ -61,7 +61,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/operations.md": {
         "tenant list": Outcome(r"fsck[\s\S]*first"),
-        "healthz": Outcome(r'("status":"ok"[\s\S]*){2}1 workers'),
+        "healthz": Outcome(r'("status":"ok"[\s\S]*){2}[12] workers'),
         "accept-store": Outcome("accepted"),
     },
     "docs/qstash.md": {"move_schedules.py": Outcome("^moved nightly$")},

@@ -11,7 +11,6 @@ from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
 from typing import Self
-from workers.http_client.connection import HttpExchange
 from workers.http_client.deadline import Deadline
 from workers.http_client.errors import (
     ConnectionClosed,
@@ -21,6 +20,7 @@ from workers.http_client.errors import (
     NotHttp,
     TlsExpected,
 )
+from workers.http_client.exchange import HttpExchange
 from workers.http_client.failures import Failure, explain
 from workers.http_client.inflate import Inflated, decoded_body, is_compressed
 from workers.http_client.pool import HttpConnectionPool

@@ -8,7 +8,6 @@ from enum import StrEnum
 from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
-from workers.http_client.connection import HttpExchange, Phase
 from workers.http_client.errors import (
     Blocked,
     ConnectionClosed,
@@ -19,6 +18,7 @@ from workers.http_client.errors import (
     NotHttp,
     TlsExpected,
 )
+from workers.http_client.exchange import HttpExchange, Phase
 
 
 class Failure(StrEnum):

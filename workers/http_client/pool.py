@@ -15,8 +15,9 @@ from itertools import islice
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from scheduler_api.core.delivery.routes import route
 from time import perf_counter
-from workers.http_client.connection import HttpConnection, HttpExchange, Phase
+from workers.http_client.connection import HttpConnection
 from workers.http_client.errors import Blocked, LeaseLost
+from workers.http_client.exchange import HttpExchange, Phase
 from workers.http_client.ramp import Connecting, Crowded, Ramp
 from workers.http_client.resolver import Resolver
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Behaviour, Connection, receiving
 from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
-from workers.http_client.connection import HttpExchange
+from workers.http_client.exchange import HttpExchange
 from workers.http_client.failures import (
     ORIGIN_FAILURES,
     ROUTE_FAILURES,

@@ -9,7 +9,7 @@ KEPT = {
         HELD HELD_BY HELD_SINCE Held HeldFields _held _held_fields decode_held
         heldBy heldSince held_by note_held_by render_held test_held
         HOLD_REASONS HeldDestination HeldDestinations any_held check_held
-        held _held_destinations held_destinations held_gates count_held
+        held _held_destinations held_destinations held_gates
         held_outcomes latest_held origin_held route_held
         list_held_destinations test_held_destinations
         hold_destination hold_ms longest_hold_ms breaker_hold_ms

@@ -153,7 +153,7 @@ def test_a_retry_joins_the_line_at_its_due_time(engine: Engine):
 
 def test_one_success_does_not_end_the_trickle_but_five_of_ten_do(engine: Engine):
     fail(engine, BAD)
-    send(engine, [BAD] * 200)
+    send(engine, [BAD] * 40)
     begin(engine)
 
     answers = [engine.worker.report(route(BAD), 1, int(n % 2 == 0)) for n in range(9)]
@@ -267,6 +267,15 @@ def test_a_success_elsewhere_keeps_the_origin_closed(engine: Engine):
     engine.worker.report(origin(BAD), 1, 0)
     for name in ("a", "b", "c"):
         assert origin(BAD) not in fail(engine, f"{HOST}/{name}")
+
+
+def test_routes_that_ask_for_a_delay_do_not_slow_the_origin(engine: Engine):
+    for name in ("a", "b", "c"):
+        url = f"{HOST}/{name}"
+        engine.worker.report_all({route(url): outcomes("nnn", delay_ms=9_000)})
+    engine.worker.report_all({origin(BAD): outcomes("n", delay_ms=9_000)})
+
+    assert origin(BAD) not in held(engine)
 
 
 def test_routes_that_nobody_tried_pass_an_origin_that_is_slowed(engine: Engine):

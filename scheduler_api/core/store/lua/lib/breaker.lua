@@ -187,7 +187,7 @@ local function report_origin(ctx, gate, state, item)
     return 'open'
   end
   if state.breaker then return nil end
-  if successes > 0 or routes.count_held(ctx, gate) < ROUTES_TO_SLOW then return '' end
+  if successes > 0 or routes.count_slowed(ctx, gate) < ROUTES_TO_SLOW then return '' end
   slow(ctx, gate, item, attempts * 1000 / ctx.options.window_ms)
   return 'slowed'
 end

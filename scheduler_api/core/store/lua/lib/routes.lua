@@ -5,6 +5,7 @@
 -- the origin is `d:<tenant>:<origin>`, the gate of the route `d:<tenant>:<origin>.<route>`.
 -- A route is tracked while its failures are counted. If an origin has more routes than can be
 -- tracked, all others share one gate, `d:<tenant>:<origin>.*`. Events without a route belong to it.
+local GATE = records.GATE
 local PER_ORIGIN, PER_CELL, KEPT_MS, FORGOTTEN_PER_CALL = 64, 10000, 3600000, 16
 local NEW_PER_S = {rate = 5, period_ms = 1000}
 
@@ -79,14 +80,16 @@ function routes.track(ctx, route_gate, window_ms)
   return route_gate
 end
 
--- Returns how many routes of an origin are slowed.
-function routes.count_held(ctx, origin)
+-- Returns how many routes of an origin are slowed, or were until their ramp.
+function routes.count_slowed(ctx, origin)
   local names, count = {origin .. '.*'}, 0
   for _, route in ipairs(redis.call('ZRANGE', keys.routes_of(ctx, origin), 0, -1)) do
     names[#names + 1] = origin .. '.' .. route
   end
-  for _, held in ipairs(redis.call('HMGET', keys.held_destinations(ctx), unpack(names))) do
-    if held then count = count + 1 end
+  local held = redis.call('HMGET', keys.held_destinations(ctx), unpack(names))
+  for i, gate in ipairs(names) do
+    local state = held[i] and redis.call('HGET', keys.gate(ctx, gate), GATE.breaker)
+    if state == breaker.SLOWED then count = count + 1 end
   end
   return count
 end

@@ -137,7 +137,8 @@ def list_held_destinations(settings: Settings) -> None:
     """List origins and routes that are paused, failing, or over their share."""
     url = Column("destination", overflow="fold")
     cause = Column("last failure", overflow="fold")
-    table = Table("tenant", url, "state", cause, "waiting", "running")
+    state = Column("state", overflow="fold")
+    table = Table("tenant", url, state, cause, "waiting", "running")
     for held in HeldDestinations(open_cell(settings)).all():
         counts = str(held.waiting), str(held.running)
         failure = _failure(held)
@@ -200,8 +201,8 @@ def resume_destination(
 
 def _others(held: list[HeldDestination]) -> str:
     """Return which breakers still hold events, or ''."""
-    breakers = [f"{each.url} is {each.state}" for each in held if each.state != CLOSED]
-    return f", but {', '.join(breakers)}" if breakers else ""
+    breakers = [f"{each.url} ({each.state})" for each in held if each.state != CLOSED]
+    return f"; a breaker holds {', '.join(breakers)}" if breakers else ""
 
 
 @main.command("cron")

@@ -208,9 +208,13 @@ def test_a_destination_that_a_breaker_holds_is_not_resumed(environ: dict[str, st
     resumed = run(environ, "destination", "resume", "1", url)
 
     assert not_paused.exit_code == 1
-    assert "is not paused, but https://failing.example/a is open" in not_paused.output
+    assert "is not paused; a breaker holds https://failing.example/a (open)" in (
+        not_paused.output
+    )
     assert resumed.exit_code == 0
-    assert "is resumed, but https://failing.example/a is open" in resumed.output
+    assert (
+        "is resumed; a breaker holds https://failing.example/a (open)" in resumed.output
+    )
 
 
 def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.destinations import BadDestination
 from scheduler_api.core.delivery.retry import RETRY_AFTER_STATUSES, retry_after_ms
 from scheduler_api.core.model import Begun
@@ -90,7 +91,10 @@ class BreakerReports:
         outcome, delay_ms = classify(result)
         if not (self._limits.attempts and begun.origin and outcome):
             return
-        cause = result.detail if result.status is None else f"status {result.status}"
+        found = None
+        if outcome != SUCCESS:
+            found = cause(result.status, result.error, result.detail)
+        sentence = found.sentence if found else ""
         url = "" if begun.content is None else begun.content.url
         origin = self._origins.setdefault(begun.origin, Counts())
         origin.add(
@@ -98,7 +102,7 @@ class BreakerReports:
             failed=outcome == ORIGIN_FAILURE,
             held=begun.origin_held,
             url=url,
-            cause=cause,
+            cause=sentence,
         )
         self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
         may_trip = self._may_trip(origin)
@@ -109,7 +113,7 @@ class BreakerReports:
                 failed=outcome == ROUTE_FAILURE,
                 held=begun.route_held,
                 url=url,
-                cause=cause,
+                cause=sentence,
             )
             if outcome == DELAY:
                 route.add_delay(delay_ms)

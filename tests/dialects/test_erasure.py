@@ -11,10 +11,12 @@ from scheduler_api.commands import tenants as tenant_commands
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.fsck import walk
+from scheduler_api.core.model import Content, FollowUp, Outcome
 from scheduler_api.core.recovery.erasure import TOKENS_CACHED_MS, Erasure
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.store.owned_keys import belongs_to
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.core.tenants.accounts import Tenants
@@ -330,6 +332,28 @@ def test_a_running_event_is_cancelled_and_forgotten_later(
     assert refused.exit_code == 1
     assert "1 attempts are running" in refused.output
     assert done.output == f"erased {message}, 1 events in all\n"
+
+
+def test_the_callbacks_of_an_event_are_forgotten_with_it(
+    mine: Furnished, store_url: str
+) -> None:
+    engine = Engine(mine.web.cell.client, mine.web.cell.prefix)
+    message = mine.make("POST", f"/v2/publish/{hook(MINE)}", data=b"x")["messageId"]
+    begun = engine.begin(message.removeprefix("msg_"))
+    callback = f"{begun.id}.c1"
+    content = Content(hook(MINE), b"the body of the message")
+    [settled] = engine.worker().settle(
+        Settlement(
+            *(begun.id, begun.token, begun.attempt, Outcome.DELIVERED, b"{}"),
+            follow_ups=[FollowUp(callback, content, 1_000, delay_ms=60_000)],
+        )
+    )
+    assert settled.code == "settled" and callback in ids_of(mine)
+
+    result = run(store_url, "forget", message)
+
+    assert result.output == f"erased {message}, 2 events in all\n"
+    assert remaining(mine.web.cell.client, {begun.id, callback}) == []
 
 
 def test_a_named_schedule_is_forgotten_by_its_tenant_and_name(

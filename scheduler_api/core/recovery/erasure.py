@@ -69,7 +69,7 @@ class Erasure:
 
         Redis: two scans of all keys, a read of the owner's journal, and erase_events.
         """
-        return self._forget(owner, [*self._descendants(event_id), event_id])
+        return self._forget(owner, event_id, is_schedule=False)
 
     def forget_schedule(self, owner: Owner, schedule_id: str, *, name: str) -> Erased:
         """Erase a schedule with all its occurrences and their events.
@@ -85,7 +85,7 @@ class Erasure:
         self._client.set(unfinished, name, ex=UNFINISHED_FOR_S)
         options = {"id": schedule_id, "owner": str(owner), "read_revision": ""}
         self.cell.call("delete_schedule", options)
-        erased = self._forget(owner, self._descendants(schedule_id), schedule_id)
+        erased = self._forget(owner, schedule_id, is_schedule=True)
         if not erased.running:
             self._client.delete(unfinished)
         return erased
@@ -138,23 +138,42 @@ class Erasure:
         pattern = keys.event(self._prefix, f"{event_id}.*")
         return [key.removeprefix(start) for key in self._scan(pattern)]
 
-    def _forget(
-        self, owner: Owner, event_ids: Sequence[str], schedule_id: str | None = None
-    ) -> Erased:
+    def _forget(self, owner: Owner, name: str, *, is_schedule: bool) -> Erased:
         """Erase events and what refers to them.
 
         Their records are deleted last: while they exist, the call can be repeated.
+
+        Args:
+            name: the id of an event or a schedule.
         """
-        running = self._cancel(owner, event_ids)
+        event_ids, running = self._cancel_family(owner, name, is_schedule=is_schedule)
         if running:
             return Erased(0, running)
-        ids = {*event_ids, schedule_id or ""}
-        self._delete_deduplication(owner, ids)
-        self._delete_journal_entries(owner, ids)
-        if schedule_id is not None:
-            self._delete_templates(schedule_id)
+        self._delete_deduplication(owner, {*event_ids, name})
+        self._delete_journal_entries(owner, {*event_ids})
+        if is_schedule:
+            self._delete_templates(name)
         replies = self._erase(str(owner), event_ids)
         return Erased(replies.count(b"erased"), replies.count(b"running"))
+
+    def _cancel_family(
+        self, owner: Owner, name: str, *, is_schedule: bool
+    ) -> tuple[list[str], int]:
+        """Cancel an event or the occurrences of a schedule, and their descendants.
+
+        An event that has just ended may have created callbacks, so the search is
+        repeated until it finds nothing new. Returns all ids, an event's own id last,
+        and how many events are being sent.
+        """
+        # A dict keeps the order; the ids that are found first come last.
+        cancelled: dict[str, None] = {}
+        found = self._descendants(name) if is_schedule else [name]
+        running = 0
+        while found:
+            running += self._cancel(owner, found)
+            cancelled = dict.fromkeys([*found, *cancelled])
+            found = [each for each in self._descendants(name) if each not in cancelled]
+        return [*cancelled], running
 
     def _cancel(self, owner: Owner, event_ids: Sequence[str]) -> int:
         """Cancel events; return how many of them are being sent."""

@@ -253,11 +253,37 @@ def test_large_content_counts_with_its_full_length(make_web: Make):
     assert len(web.cell.client.keys("*b:*")) == 1
 
 
-def test_bytes_are_not_limited_before_they_were_counted(make_web: Make):
-    web = make_web(tenant_stored_bytes=1)
+def test_bytes_are_limited_before_a_chore_has_counted_them(make_web: Make):
+    web = make_web(tenant_stored_bytes=300)
+
+    statuses = [create(web, "qstash").status_code for _ in range(10)]
+
+    assert statuses[0] == 201 and statuses[-1] == 412
+    assert sorted(statuses) == statuses
+    used = usage.stored_bytes(web.cell, web.tenant.id)
+    assert used == count_bytes(web) <= 300
+
+
+def test_content_from_before_the_limit_is_added_by_the_first_count(make_web: Make):
+    create(make_web(), "qstash")
+    web = make_web(tenant_stored_bytes=1_000)
+    owners = ["1:qstash"]
+    old = usage.recount(web.cell, "1", owners)
+
+    assert old > 50
+    assert usage.stored_bytes(web.cell, "1") == old
+
+
+def test_a_removed_tenant_leaves_no_record(make_web: Make):
+    web = make_web(tenant_stored_bytes=1_000)
+    key = keys.tenant(web.cell.prefix, web.tenant.id)
+    assert create(web, "qstash").status_code == 201
+    web.cell.client.delete(key)
 
     assert create(web, "qstash").status_code == 201
-    assert usage.stored_bytes(web.cell, web.tenant.id) is None
+
+    assert count_bytes(web) == 0
+    assert not web.cell.client.exists(key)
 
 
 def test_a_tenant_may_have_limits_of_its_own(make_web: Make):

@@ -477,7 +477,7 @@ def tenant(prefix: str, tenant_id: str) -> str:
     secrets, each with the time until which deliveries are signed with it.
     `limit.<name>` limits of the tenant that differ from the defaults. `stored.bytes`
     bytes of content that the tenant had when a chore counted them, and `stored.since`
-    bytes that were stored later; both only if the bytes are limited.
+    bytes that were stored later; both only if the bytes are or were limited.
     """
     return f"{prefix}tn:{tenant_id}"
 

@@ -23,10 +23,12 @@ def pending(cell: Cell, owners: Sequence[str]) -> int:
 
 
 def stored_bytes(cell: Cell, tenant: str) -> int | None:
-    """Return the bytes of content of a tenant; None if they were never counted."""
+    """Return the bytes of content of a tenant; None if they were never limited."""
     key = keys.tenant(cell.prefix, tenant)
     counted, since = cell.client.hmget(key, [STORED, SINCE])
-    return None if counted is None else int(counted) + int(since or 0)
+    if counted is None and since is None:
+        return None
+    return int(counted or 0) + int(since or 0)
 
 
 def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
@@ -38,7 +40,6 @@ def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
     key = keys.tenant(cell.prefix, tenant)
     if not cell.client.exists(key):
         return 0
-    cell.client.hsetnx(key, STORED, 0)
     since = int(cell.client.hget(key, SINCE) or 0)
     counted = sum(_lengths(cell, _content_keys(cell, owners)))
     with cell.client.pipeline(transaction=True) as pipe:

@@ -8,7 +8,8 @@
 --
 -- The indexes tell how much is pending. The number of bytes is the number that a chore has counted,
 -- plus all that was stored later. The next count corrects it: deleted content is subtracted only
--- then. Before the first count, bytes are not limited.
+-- then, and content from before the limit is added by the first count. A tenant without a record is
+-- being removed; its bytes are not counted.
 
 -- Returns how much more the tenant may store. Reads this from the store once per call.
 local function room_of(ctx)
@@ -23,8 +24,10 @@ local function room_of(ctx)
   end
   if limits.bytes > 0 then
     local key = keys.tenant(ctx, limits.tenant)
-    local counted, since = unpack(redis.call('HMGET', key, 'stored.bytes', 'stored.since'))
-    if counted then room.bytes = limits.bytes - tonumber(counted) - tonumber(since or 0) end
+    local stored = redis.call('HMGET', key, 'name', 'stored.bytes', 'stored.since')
+    if stored[1] then
+      room.bytes = limits.bytes - tonumber(stored[2] or 0) - tonumber(stored[3] or 0)
+    end
   end
   ctx.tenant_room = room
   return room

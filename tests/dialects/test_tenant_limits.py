@@ -319,3 +319,42 @@ def test_events_that_nobody_requested_are_not_refused(make_web: Make):
     [accepted] = web.store.create_many(Owner(web.tenant.id, "qstash"), [draft])
 
     assert accepted.verdict == "ok"
+
+
+def test_an_edit_may_not_store_more_content_than_there_is_room(make_web: Make):
+    web = make_web(tenant_stored_bytes=1_000)
+    event_id = create(web, "jiter").get_json()["id"]
+    before = usage.stored_bytes(web.cell, web.tenant.id)
+
+    def edit(payload: str) -> Any:
+        return web.app.test_client().put(
+            f"/api/events/{event_id}",
+            json={"payload": payload},
+            headers={"x-api-key": web.tenant.token},
+        )
+
+    assert edit("x" * 100).status_code == 200
+    assert usage.stored_bytes(web.cell, web.tenant.id) == (before or 0) + 99
+    for payload in ("x" * 2_000, "x" * 50_000):
+        answer = edit(payload)
+        assert answer.status_code == 400
+        assert message_of(answer).startswith("At most 1000 bytes of content")
+    assert edit("x").status_code == 200
+    assert usage.stored_bytes(web.cell, web.tenant.id) == before == count_bytes(web)
+
+
+def test_a_tenant_over_its_limit_can_still_pause_and_shorten(make_web: Make):
+    web = make_web()
+    headers = {"x-api-key": web.tenant.token}
+    path = f"/v1/events/{create(web, 'events_v1').get_json()['data']['eventId']}"
+    limits = Limits(web.cell, TenantLimits(), DIALECTS)
+    limits.set(web.tenant.id, {"stored_bytes": 1, "pending_events": 1}, by="test")
+    count_bytes(web)
+    # An application that has not cached the limits.
+    client = make_web().app.test_client()
+
+    assert client.post(f"{path}/pause", headers=headers).status_code == 200
+    longer = client.patch(path, json={"context": {"a": "x" * 500}}, headers=headers)
+    assert longer.status_code == 400
+    assert message_of(longer).startswith("At most 1 bytes of content")
+    assert client.post(f"{path}/resume", headers=headers).status_code == 200

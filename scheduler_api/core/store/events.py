@@ -317,8 +317,8 @@ class EventStore:
 
         Redis: change_event, atomic; after an edit, the old content is never sent.
 
-        Raises: NotFound, NotPending, TimePassed, Conflict (the event has changed since
-            `event` was read).
+        Raises: NotFound, NotPending, TimePassed, LimitReached, Conflict (the event has
+            changed since `event` was read).
         """
         options: dict[str, object] = {
             "id": event.id,
@@ -337,8 +337,11 @@ class EventStore:
             inline, _ = write_if_large(self.cell.client, key, stored)
             arguments = self._gate_arguments(event.owner, content.url, NO_GATES)
             options["destination"], options["gates"] = arguments
+            options |= self._tenant_options(event.owner.tenant)
         reply = self.cell.call("change_event", options, [inline])
-        code = reply.decode()
+        code, _, limit = reply.decode().partition(":")
+        if code == "limit_reached":
+            raise LimitReached(limit)
         if code != "ok":
             raise REFUSALS.get(code, Conflict)
 

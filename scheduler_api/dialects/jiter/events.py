@@ -231,7 +231,13 @@ class Events:
                 at_ms=at_ms,
                 cancel="status" in fields,
             )
-        except (Conflict, NotFound, NotPending, TimePassed) as err:
+        except (
+            Conflict,
+            LimitReached,
+            NotFound,
+            NotPending,
+            TimePassed,
+        ) as err:
             if changes_month:
                 self._uncount(event.owner, new_ms)
             raise _refusal(err) from err

@@ -9,6 +9,7 @@
 --   due_ms: the new due time. Absent to keep the due time.
 --   cancel: true to cancel the event, otherwise absent.
 --   replaces_content: true to replace the content, otherwise absent.
+--   tenant_limits: see lib/tenant_limits. They apply if the new content is longer than the old.
 --   destination, gates: those of the new content (see lib/gate_binding).
 -- Args: the new content. '' if the caller wrote the content before the call, to the key that
 --   contains the nonce `change`.
@@ -20,12 +21,21 @@
 --   past: due_ms is not in the future.
 --   changed: the event has changed since the caller read it.
 --   expired: the caller wrote the content before the call, and the content has expired.
+--   `limit_reached:<limit>`: the tenant has reached a limit.
 --   made: a schedule created the event. Such an event can only be cancelled.
 -- Atomic: if the answer is ok, no worker sends the old content. If the first call got ok, a
 -- repeated call also gets ok, because the event stores the nonce.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
   'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')
+
+-- Returns by how much a new content is longer than the old content.
+local function growth(ctx, event, content)
+  local options, id = ctx.options, ctx.options.id
+  if not (options.tenant_limits and options.replaces_content) then return 0 end
+  local old_key = keys.body(ctx, id, event.body_revision)
+  return tenant_limits.bytes(content, keys.body(ctx, id, options.change), old_key)
+end
 
 local function refusal(ctx, event)
   local options = ctx.options
@@ -60,9 +70,13 @@ local function change_event(key_names, args)
   local event = records.read(key, CHANGED)
   local code = refusal(ctx, event)
   if code then return code end
+  local bytes = growth(ctx, event, args[2])
+  local limit = tenant_limits.reached(ctx, 0, bytes)
+  if limit then return 'limit_reached:' .. limit end
   if options.replaces_content and not replace_content(ctx, key, event.body_revision, args[2]) then
     return 'expired'
   end
+  tenant_limits.add(ctx, 0, bytes)
   redis.call('HSET', key, EVENT.change, options.change, EVENT.updated_ms, ctx.now)
   local due_ms = options.due_ms and string.format('%.0f', options.due_ms)
   if due_ms then

@@ -14,7 +14,8 @@
 --   skipped: the fire times that a pause skipped, a list of ms.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
 --   audit: see lib/audit. Only changes of the state are recorded.
---   tenant_limits: see lib/tenant_limits. They apply only to new schedules.
+--   tenant_limits: see lib/tenant_limits. An edit is refused only if its content
+--     is longer than before.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
 -- Args: the content of the template, then names and values of the other fields of the record. The
 --   content is '' if the caller wrote it before the call, to the key that contains the revision.
@@ -55,8 +56,16 @@ local function refusal(ctx, record, bytes)
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
   if creates and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
-  local limit = creates and tenant_limits.reached(ctx, 1, bytes)
+  local limit = tenant_limits.reached(ctx, creates and 1 or 0, bytes)
   if limit then return 'limit_reached', limit end
+end
+
+-- Returns by how much the content grows.
+local function bytes_of(ctx, content)
+  local sid, options = ctx.options.id, ctx.options
+  if not options.tenant_limits then return 0 end
+  local old = options.read_revision ~= '' and keys.template(ctx, sid, options.read_revision)
+  return tenant_limits.bytes(content, keys.template(ctx, sid, options.revision), old)
 end
 
 local function keep_template(ctx, content)
@@ -103,7 +112,7 @@ local function put_schedule(key_names, args)
   if record.revision == options.revision and record.owner == owner then
     return {'ok', record.created_ms, sid}
   end
-  local bytes = tenant_limits.bytes(args[2], keys.template(ctx, sid, options.revision))
+  local bytes = bytes_of(ctx, args[2])
   local code, answered_id = refusal(ctx, record, bytes)
   if code then return {code, 0, answered_id} end
   if not keep_template(ctx, args[2]) then return {'expired', 0, sid} end
@@ -142,7 +151,7 @@ local function put_schedule(key_names, args)
     deduplication.release(ctx, owner, sid, key)
   end
   deduplication.set(ctx, owner, options.deduplication_key, options.deduplication_ttl, sid, key)
-  if creates then tenant_limits.add(ctx, bytes) end
+  tenant_limits.add(ctx, creates and 1 or 0, bytes)
   return {'ok', created_ms, sid}
 end
 

@@ -183,6 +183,6 @@ function new_events.accept(ctx, batch, item)
   new_events.record(ctx, batch, id, item)
   deduplication.set(ctx, owner, item.deduplication_key, item.deduplication_ttl, id,
     keys.event(ctx, id))
-  if bytes then tenant_limits.add(ctx, bytes) end
+  if bytes then tenant_limits.add(ctx, 1, bytes) end
   return {'ok', due_ms, now, id}
 end

@@ -33,28 +33,31 @@ local function room_of(ctx)
   return room
 end
 
--- Returns the limit that prevents storing `count` events or schedules with `bytes` of content, as
--- `pending:<limit>` or `bytes:<limit>`. Returns nil if there is room.
+-- Returns the limit that prevents storing `count` more events or schedules and `bytes` more of
+-- content, as `pending:<limit>` or `bytes:<limit>`. Returns nil if there is room. What does not grow
+-- is never prevented.
 function tenant_limits.reached(ctx, count, bytes)
   local limits = ctx.options.tenant_limits
   if not limits then return nil end
   local room = room_of(ctx)
-  if count > room.pending then return string.format('pending:%.0f', limits.pending) end
-  if bytes > room.bytes then return string.format('bytes:%.0f', limits.bytes) end
+  if count > 0 and count > room.pending then return string.format('pending:%.0f', limits.pending) end
+  if bytes > 0 and bytes > room.bytes then return string.format('bytes:%.0f', limits.bytes) end
 end
 
--- Records that an event or schedule was stored.
-function tenant_limits.add(ctx, bytes)
+-- Records that `count` events or schedules and `bytes` of content were stored.
+function tenant_limits.add(ctx, count, bytes)
   local limits = ctx.options.tenant_limits
   if not limits then return end
   local room = room_of(ctx)
-  room.pending = room.pending - 1
+  room.pending = room.pending - count
   if room.bytes == math.huge then return end
   room.bytes = room.bytes - bytes
   redis.call('HINCRBY', keys.tenant(ctx, limits.tenant), 'stored.since', bytes)
 end
 
 -- Returns the length of content. If it is '', the caller wrote the content to `key` before the call.
-function tenant_limits.bytes(content, key)
-  return content ~= '' and #content or redis.call('STRLEN', key)
+-- With `old_key`, returns by how much the content is longer than the content that it replaces.
+function tenant_limits.bytes(content, key, old_key)
+  local bytes = content ~= '' and #content or redis.call('STRLEN', key)
+  return old_key and bytes - redis.call('STRLEN', old_key) or bytes
 end

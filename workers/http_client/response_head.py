@@ -140,7 +140,7 @@ class LenientHead:
 
     def _malformed(self) -> Exception:
         start = bytes(self._raw[self._start : self._start + QUOTED_BYTES])
-        if start.startswith(_TLS_ALERT):
+        if _TLS_ALERT.startswith(start[:2]):
             return TlsExpected()
         return NotHttp(f"the response is not HTTP: {quote(start)}")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Record
 from scheduler_api.dialects.inbound import DIALECTS
+from scheduler_api.dialects.qstash.endpoints import signing_keys
 from scheduler_api.web import openapi
 from scheduler_api.web.access import TENANT_HEADER
 from tests.dialects.engine import Web
@@ -52,6 +53,12 @@ TRAFFIC = re.compile(
     r"(PATCH|DELETE) /v2/topics|DELETE /v2/(messages|dlq|schedules)/|"
     r"POST /v2/dlq/retry/|POST /v2/schedules/<\w+>/run"
 )
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotation of keys does not wait for the caches of workers."""
+    monkeypatch.setattr(signing_keys, "SECRETS_CACHED_S", 0)
 
 
 @pytest.fixture

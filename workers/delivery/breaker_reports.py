@@ -25,6 +25,8 @@ REPORT_EVERY_S = 1.0
 LATEST = 10
 # How many origins and routes are remembered because their last attempt failed.
 MAX_REMEMBERED = 10_000
+# How many responses in a row must ask for a delay.
+DELAYS_TO_OPEN = 3
 # By how much the time until a probe may differ from the setting.
 DEVIATION = 0.2
 SUCCESS, ROUTE_FAILURE, ORIGIN_FAILURE, DELAY = "s", "r", "o", "n"
@@ -64,6 +66,33 @@ class Counts:
         """Note how long the receiver asked to wait."""
         self.delay_ms = min(self.delay_ms or delay_ms, delay_ms)
 
+    @property
+    def delays_in_a_row(self) -> int:
+        """How many of the last responses asked for a delay."""
+        return len(self.latest) - len(self.latest.rstrip(DELAY))
+
+
+@dataclass
+class Reported:
+    """What a worker has reported of an origin or route that does not work.
+
+    `failures` are those that did not change the breaker, `delays` those in a row.
+    """
+
+    failures: int = 0
+    delays: int = 0
+
+    def add(self, counts: Counts, *, limit: int) -> None:
+        """Add what is about to be reported."""
+        self.failures += counts.failures
+        if self.failures >= limit:
+            self.failures = 0
+        row = counts.delays_in_a_row
+        self.delays = row + (self.delays if row == len(counts.latest) else 0)
+
+
+NOTHING = Reported()
+
 
 class BreakerReports:
     """Count attempts by origin and by route, and report them to the store.
@@ -82,8 +111,8 @@ class BreakerReports:
         # By gate. Both are reported together, routes first.
         self._routes: dict[str, Counts] = {}
         self._origins: dict[str, Counts] = {}
-        # Gates to report even if all attempts succeed, least recent first.
-        self._remembered: dict[str, None] = {}
+        # By gate, for gates to report even if all attempts succeed, least recent first.
+        self._remembered: dict[str, Reported] = {}
         self._urgent = asyncio.Event()
 
     def count(self, begun: Begun, result: Result) -> None:
@@ -105,7 +134,7 @@ class BreakerReports:
             cause=sentence,
         )
         self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
-        may_trip = self._may_trip(origin)
+        may_trip = self._may_trip(begun.origin, origin)
         if outcome != ORIGIN_FAILURE:
             route = self._routes.setdefault(begun.route, Counts())
             route.add(
@@ -117,7 +146,7 @@ class BreakerReports:
             )
             if outcome == DELAY:
                 route.add_delay(delay_ms)
-            may_trip = may_trip or self._may_trip(route)
+            may_trip = may_trip or self._may_trip(begun.route, route)
         if begun.origin_held or outcome != SUCCESS:
             self._remember(begun.origin)
         if begun.route_held or outcome != SUCCESS:
@@ -127,15 +156,17 @@ class BreakerReports:
         if may_trip or begun.origin_held or begun.route_held:
             self._urgent.set()
 
-    def _may_trip(self, counts: Counts) -> bool:
+    def _may_trip(self, gate: str, counts: Counts) -> bool:
         """Whether the attempts of this worker alone are enough to change a breaker."""
-        enough = counts.failures >= self._limits.attempts
+        before = self._remembered.get(gate, NOTHING)
+        if counts.latest[-1:] == DELAY:
+            return before.delays + counts.delays_in_a_row >= DELAYS_TO_OPEN
+        enough = before.failures + counts.failures >= self._limits.attempts
         percent = self._limits.percent
         return enough and counts.failures * 100 >= counts.attempts * percent
 
     def _remember(self, gate: str) -> None:
-        self._remembered.pop(gate, None)
-        self._remembered[gate] = None
+        self._remembered[gate] = self._remembered.pop(gate, Reported())
         if len(self._remembered) > MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
 
@@ -151,6 +182,9 @@ class BreakerReports:
             for gate, each in reported.items():
                 if each.successes and not each.is_notable:
                     del self._remembered[gate]
+                else:
+                    limit = self._limits.attempts
+                    self._remembered[gate].add(each, limit=limit)
             if reported:
                 await self._send(reported)
             self._pacer.set_reporting(self._urgent.is_set())

@@ -104,6 +104,46 @@ def test_enough_failures_to_trip_a_breaker_are_reported_at_once(
     assert numbers(report[ORIGIN]) == (22, 0, 2)
 
 
+def test_failures_that_were_reported_count_towards_an_urgent_report(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 0)
+    store = FakeStore()
+
+    async def work() -> None:
+        reports = BreakerReports(cast(Any, store), BREAKER)
+        for _ in range(15):
+            reports.count(begun(), answered(500))
+        regular = asyncio.create_task(reports.run())
+        while not store.reports:
+            await asyncio.sleep(0)
+        regular.cancel()
+        monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 3_600)
+        urgent = asyncio.create_task(reports.run())
+        while len(store.reports) < 2:
+            reports.count(begun(), answered(500))
+            for _ in range(10):
+                await asyncio.sleep(0)
+        urgent.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert [report[ROUTE].failures for report in store.reports] == [15, 5]
+
+
+@pytest.mark.parametrize(
+    ("results", "urgent"),
+    [
+        ([asking(429, "9")] * 3, True),
+        ([asking(429, "9")] * 2, False),
+        ([asking(429, "9"), answered(200), *[asking(503, "9")] * 2], False),
+    ],
+)
+def test_three_requests_for_a_delay_in_a_row_are_reported_at_once(
+    monkeypatch: pytest.MonkeyPatch, results: list[Result], urgent: bool
+):
+    assert bool(reported(monkeypatch, results)) == urgent
+
+
 def test_an_origin_that_cannot_be_reached_is_no_failure_of_a_route(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -1,5 +1,6 @@
 """Encodes the results of attempts for the logs of their events."""
 
+from scheduler_api.core.delivery.attempt_fields import kept_start
 from scheduler_api.core.delivery.causes import public_detail
 from scheduler_api.core.delivery.request import Headers
 from scheduler_api.core.store import codec
@@ -17,8 +18,7 @@ def encode(
         max_body_bytes: how much of the response body to keep.
     """
     truncated = result.body_truncated or len(result.body) > max_body_bytes
-    is_cut = truncated or result.body_incomplete
-    body = result.body[:max_body_bytes]
+    is_entire = not (truncated or result.body_incomplete)
     detail = ""
     if result.error is not None:
         detail = public_detail(result.error, result.detail)
@@ -36,15 +36,5 @@ def encode(
             "signed": signed or None,
         },
         headers=headers,
-        response=_without_cut_character(body) if is_cut else body,
+        response=kept_start(result.body, max_bytes=max_body_bytes, is_entire=is_entire),
     )
-
-
-def _without_cut_character(body: bytes) -> bytes:
-    """Remove an incomplete UTF-8 character from the end, so that text stays text."""
-    try:
-        body.decode()
-    except UnicodeDecodeError as err:
-        if err.reason == "unexpected end of data":
-            return body[: err.start]
-    return body

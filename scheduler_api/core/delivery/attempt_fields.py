@@ -1,4 +1,4 @@
-"""Fields about an attempt that all dialects show with the same names. Pure."""
+"""What all dialects show about an attempt in the same way. Pure."""
 
 from scheduler_api.core.delivery.causes import Cause
 
@@ -21,3 +21,20 @@ def body_marks(*, incomplete: bool, truncated: bool) -> dict[str, bool]:
     if truncated:
         marks["bodyTruncated"] = True
     return marks
+
+
+def kept_start(body: bytes, *, max_bytes: int, is_entire: bool) -> bytes:
+    """Return what is kept of a body; if a text is cut, it ends with a full character.
+
+    Args:
+        is_entire: the body is not already the start of a longer one.
+    """
+    if is_entire and len(body) <= max_bytes:
+        return body
+    start = body[:max_bytes]
+    try:
+        start.decode()
+    except UnicodeDecodeError as err:
+        if err.reason == "unexpected end of data":
+            return start[: err.start]
+    return start

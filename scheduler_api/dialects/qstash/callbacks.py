@@ -8,7 +8,11 @@ Source: https://upstash.com/docs/qstash/features/callbacks
 
 import base64
 import orjson
-from scheduler_api.core.delivery.attempt_fields import body_marks, error_fields
+from scheduler_api.core.delivery.attempt_fields import (
+    body_marks,
+    error_fields,
+    kept_start,
+)
 from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.request import Answer, content_of
 from scheduler_api.core.model import Begun, Content, FollowUp
@@ -126,15 +130,18 @@ def _body(
 ) -> dict[str, object]:
     source = content_of(begun)
     hidden = message.redaction
+    truncated = answer.body_truncated or len(answer.body) > RESPONSE_MAX_BYTES
+    response = kept_start(
+        answer.body,
+        max_bytes=RESPONSE_MAX_BYTES,
+        is_entire=not (truncated or answer.body_incomplete),
+    )
     body = {
         "status": answer.status or 0,
         **error_fields(cause(answer.status, answer.error, answer.detail)),
         "header": header_map(answer.headers),
-        "body": _base64(answer.body[:RESPONSE_MAX_BYTES]),
-        **body_marks(
-            incomplete=answer.body_incomplete,
-            truncated=answer.body_truncated or len(answer.body) > RESPONSE_MAX_BYTES,
-        ),
+        "body": _base64(response),
+        **body_marks(incomplete=answer.body_incomplete, truncated=truncated),
         "retried": begun.failures,
         "maxRetries": message.retries,
         "sourceMessageId": message_id(begun.id),

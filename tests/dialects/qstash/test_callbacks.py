@@ -102,12 +102,20 @@ def test_the_status_is_0_without_a_response() -> None:
     assert (body["status"], body["header"], body["body"]) == (0, {}, "")
 
 
-def test_the_response_is_cut_after_one_mebibyte() -> None:
-    long = replace(RESPONSE, body=b"a" * RESPONSE_MAX_BYTES + b"b")
+@pytest.mark.parametrize("end", [b"ab", "\u00fc".encode()])
+def test_the_response_is_cut_after_one_mebibyte_of_full_characters(end: bytes) -> None:
+    start = b"a" * (RESPONSE_MAX_BYTES - 1)
+    long = replace(RESPONSE, body=start + end)
 
     callback_body = base64.b64decode(body_of(callback(Message(), long))["body"])
 
-    assert callback_body == b"a" * RESPONSE_MAX_BYTES
+    assert callback_body == start + end[:1].replace(b"\xc3", b"")
+
+
+def test_a_text_that_was_cut_off_is_still_text_in_a_callback() -> None:
+    cut = replace(RESPONSE, body=b"gr\xc3", body_incomplete=True)
+
+    assert base64.b64decode(body_of(callback(Message(), cut))["body"]) == b"gr"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import orjson
 import re
 from collections.abc import Iterator
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.json_faults import json_fault
 from scheduler_api.web.refusal import Refusal
 
 # How many items and runs of brackets of an invalid body are read. This takes about a
@@ -38,7 +39,7 @@ def parse_items(raw: bytes) -> list[object]:
         try:
             items = [_parse_item(text) for text in _split(raw.strip(_BLANKS))]
         except _NotAList:
-            raise Refusal(400, f"body is not valid JSON: {err}") from err
+            raise Refusal(400, f"body {json_fault(raw, err)}") from err
     if not isinstance(items, list):
         raise Refusal(400, "body should be a list of messages")
     return items
@@ -48,7 +49,7 @@ def _parse_item(text: bytes) -> object:
     try:
         item: object = orjson.loads(text)
     except orjson.JSONDecodeError as err:
-        return BadValue("item", f"is not valid JSON: {err}")
+        return BadValue("item", json_fault(text, err))
     return item
 
 

@@ -3,6 +3,7 @@
 import orjson
 from collections.abc import Mapping
 from flask import Request, Response
+from scheduler_api.dialects.qstash.parsing.json_faults import json_fault
 from scheduler_api.dialects.qstash.parsing.message import Headers
 from scheduler_api.dialects.qstash.rendering import responses
 from scheduler_api.web import request_body, schedule_options, underscores
@@ -88,5 +89,5 @@ def read_json(request: Request, *, limit_bytes: int) -> object:
     try:
         body: object = orjson.loads(raw)
     except orjson.JSONDecodeError as err:
-        raise Refusal(400, f"body is not valid JSON: {err}") from err
+        raise Refusal(400, f"body {json_fault(raw, err)}") from err
     return body

@@ -2,10 +2,12 @@
 
 import json
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.web.refusal import Refusal
 
 TEXTS = st.text(alphabet='a"\\[]{},: \u00fc')
 ITEMS = st.recursive(
@@ -30,3 +32,27 @@ def test_property_the_other_items_are_the_same_beside_an_item_that_is_not_json(
 
     assert isinstance(parsed.pop(min(place, len(items))), BadValue)
     assert parsed == parse_items(body) == orjson.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (
+            b'[{"a": "\xc3\xbc\xff"}]',
+            "item is not valid UTF-8: byte 0xff at position 9",
+        ),
+        (
+            b'[{"a": "\xed\xa0\x80"}]',
+            "item is not valid UTF-8: byte 0xed at position 7",
+        ),
+        (b"[0, \xc0]", "item is not valid UTF-8: byte 0xc0 at position 1"),
+    ],
+)
+def test_an_item_that_is_not_utf_8_names_the_byte(body: bytes, fault: str) -> None:
+    assert str(parse_items(body)[-1]) == fault
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_a_body_in_another_encoding_names_the_byte(encoding: str) -> None:
+    with pytest.raises(Refusal, match=r"^body is not valid UTF-8: byte 0x"):
+        parse_items('"\u00fc"'.encode(encoding))

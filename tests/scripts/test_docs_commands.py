@@ -61,6 +61,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/operations.md": {
         "tenant list": Outcome(r"fsck[\s\S]*first"),
+        "tenant limits": Outcome(r"pending_events +│ 100000 +│ this tenant"),
         "healthz": Outcome(r'("status":"ok"[\s\S]*){2}[12] workers'),
         "accept-store": Outcome("accepted"),
     },

@@ -139,11 +139,11 @@ def one_bad_route(
     cell.start("ticker", "worker")
     figures: dict[str, object] = {}
     report = Report(cell.tally([]), figures)
+    trickle = cell.settings.breaker_limits.trickle_per_s
     for name, path in (("bad", "/bad"), ("users", "/users/{}/hook")):
         requests, late_ms = to_bad_route(cell, name, path, events, for_s)
         figures[f"requests to {name}"] = requests
         figures[f"good beside {name} late"] = f"{late_ms:.0f} ms"
-        trickle = cell.settings.breaker_limits.trickle_per_s
         report.expect(
             requests <= cell.settings.breaker_attempts + 1.2 * trickle * for_s,
             f"the failing route {name} gets few requests",
@@ -156,8 +156,10 @@ def one_bad_route(
         took_s = dead_letters(cell, name, url, letters)
         figures[f"failure callbacks of a {name}"] = f"{took_s:.1f} s"
         report.expect(took_s <= within_s, f"dead letters of a {name} keep flowing")
-    report.tally = away(cell, letters, away_s)
+    report.tally, per_s = away(cell, 10 * letters, away_s)
+    figures["after an outage per second"] = " ".join(map(str, per_s))
     report.expect(report.tally.is_sound, "an outage causes no dead letters")
+    report.expect(per_s[0] <= 4 * trickle, "the rate rises slowly after an outage")
     return report
 
 
@@ -200,12 +202,20 @@ def dead_letters(cell: Cell, name: str, url: str, count: int) -> float:
     return took_s
 
 
-def away(cell: Cell, events: int, away_s: float) -> Tally:
-    """Return the tally of messages with default retries to a receiver that is away."""
+def away(cell: Cell, events: int, away_s: float) -> tuple[Tally, list[int]]:
+    """Send messages with default retries to a receiver that is away for a while.
+
+    Returns the tally, and the number of requests in each of the first ten seconds after
+    the receiver is back, from the first request on.
+    """
     until_ms = time.time_ns() // 1_000_000 + int(away_s * 1_000)
     url = cell.receiver.url(f"status=503&until_ms={until_ms}", path="/away")
     labels = [f"away-{n}" for n in range(events)]
     published = publish(cell, labels, [url] * events, [Gates()] * events, options={})
     wait_until(lambda: not cell.undelivered(published), within_s=away_s + 300)
-    requests = Counter(arrival.label for arrival in cell.receiver.arrivals)
-    return cell.tally([replace(m, sends=requests[m.label]) for m in published])
+    arrivals = [a for a in cell.receiver.arrivals if a.label.startswith("away-")]
+    requests = Counter(arrival.label for arrival in arrivals)
+    after_ms = sorted(a.at_ms for a in arrivals if a.at_ms >= until_ms)
+    per_s = Counter(int((at_ms - after_ms[0]) / 1000) for at_ms in after_ms)
+    tally = cell.tally([replace(m, sends=requests[m.label]) for m in published])
+    return tally, [per_s[second] for second in range(10)]

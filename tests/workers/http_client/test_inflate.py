@@ -49,6 +49,10 @@ async def read(coding: bytes, body: bytes, *, length: int | None = None) -> Resu
         (b"identity, gzip", GZIP, PLAIN),
         (b"gzip", gzip.compress(b""), b""),
     ],
+    ids=[
+        *("gzip", "upper-case", "x-gzip", "zlib", "raw", "two-parts", "padding"),
+        *("twice", "two-codings", "identity", "empty"),
+    ],
 )
 def test_a_compressed_response_is_decompressed(
     coding: bytes, body: bytes, plain: bytes
@@ -137,7 +141,7 @@ def test_s13_a_body_is_decompressed_up_to_the_cap(coding: bytes, over: int) -> N
 
 
 def bombs() -> dict[str, tuple[bytes, bytes]]:
-    zeros = bytes(64 * 2**20)
+    zeros = bytes(16 * 2**20)
     once = gzip.compress(zeros, 1)
     return {
         "gzip": (b"gzip", once),
@@ -145,7 +149,7 @@ def bombs() -> dict[str, tuple[bytes, bytes]]:
         "raw": (b"deflate", raw_deflate(zeros)),
         "nested": (b"gzip, gzip", gzip.compress(once)),
         "parts": (b"gzip", gzip.compress(b"") * 4000),
-        "parts-with-zeros": (b"gzip", gzip.compress(bytes(2**20)) * 60),
+        "parts-with-zeros": (b"gzip", gzip.compress(bytes(2**20), 1) * 60),
     }
 
 

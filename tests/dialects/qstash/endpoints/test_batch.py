@@ -347,27 +347,25 @@ def test_items_that_are_not_json_get_errors_and_the_others_are_sent(api: Any) ->
     assert bodies == {'],[{"\\'}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'[{"a": NaN}',
-        b'[{"a": NaN]',
-        b'{"a": NaN}',
-        b'[{"a": "}]',
-        b'[{"a": NaN}]x',
-        b"[NaN}",
-        b"[NaN]]]x",
-        b"NaN",
-        b"\xef\xbb\xbf[NaN]",
-    ],
+UNDIVIDABLE = (
+    b'[{"a": NaN}',
+    b'[{"a": NaN]',
+    b'{"a": NaN}',
+    b'[{"a": "}]',
+    b'[{"a": NaN}]x',
+    b"[NaN}",
+    b"[NaN]]]x",
+    b"NaN",
+    b"\xef\xbb\xbf[NaN]",
 )
-def test_a_body_whose_items_cannot_be_told_apart_is_refused(
-    api: Any, body: bytes
-) -> None:
-    status, answer = api.call("POST", "/v2/batch", data=body)
 
-    assert status == 400
-    assert answer["error"].startswith("body is not valid JSON: ")
+
+def test_a_body_whose_items_cannot_be_told_apart_is_refused(api: Any) -> None:
+    for body in UNDIVIDABLE:
+        status, answer = api.call("POST", "/v2/batch", data=body)
+
+        assert status == 400, body
+        assert answer["error"].startswith("body is not valid JSON: "), body
 
 
 def test_the_limits_of_a_batch_hold_for_invalid_json(

@@ -98,6 +98,7 @@ end
 -- route had a success lately. Events for routes that nobody has tried lately pass at a low rate.
 function routes.passes(ctx, origin, state, event)
   if state.breaker ~= breaker.SLOWED or routes.is_route(origin) then return false end
+  if not event.destination then return false end
   local prefix = string.match(origin, '^(.*:)')
   local _, route = routes.gates_of(prefix, event.destination)
   local gate = gate_for(ctx, route)

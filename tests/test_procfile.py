@@ -19,6 +19,7 @@ from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.web.gunicorn_worker import HEAD_MAX_BYTES
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
@@ -241,6 +242,16 @@ def test_every_refusal_of_the_server_has_the_format_of_the_api(
 
     assert (found, set(body)) == (status, FORMATS[path])
     assert b"html" not in answer.lower()
+
+
+def test_a_head_that_does_not_end_is_refused_at_its_limit(ready_port: int):
+    endless = b"GET /v2/queues HTTP/1.1\r\n" + b"X" * (HEAD_MAX_BYTES + 1)
+
+    with socket.create_connection(("127.0.0.1", ready_port), timeout=10) as client:
+        client.sendall(endless)
+        answer = client.recv(100)
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(

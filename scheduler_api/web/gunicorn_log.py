@@ -1,10 +1,15 @@
 """Makes gunicorn log in the format of the other code."""
 
 import os
+import re
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from scheduler_api.core import logfmt
 from scheduler_api.settings import from_env
+from typing import Any
+
+# What a message about a refused request quotes from this request.
+_QUOTED = re.compile(r"(Invalid request from [^'\"]*[^'\":\s]):?\s*['\"].*", re.DOTALL)
 
 
 class GunicornLog(Logger):
@@ -20,3 +25,7 @@ class GunicornLog(Logger):
         formatter = logfmt.formatter(from_env(os.environ).log_format)
         for handler in self.error_log.handlers:
             handler.setFormatter(formatter)
+
+    def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """Log a warning, without the text of a refused request, which may be secret."""
+        super().warning(_QUOTED.sub(r"\1", str(msg)), *args, **kwargs)

@@ -16,6 +16,9 @@ from scheduler_api.web import underscores
 from scheduler_api.web.http_errors import EXTENSION, JsonErrors, target_of
 from typing import Any
 
+# The largest head of a request. gunicorn's own limit is the product of its two other
+# limits, 8 MB, and finding the end of such a head takes many seconds of CPU time.
+HEAD_MAX_BYTES = 262_144
 # The attribute of a parser's error that has the target of the request.
 TARGET = "scheduler_target"
 
@@ -36,6 +39,12 @@ class RawRequest(Request):
         except ParseException as err:
             setattr(err, TARGET, target_of(bytes(self._received)))
             raise
+
+    def parse(self, unreader: Any) -> bytes:
+        """Parse the head; gunicorn calls this."""
+        self.max_buffer_headers = HEAD_MAX_BYTES
+        unused: bytes = super().parse(unreader)
+        return unused
 
     def read_line(
         self, unreader: Any, buf: bytearray, limit: int = 0

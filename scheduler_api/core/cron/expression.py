@@ -25,6 +25,7 @@ from scheduler_api.core.cron.clock_changes import (
 from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.cron.fields import CronError, Rule, read_rule
 from scheduler_api.core.cron.zones import PREFIX, check_zone, find_zone
+from unicodedata import category
 from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -215,8 +216,20 @@ def _check_text(expression: str) -> None:
         # letters of other scripts.
         if not letter.isascii():
             raise CronError(
-                f"{letter!r} is not allowed in a cron expression: use ASCII only", at
+                f"{letter!r} is not allowed in a cron expression: {_instead(letter)}",
+                at,
             )
+
+
+def _instead(letter: str) -> str:
+    """Return what to use instead of a letter that may only look like ASCII."""
+    if category(letter) == "Pd" or letter == "\N{MINUS SIGN}":
+        return "use '-'"
+    if letter.isspace():
+        return "use a space"
+    if letter.isdecimal():
+        return f"use '{int(letter)}'"
+    return "use ASCII only"
 
 
 def _without_zone(

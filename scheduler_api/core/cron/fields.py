@@ -18,9 +18,11 @@ _MONTHS = (
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 _HASHED = re.compile(r"H(?:\((\w+)-(\w+)\))?(?:/(\w+))?", re.IGNORECASE)
-_NEAREST = re.compile(r"(\w+)W", re.IGNORECASE)
+_NEAREST = re.compile(r"([0-9]+|L)W", re.IGNORECASE)
 _NTH = re.compile(r"(\w+)#(\w+)")
-_LAST_WEEKDAY = re.compile(r"(\w+)L|L(\w+)", re.IGNORECASE)
+# A name in another language may start or end with an L too.
+_DAY = rf"([0-9]+|{'|'.join(_WEEKDAYS)})"
+_LAST_WEEKDAY = re.compile(rf"{_DAY}L|L{_DAY}", re.IGNORECASE)
 
 
 class CronError(ValueError):
@@ -294,10 +296,9 @@ class FieldReader:
     def _step(self, text: str, at: int) -> int:
         if text.isdigit() and int(text) > 0:
             return int(text)
+        fault = f"{_quoted(text)} is not a valid step" if text else "'/' has no step"
         raise CronError(
-            f"{_quoted(text)} is not a valid step in the {self.kind.word}: use a whole"
-            " number of 1 or more",
-            at,
+            f"{fault} in the {self.kind.word}: use a whole number of 1 or more", at
         )
 
     def _wraps(self, start: str, end: str) -> str:

@@ -6,6 +6,7 @@ from scheduler_api.dialects.qstash.parsing.ignored_names import (
     MAX_LENGTH,
     Describer,
 )
+from scheduler_api.web import underscores
 from tests.dialects.qstash.conftest import HOOK
 from typing import Any
 
@@ -23,7 +24,15 @@ MISSPELT = [
     ("Upstash-Flow-Control", "Upstash-Flow-Control (Upstash-Flow-Control-Key?)"),
     ("Upstash-Fail-Callback", "Upstash-Fail-Callback (Upstash-Failure-Callback?)"),
     ("Upstash-Forward", "Upstash-Forward (Upstash-Forward-*?)"),
+    ("Upstash-Delay-Seconds", "Upstash-Delay-Seconds (Upstash-Delay?)"),
+    ("Upstash-Name-Queue", "Upstash-Name-Queue (Upstash-Queue-Name?)"),
+    ("Upstash-Delay-Retry", "Upstash-Delay-Retry (Upstash-Retry-Delay?)"),
+    ("Upstash-Foward-X", "Upstash-Foward-X (Upstash-Forward-*?)"),
     ("Upstash-Priority", "Upstash-Priority"),
+    ("Upstash-Timezone", "Upstash-Timezone"),
+    ("Upstash-Timestamp", "Upstash-Timestamp"),
+    ("Upstash-Group-Name", "Upstash-Group-Name"),
+    ("Upstash-Message-Id", "Upstash-Message-Id"),
     ("Upstash-Schedule-Id", "Upstash-Schedule-Id"),
 ]
 SILENT = {
@@ -79,6 +88,27 @@ def test_names_that_have_an_effect_elsewhere_or_are_sent_on_are_not_named(
     assert send(api, f"/v2/schedules/{HOOK}", SILENT | CRON)[2] is None
     [answer] = api.call("POST", "/v2/batch", json=[item])[1]
     assert set(answer) == {"messageId", "url"}
+
+
+def test_names_with_underscores_are_named(api: Any) -> None:
+    item = {"destination": HOOK, "headers": {"upstash_delays": "x"}}
+
+    [answer] = api.call("POST", "/v2/batch", json=[item])[1]
+    assert answer["ignored"] == "Upstash_delays (Upstash-Delay?)"
+    sent = underscores.hide("Upstash_Delay")
+    for path, more in (("publish", {}), ("schedules", CRON)):
+        named = send(api, f"/v2/{path}/{HOOK}", {sent: "x"} | more)[2]
+        assert named == "Upstash_delay (Upstash-Delay?)"
+
+
+def test_no_absurd_name_is_suggested_for_a_schedule(api: Any) -> None:
+    for name, ignored in (
+        ("Upstash-Region", "Upstash-Region"),
+        ("Upstash-Timezone", "Upstash-Timezone (Scheduler-Time-Zone?)"),
+        ("Upstash-Cron-Tz", "Upstash-Cron-Tz (Scheduler-Time-Zone?)"),
+        ("Upstash-Crons", "Upstash-Crons (Upstash-Cron?)"),
+    ):
+        assert send(api, f"/v2/schedules/{HOOK}", {name: "UTC"} | CRON)[2] == ignored
 
 
 def test_schedules_and_groups_and_retries_name_them_too(api: Any) -> None:

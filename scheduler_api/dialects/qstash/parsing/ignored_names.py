@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 from scheduler_api.dialects.qstash.parsing.forwarded_headers import TELEMETRY
 from scheduler_api.dialects.qstash.parsing.message import Headers, canonical
@@ -22,7 +22,13 @@ MAX_LENGTH = 1_024
 # Finding a hint takes a quarter of a millisecond, so a request gets only so many.
 MAX_HINTS = 100
 NAME_MAX_LENGTH = 64
+PREFIXES = (PREFIX, PREFIX.replace("-", "_"))
+ZONE = "scheduler-time-zone"
 
+# How similar names and their words are at least, from 0 to 1.
+_SIMILAR, _SIMILAR_WORDS = 0.55, 0.65
+# How many letters abbreviate a word.
+_BEGINNING = 3
 # Characters that names of headers do not have, but those of parameters may have.
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9a-z-]")
 
@@ -37,12 +43,13 @@ _OF_CALLBACKS = {
 }
 _OF_MESSAGES = {PREFIX + suffix for suffix in (*MESSAGE_HEADERS, *_OTHERS)}
 _OF_SCHEDULES = {CRON, *(PREFIX + suffix for suffix in (*SCHEDULE_HEADERS, *_OTHERS))}
+_OF_ZONES = ("timezone", "time-zone", "cron-tz", "cron-timezone", "tz")
 
 
 def ignored_names(
     headers: Headers, query: Headers, *, schedule: bool = False
 ) -> tuple[str, ...]:
-    """Return the names that begin with `Upstash-` and have no effect.
+    """Return the names that begin with `Upstash-` or `Upstash_` and have no effect.
 
     An empty value counts as absent, and telemetry is meant to have no effect.
     """
@@ -52,7 +59,7 @@ def ignored_names(
         dict.fromkeys(
             name
             for name in names
-            if name.startswith(PREFIX)
+            if name.startswith(PREFIXES)
             and name not in accepted
             and name not in _OF_CALLBACKS
             and not name.startswith(TELEMETRY)
@@ -95,7 +102,34 @@ def _closest(name: str, schedule: bool) -> str | None:
     """
     if name in _OF_MESSAGES or name in _OF_SCHEDULES:
         return None
+    meant = name[len(PREFIX) :].replace("_", "-")
     options = sorted(_OF_SCHEDULES if schedule else _OF_MESSAGES)
     suffixes = [option.removeprefix(PREFIX) for option in options]
-    found = get_close_matches(name.removeprefix(PREFIX), [*suffixes, FORWARD + "*"], 1)
-    return PREFIX + found[0] if found else None
+    close = get_close_matches(meant, [*suffixes, FORWARD, *_OF_ZONES], 5, _SIMILAR)
+    same = (each for each in suffixes if _words(each) == _words(meant))
+    resembling = (each for each in close if _resemble(_words(each), _words(meant)))
+    found = next(same, None) or next(resembling, None)
+    if found in _OF_ZONES:
+        return ZONE if schedule else None
+    if found == FORWARD:
+        return f"{PREFIX}{FORWARD}*"
+    return PREFIX + found if found else None
+
+
+def _words(name: str) -> list[str]:
+    return sorted(filter(None, name.split("-")))
+
+
+def _resemble(some: list[str], others: list[str]) -> bool:
+    """Tell whether each word of the name with fewer words is similar to one of others.
+
+    Otherwise `success-callback` would be similar to `failure-callback`.
+    """
+    fewer, more = sorted((some, others), key=len)
+    return all(any(_similar(word, other) for other in more) for word in fewer)
+
+
+def _similar(word: str, other: str) -> bool:
+    short, long = sorted((word, other), key=len)
+    begins = len(short) >= _BEGINNING and long.startswith(short)
+    return begins or SequenceMatcher(None, word, other).ratio() >= _SIMILAR_WORDS

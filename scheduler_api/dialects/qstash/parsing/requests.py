@@ -11,7 +11,8 @@ from scheduler_api.web.refusal import Refusal
 from typing import Any
 
 # WSGI servers put these prefixes before the names of headers.
-WSGI_HEADER, WSGI_UPSTASH_HEADER = "HTTP_", "HTTP_UPSTASH_"
+WSGI_HEADER = "HTTP_"
+WSGI_UPSTASH_HEADERS = ("HTTP_UPSTASH_", "HTTP_" + underscores.hide("UPSTASH_"))
 FORWARD_ALL = "upstash-header-forward"
 FORWARD_PREFIX = "upstash-forward-"
 FORWARDED_OPTIONS = frozenset(
@@ -37,7 +38,7 @@ def read_headers(environ: Mapping[str, Any], *, query: Headers) -> Headers:
     """
     forward_all = WSGI_HEADER + FORWARD_ALL.upper().replace("-", "_")
     needs_all = forward_all in environ or any(name == FORWARD_ALL for name, _ in query)
-    prefix = WSGI_HEADER if needs_all else WSGI_UPSTASH_HEADER
+    prefix = WSGI_HEADER if needs_all else WSGI_UPSTASH_HEADERS
     pairs = tuple(
         (underscores.reveal(name[len(WSGI_HEADER) :].replace("_", "-")), value)
         for name, value in environ.items()

@@ -36,7 +36,7 @@ from scheduler_api.web import (
 )
 from scheduler_api.web.access import require_operator
 from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
@@ -54,6 +54,10 @@ RETRY_AFTER_S = 1
 STORE_UNREACHABLE = "The store is not available, please try again"
 STORE_FULL = "The store is full, please try again later"
 BUSY = "Other requests keep changing the same record, please try again"
+LEADING_SLASHES = (
+    "Not Found: the path begins with two slashes; give clients the URL of this server"
+    " without a slash at its end"
+)
 UNAUTHORIZED = "Please provide a valid API key"
 # Redis replies with these error codes if it cannot serve requests at the moment.
 UNAVAILABLE = ("LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
@@ -127,13 +131,14 @@ def _check_store(built: services.Services) -> None:
         log.warning(logfmt.line("store.unreachable", problem=err))
 
 
-def _refuse_leading_slashes() -> None:
+def _refuse_leading_slashes() -> Response | None:
     """Refuse a path that starts with `//`.
 
     The router would otherwise ignore the second slash.
     """
     if request.environ.get("PATH_INFO", "").startswith("//"):
-        raise NotFound
+        return _error(404, LEADING_SLASHES)
+    return None
 
 
 def _add_health(app: Flask, built: services.Services) -> None:

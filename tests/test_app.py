@@ -401,6 +401,9 @@ def test_leading_slashes_are_part_of_the_path(app: Flask, token: str) -> None:
 
     assert code("/api/events") == code("/api/events/") == 200
     assert code("//api/events") == code("///api/events") == 404
+    http = app.test_client()
+    answer = http.get("/", environ_overrides={"PATH_INFO": "//v2/logs"}).get_json()
+    assert "without a slash at its end" in answer["error"]
     assert code("/api//events") == code("/api/events//") == 404
     assert code("//v2/logs") == code("//healthz") == 404
 

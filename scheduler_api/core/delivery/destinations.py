@@ -275,7 +275,8 @@ def _split(url: str) -> tuple[str, str, str]:
         )
     if "%" in authority:
         raise BadDestination(
-            "URL has a percent escape or a zone in its host: write the name without it"
+            "URL has a percent escape or a zone in its host: write the name without it,"
+            " an international one in its xn-- form"
         )
     return scheme.lower(), authority, rest.partition("#")[0]
 
@@ -331,7 +332,10 @@ def _read_name(host: str) -> str:
         try:
             host = URL(f"http://{host}/").raw_host or ""
         except ValueError as err:
-            raise BadDestination(f"{host!r} is not a host name: {err}") from err
+            raise BadDestination(
+                f"{host!r} is not a host name: it has a character that host names do"
+                " not have, or a part that is too long"
+            ) from err
     host = host.lower()
     labels = host.removesuffix(".").split(".")
     if len(host) > 254 or not all(map(_LABEL.fullmatch, labels)):

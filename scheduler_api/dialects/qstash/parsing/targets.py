@@ -30,7 +30,10 @@ NOT_SUPPORTED = "this server delivers only to urls and url groups"
 HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 
 _SCHEME = re.compile("https?:", re.IGNORECASE)
-_ESCAPED_SCHEMES = ("http%3a", "https%3a")
+# The beginning of a URL that a client has percent-encoded as a whole.
+_ESCAPED_SCHEME = re.compile("https?(?:%3a|:/?%2f)", re.IGNORECASE)
+# Proxies that clean paths leave one slash of two.
+_ONE_SLASH = re.compile("(https?:)/(?!/)", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(128)))
 # What precedes the path in a target such as `http://api.example.com/v2/publish/…`.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
@@ -109,16 +112,19 @@ def _after_route(environ: Mapping[str, object], route: str) -> str:
 def parse_target(text: str) -> Target:
     """Split a destination into its parts.
 
-    If the client has percent-encoded the whole URL, it is decoded once.
+    If the client has percent-encoded the whole URL, it is decoded once. If a proxy has
+    removed one of the two slashes after the scheme, it is added.
     """
     path, question, query = text.partition("#")[0].partition("?")
-    if path[:8].lower().startswith(_ESCAPED_SCHEMES):
+    if _ESCAPED_SCHEME.match(path):
         path, inner_question, inner_query = (
             unquote(path).partition("#")[0].partition("?")
         )
         if inner_question:
             query = f"{inner_query}&{query}" if question else inner_query
             question = inner_question
+    if _ONE_SLASH.match(path):
+        path = path.replace("/", "//", 1)
     return _with_query(path, query) if question else Target(path, None, ())
 
 

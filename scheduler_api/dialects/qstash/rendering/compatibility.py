@@ -78,11 +78,17 @@ ABSENT = {
     "/v2/email": "email",
 }
 ABSENT_DESTINATIONS = "`api/llm` and `api/email` as destinations"
+TWICE = "not found: the path begins with /v2/v2/"
 PROVIDER = "a provider's own URL works as a destination"
 
 
 def unsupported(path: str) -> str | None:
-    """Return the error for a path that only the hosted service has, else None."""
+    """Return the error for a path that only the hosted service has, else None.
+
+    The error for a path that begins twice with `/v2` says where it comes from.
+    """
+    if path.lower().startswith("/v2/v2/"):
+        return f"{TWICE}: give clients the URL of this server without /v2"
     for beginning, feature in ABSENT.items():
         if path.lower().startswith(beginning):
             return f"{feature}: not supported by this server"

@@ -36,6 +36,12 @@ LOOPBACK = AddressPolicy(allow=(ip_network("127.0.0.0/8"),))
         ("http://h/?a=1&a=2&&b=%26+", "http://h/?a=1&a=2&&b=%26+"),
         ("http://h/?", "http://h/?"),
         ("http://h?x", "http://h?x"),
+        ("https:%2F%2Fh%2Fa%2520b?c", "https://h/a%20b?c"),
+        ("https:/%2Fh%2Fx", "https://h/x"),
+        ("https:/h/a//b?u=http:/z", "https://h/a//b?u=http:/z"),
+        ("HTTP:/h:1", "HTTP://h:1"),
+        ("https%3A%2Fh%2Fx", "https://h/x"),
+        ("https:///h", "https:///h"),
         ("name", "name"),
     ],
 )

@@ -49,3 +49,13 @@ def test_an_absent_operation_is_answered_with_its_feature(
 @pytest.mark.parametrize("path", ["/v2/unknown", "/v2/flows"])
 def test_any_other_unknown_path_is_not_found(api: Any, path: str) -> None:
     assert api.call("GET", path) == (404, {"error": "Not Found"})
+
+
+@pytest.mark.parametrize("path", ["/v2/v2/publish/http://h", "/V2/V2/logs"])
+def test_a_path_that_begins_twice_says_which_url_clients_need(
+    api: Any, path: str
+) -> None:
+    status, answer = api.call("POST", path)
+
+    assert status == 404
+    assert answer["error"].endswith("the URL of this server without /v2")

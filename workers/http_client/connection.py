@@ -216,36 +216,28 @@ class HttpConnection(asyncio.Protocol):
             return
         exchange.read_bytes += len(data)
         if exchange.has_head:
-            self._parse(data)
+            self._parse(exchange, data)
+        elif self._lenient is not None:
+            self._read_head_leniently(exchange, self._lenient, data)
         else:
-            self._read_head(exchange, data)
+            self._head_pieces.append(data)
+            self._parse(exchange, data)
         if exchange.has_head and not self._done.done() and self._body_timer is None:
             self._limit_body_time(exchange)
 
-    def _read_head(self, exchange: HttpExchange, data: bytes) -> None:
-        """Parse a part of the head; read it again if the parser refuses it."""
-        if self._lenient is not None:
-            self._read_head_leniently(exchange, self._lenient, data)
-            return
-        self._head_pieces.append(data)
-        error = self._parse(data)
-        if error is not None and not exchange.has_head:
-            self._lenient = LenientHead()
-            head = b"".join(self._head_pieces)
-            self._read_head_leniently(exchange, self._lenient, head)
-
-    def _parse(self, data: bytes) -> Exception | None:
-        """Feed the parser; return the error if it refuses the data."""
+    def _parse(self, exchange: HttpExchange, data: bytes) -> None:
+        """Feed the parser. If it refuses a head, read the head leniently."""
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as err:
             self._reusable = False
-            exchange = self._exchange
-            if exchange is not None and exchange.has_head:
+            if exchange.has_head:
                 text = f"the response body is malformed: {err}, in {quote(data)}"
                 self._end(NotHttp(text))
-            return err
-        return None
+            else:
+                self._lenient = LenientHead()
+                head = b"".join(self._head_pieces)
+                self._read_head_leniently(exchange, self._lenient, head)
 
     def _read_head_leniently(
         self, exchange: HttpExchange, lenient: LenientHead, data: bytes
@@ -263,7 +255,7 @@ class HttpConnection(asyncio.Protocol):
         self._take_head(exchange, head.status)
         if self._done is not None and not self._done.done():
             self._parser = self._new_parser()
-            self._parse(head.strict() + head.rest)
+            self._parse(exchange, head.strict() + head.rest)
 
     def _end_too_large(self, exchange: HttpExchange) -> None:
         if exchange.has_head:

@@ -26,7 +26,7 @@ FORGOTTEN_S = 60.0
 
 
 class Crowded(Exception):
-    """The receiver answers, but did not accept this connection in time."""
+    """The receiver answers, but did not accept this connection."""
 
 
 class Ramp:
@@ -211,7 +211,7 @@ class Connecting:
 
     Attributes:
         crowded: whether connecting was given up because the receiver answers other
-            requests, but does not accept this connection in time.
+            requests, but does not accept this connection in time, or resets it.
         is_hopeless: whether connecting was slow and has failed, so that others who try
             the same will fail, too.
     """
@@ -245,15 +245,17 @@ class Connecting:
         ramp, now_s = self._ramp, perf_counter()
         took_s = now_s - self._begun_s
         ramp.connecting -= 1
-        if self._suspected:
-            ramp.unsuspect()
         if kind is None:
             ramp.accepted_s = now_s
             ramp.fastest_s = min(ramp.fastest_s or took_s, took_s)
-        if took_s >= self._slow_s or kind is ConnectionResetError:
+        was_reset = kind is ConnectionResetError
+        if took_s >= self._slow_s or was_reset:
             ramp.halve(self._begun_s)
+        self.crowded = self.crowded or (was_reset and self._is_alive())
         failed_slowly = kind is not None and took_s >= self._slow_s
         self.is_hopeless = failed_slowly and not self._is_alive()
+        if self._suspected:
+            ramp.unsuspect()
 
     def _is_alive(self) -> bool:
         """Whether the receiver has answered since this connection began."""

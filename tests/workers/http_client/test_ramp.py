@@ -16,7 +16,7 @@ from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
 from workers.http_client import ramp
 from workers.http_client.client import HttpClient, Result
 from workers.http_client.failures import Failure
-from workers.http_client.ramp import START, Ramp
+from workers.http_client.ramp import START, Connecting, Ramp
 
 ALL = 60
 HERD = 120
@@ -256,5 +256,23 @@ def test_the_number_of_remembered_origins_is_limited(
                 url = receiver.url(host=f"h{number}.example")
                 assert (await client.send(post(url))).status == 200
             assert len(client._pool._ramps) <= 6
+
+    run(main())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_busy_receiver_that_resets_a_connection_is_tried_again(
+    answers: bool,
+) -> None:
+    async def main() -> None:
+        connections = Ramp(100)
+        connections.enter()
+        connections.enter()
+        connecting = Connecting(connections)
+        async with asyncio.timeout(1) as limit:
+            with contextlib.suppress(OSError), connecting.within(limit):
+                connections.leave(answered=answers)
+                raise ConnectionResetError
+        assert connecting.crowded is answers
 
     run(main())

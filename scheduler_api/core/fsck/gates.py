@@ -7,6 +7,7 @@ from scheduler_api.core.store.records import EVENT, GATE
 from typing import Any
 
 MEMBER_FIELDS = EVENT.codes("owner", "state", "gates", "waits_at")
+CLOSING = GATE.codes("paused_ms", "breaker")
 HOLD_REASONS = GATE.codes("paused_ms", "breaker", "ramp_since_ms", "origin")
 # A function that runs commands in one MULTI and returns errors instead of raising them.
 Execute = Callable[..., list[Any]]
@@ -79,20 +80,25 @@ def check_held(
             yield "held_destinations", gate, "is held, but no check is planned"
 
 
-def check_paused(
+def check_closed(
     execute: Execute, *, prefix: str, names: Sequence[str]
 ) -> Iterator[Problem]:
-    """Check that all paused destinations are in `held_destinations`."""
+    """Check that `held_destinations` has all origins and routes that hold events back.
+
+    These are paused, or have a breaker that is not closed.
+    """
     gates = [name.removeprefix("g:") for name in names]
     gates = [gate for gate in gates if gate.startswith(f"{DESTINATION}:")]
     commands: list[Command] = []
     for gate in gates:
-        commands.append(("HEXISTS", keys.gate(prefix, gate), GATE.code("paused_ms")))
+        commands.append(("HMGET", keys.gate(prefix, gate), *CLOSING))
         commands.append(("HEXISTS", keys.held_destinations(prefix), gate))
     replies = execute(*commands)
-    for gate, paused, held in zip(gates, replies[::2], replies[1::2], strict=True):
-        if paused == 1 and not held:
-            yield f"g:{gate}", "", "is paused, but missing in held_destinations"
+    for gate, reasons, held in zip(gates, replies[::2], replies[1::2], strict=True):
+        if held or not isinstance(reasons, list) or not any(reasons):
+            continue
+        problem = "is paused" if reasons[0] else "has a breaker"
+        yield f"g:{gate}", "", f"{problem}, but is missing in held_destinations"
 
 
 def _text(value: bytes) -> str:

@@ -199,7 +199,7 @@ class _Walk:
                 yield from self._records([m for m, exists in rows if not exists])
 
     def _gates(self, names: Names) -> Iterator[Fault]:
-        found = fsck_gates.check_paused(self._execute, prefix=self._prefix, names=names)
+        found = fsck_gates.check_closed(self._execute, prefix=self._prefix, names=names)
         return (Fault(*problem) for problem in found)
 
     def _gate_members(self, names: Names) -> Iterator[Fault]:

@@ -413,3 +413,13 @@ def test_events_of_a_route_that_a_worker_paused_are_offered_again(engine: Engine
 
     assert (ids(begun), refused) == ([good], dict.fromkeys(bad, "held"))
     assert (at_once, sorted(ids(begin(engine)))) == ([], sorted(bad))
+
+
+def test_fsck_detects_a_breaker_that_holds_nothing(engine: Engine):
+    engine.checks_faults = False
+    fail(engine, BAD)
+    assert engine.faults() == []
+    engine.client.hdel(keys.held_destinations(PREFIX), route(BAD))
+
+    [fault] = engine.faults()
+    assert "has a breaker, but is missing in held_destinations" in fault

@@ -224,7 +224,7 @@ def test_e5_repeated_pauses_and_resumptions_change_nothing(
     [
         (
             ("HDEL", keys.held_destinations(PREFIX), GATE),
-            "is paused, but missing in held_destinations",
+            "is paused, but is missing in held_destinations",
         ),
         (
             ("HSET", keys.held_destinations(PREFIX), "d:9:x", "1"),

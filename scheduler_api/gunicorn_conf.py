@@ -42,7 +42,7 @@ timeout = 60
 # a request that is sent at that moment would fail.
 keepalive = 7
 accesslog = None
-loglevel = "warning"
+loglevel = "error" if _settings.log_level == "error" else "warning"
 logger_class = "scheduler_api.web.gunicorn_log.GunicornLog"
 
 

@@ -173,10 +173,7 @@ class Publishing:
     def batch(self, owner: Owner) -> Response:
         """Publish many messages; the response has an error for each invalid item."""
         body = read_body(request, limit_bytes=self._batch_limit_bytes)
-        items = parse_items(body)
-        if len(items) > self._batch_limit:
-            fault = f"at most {self._batch_limit} messages, not {len(items)}"
-            raise Refusal(413, f"body should have {fault}: split the batch")
+        items = parse_items(body, max_items=self._batch_limit)
         if WORKFLOW.encode() in body.lower():
             _refuse_workflows(items)
         parser = _ItemParser(

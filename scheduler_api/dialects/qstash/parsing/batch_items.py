@@ -28,7 +28,7 @@ class _NotAList(Exception):
     """The text is not a list, or its items cannot be told apart."""
 
 
-def parse_items(raw: bytes) -> list[object]:
+def parse_items(raw: bytes, *, max_items: int) -> list[object]:
     """Parse a list; return a `BadValue` in the place of each item that is invalid JSON.
 
     Raises: Refusal.
@@ -37,12 +37,22 @@ def parse_items(raw: bytes) -> list[object]:
         items: object = orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError as err:
         try:
-            items = [_parse_item(text) for text in _split(raw.strip(_BLANKS))]
+            texts = list(_split(raw.strip(_BLANKS)))
         except _NotAList:
             raise Refusal(400, f"body {json_fault(raw, err)}") from err
+        _check_count(len(texts), max_items)
+        return [_parse_item(text) for text in texts]
     if not isinstance(items, list):
         raise Refusal(400, "body should be a list of messages")
+    _check_count(len(items), max_items)
     return items
+
+
+def _check_count(count: int, max_items: int) -> None:
+    """Refuse a batch that is too long, before its items are parsed."""
+    if count > max_items:
+        fault = f"should have at most {max_items} messages, not {count}"
+        raise Refusal(413, f"body {fault}: split the batch")
 
 
 def _parse_item(text: bytes) -> object:

@@ -5,6 +5,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduler_api.dialects.qstash.parsing import batch_items
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.web.refusal import Refusal
@@ -28,10 +29,10 @@ def test_property_the_other_items_are_the_same_beside_an_item_that_is_not_json(
     texts.insert(place, '{"a": NaN}')
     with_fault = f" [ {' , '.join(texts)} ] ".encode()
 
-    parsed = parse_items(with_fault)
+    parsed = parse_items(with_fault, max_items=5)
 
     assert isinstance(parsed.pop(min(place, len(items))), BadValue)
-    assert parsed == parse_items(body) == orjson.loads(body)
+    assert parsed == parse_items(body, max_items=5) == orjson.loads(body)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,20 @@ def test_property_the_other_items_are_the_same_beside_an_item_that_is_not_json(
     ],
 )
 def test_an_item_that_is_not_utf_8_names_the_byte(body: bytes, fault: str) -> None:
-    assert str(parse_items(body)[-1]) == fault
+    assert str(parse_items(body, max_items=5)[-1]) == fault
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
 def test_a_body_in_another_encoding_names_the_byte(encoding: str) -> None:
     with pytest.raises(Refusal, match=r"^body is not valid UTF-8: byte 0x"):
-        parse_items('"\u00fc"'.encode(encoding))
+        parse_items('"\u00fc"'.encode(encoding), max_items=5)
+
+
+def test_the_items_of_a_batch_that_is_too_long_are_not_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_items, "_parse_item", None)
+
+    for body in (b"[1, 2, 3]", b"[NaN, 1, NaN]"):
+        with pytest.raises(Refusal, match="at most 2 messages, not 3: split the batch"):
+            parse_items(body, max_items=2)

@@ -3,7 +3,7 @@
 import pytest
 import re
 from collections.abc import Callable
-from scheduler_api.core.store import audit
+from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Record
 from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.dialects.qstash.endpoints import signing_keys
@@ -34,6 +34,22 @@ CHANGES: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("DELETE", "/v2/dlq?dlqIds=1-a", {}, "dead_letters.delete", "dlqIds=1-a"),
     ("DELETE", f"/v2/messages?url={HOOK}", {}, "messages.cancel", "url"),
     ("DELETE", "/v2/messages", {}, "messages.cancel", "all"),
+    (
+        *("PATCH", "/v2/topics/{name}"),
+        {"json": {"headers": {"Upstash-Retries": ["1"]}}},
+        *("group.defaults", NAME),
+    ),
+    (
+        *("POST", "/v2/topics/{name}/endpoints"),
+        {"json": {"endpoints": [{"url": f"{HOOK}/second"}]}},
+        *("group.add", NAME),
+    ),
+    (
+        *("DELETE", "/v2/topics/{name}/endpoints"),
+        {"json": {"endpoints": [{"url": HOOK}]}},
+        *("group.remove", NAME),
+    ),
+    ("DELETE", "/v2/topics/{name}", {}, "group.delete", NAME),
     ("POST", "/v2/keys/rotate", {}, "keys.rotate", "qstash"),
     ("POST", "/v1/events/{event_id}/pause", {}, "schedule.state", "event_id"),
     ("POST", "/v1/events/{event_id}/resume", {}, "schedule.state", "event_id"),
@@ -49,8 +65,8 @@ TRAFFIC = re.compile(
     r"POST /api/events|PUT /api/events/|POST /api/cron[Jj]obs|DELETE /api/cron[Jj]obs/|"
     r"POST /v1/register|POST /v1/events?($|/[^/]+/(run|attempts))|PATCH /v1/events?/|"
     r"DELETE /v1/events?/|"
-    r"POST /v2/(publish|enqueue|batch|topics|schedules($|/<rest))|"
-    r"(PATCH|DELETE) /v2/topics|DELETE /v2/(messages|dlq|schedules)/|"
+    r"POST /v2/(publish|enqueue|batch|schedules($|/<rest))|"
+    r"DELETE /v2/(messages|dlq|schedules)/|"
     r"POST /v2/dlq/retry/|POST /v2/schedules/<\w+>/run"
 )
 
@@ -63,7 +79,10 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def furnished(make_web: Callable[..., Web]) -> Furnished:
-    return furnish(make_web())
+    furnished = furnish(make_web())
+    cell = furnished.web.cell
+    cell.client.delete(keys.audit(cell.prefix, furnished.web.tenant.id))
+    return furnished
 
 
 def log(furnished: Furnished) -> list[Record]:

@@ -18,7 +18,8 @@ from scheduler_api.core.settings.limits import (
     NO_OWNER_LIMITS,
     LimitsByDialect,
 )
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import audit, keys
+from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ GROUP = "group"
 # How often a change is tried if other clients change the same group meanwhile.
 TRIES = 50
 KEY_BITS = 60
+DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,14 @@ class Groups:
         groups = [read_group(name.decode(), record) for name, record in found.items()]
         return sorted(groups, key=lambda group: (group.created_ms, group.name))
 
-    def add(self, owner: Owner, name: str, endpoints: Sequence[Endpoint]) -> None:
+    def add(
+        self,
+        owner: Owner,
+        name: str,
+        endpoints: Sequence[Endpoint],
+        *,
+        change: Change | None = None,
+    ) -> None:
         """Add endpoints to a group, which is created if it does not exist.
 
         If the group already has an endpoint with the same URL, only the name of this
@@ -117,10 +126,16 @@ class Groups:
                 raise TooManyEndpoints
             return replace(group, updated_ms=now_ms, endpoints=tuple(by_url.values()))
 
-        self._change(owner, name, edit)
+        self._change(owner, name, edit, change)
 
     def remove(
-        self, owner: Owner, name: str, *, urls: Sequence[str], names: Sequence[str]
+        self,
+        owner: Owner,
+        name: str,
+        *,
+        urls: Sequence[str],
+        names: Sequence[str],
+        change: Change | None = None,
     ) -> None:
         """Remove endpoints by URL or name; delete the group if no endpoint is left.
 
@@ -144,9 +159,16 @@ class Groups:
                 return group
             return replace(group, updated_ms=now_ms, endpoints=left) if left else None
 
-        self._change(owner, name, edit)
+        self._change(owner, name, edit, change)
 
-    def set_defaults(self, owner: Owner, name: str, defaults: dict[str, Any]) -> None:
+    def set_defaults(
+        self,
+        owner: Owner,
+        name: str,
+        defaults: dict[str, Any],
+        *,
+        change: Change | None = None,
+    ) -> None:
         """Replace the options that events for a group have by default.
 
         Redis: put_group, atomic.
@@ -160,28 +182,47 @@ class Groups:
                 raise NotFound
             return replace(group, updated_ms=now_ms, defaults=defaults)
 
-        self._change(owner, name, edit)
+        self._change(owner, name, edit, change)
 
-    def delete(self, owner: Owner, name: str) -> None:
+    def delete(self, owner: Owner, name: str, *, change: Change | None = None) -> None:
         """Delete a group, if it exists; events for its endpoints are still sent.
 
-        Redis: one HDEL.
-        """
-        key = keys.groups(self._cell.prefix, str(owner))
-        self._cell.client.hdel(key, name)
+        Redis: put_group, atomic.
 
-    def _change(self, owner: Owner, name: str, edit: Edit) -> None:
+        Raises: Conflict.
+        """
+        for _ in range(TRIES):
+            old = self._record(owner, name)
+            if self._put(owner, name, old, b"", change) == DONE:
+                return
+        raise Conflict
+
+    def _change(
+        self, owner: Owner, name: str, edit: Edit, change: Change | None
+    ) -> None:
         for _ in range(TRIES):
             old = self._record(owner, name)
             edited = edit(read_group(name, old) if old else None)
             new = b"" if edited is None else _encode(edited)
-            options = {"owner": str(owner), "name": name, "limit": self._limit(owner)}
-            code = self._cell.call("put_group", options, [old, new])
+            code = self._put(owner, name, old, new, change)
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)
             if code == DONE:
                 return
         raise Conflict
+
+    def _put(
+        self, owner: Owner, name: str, old: bytes, new: bytes, change: Change | None
+    ) -> int:
+        options = {
+            "owner": str(owner),
+            "name": name,
+            "limit": self._limit(owner),
+            **audit.options(change),
+        }
+        described = [_describe(name, old), _describe(name, new)] if change else []
+        reply = self._cell.call("put_group", options, [old, new, *described])
+        return cast(int, reply)
 
     def _record(self, owner: Owner, name: str) -> bytes:
         key = keys.groups(self._cell.prefix, str(owner))
@@ -204,6 +245,22 @@ def read_group(name: str, record: bytes) -> Group:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise UnreadableRecord(f"group {name}: {record[:80]!r}") from err
+
+
+def _describe(name: str, record: bytes) -> bytes:
+    """Return what the audit log shows of a group, as JSON.
+
+    URLs and headers may be secret, so that only a digest of them is shown.
+    """
+    if not record:
+        return b"null"
+    try:
+        group = read_group(name, record)
+    except UnreadableRecord:
+        return b'"unreadable"'
+    content = orjson.dumps([[(e.url, e.name) for e in group.endpoints], group.defaults])
+    digest = hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
+    return orjson.dumps({"endpoints": len(group.endpoints), "digest": digest})
 
 
 def _encode(group: Group) -> bytes:

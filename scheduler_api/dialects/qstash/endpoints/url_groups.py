@@ -32,6 +32,7 @@ from scheduler_api.dialects.qstash.parsing.targets import read_destination
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
 from scheduler_api.services import Services
+from scheduler_api.web.access import change
 from scheduler_api.web.documented import array_of, documented
 from scheduler_api.web.refusal import Refusal
 
@@ -56,7 +57,8 @@ class UrlGroups:
         if not endpoints:
             raise BadValue("endpoints", "should have at least one")
         try:
-            self._groups.add(owner, name, endpoints)
+            added = change(owner, "group.add", name)
+            self._groups.add(owner, name, endpoints, change=added)
         except TooManyEndpoints as err:
             fault = f"should be at most {MAX_ENDPOINTS} in one url group"
             raise BadValue("endpoints", fault) from err
@@ -75,7 +77,8 @@ class UrlGroups:
             else:
                 raise BadValue("endpoints", "should each have a url or a name")
         try:
-            self._groups.remove(owner, name, urls=urls, names=names)
+            removed = change(owner, "group.remove", name)
+            self._groups.remove(owner, name, urls=urls, names=names, change=removed)
         except NotFound as err:
             raise _not_found(name) from err
         _log("group.changed", owner, name)
@@ -98,7 +101,7 @@ class UrlGroups:
     @documented()
     def delete(self, owner: Owner, name: str) -> Response:
         """Delete a url group if it exists; published messages are still delivered."""
-        self._groups.delete(owner, name)
+        self._groups.delete(owner, name, change=change(owner, "group.delete", name))
         _log("group.deleted", owner, name)
         return responses.empty()
 
@@ -109,7 +112,9 @@ class UrlGroups:
         # `read` checks the headers: it raises BadValue.
         parsed = self._drafts.read(default_headers({"headers": headers}))
         try:
-            self._groups.set_defaults(owner, name, {"headers": headers})
+            changed = change(owner, "group.defaults", name)
+            defaults = {"headers": headers}
+            self._groups.set_defaults(owner, name, defaults, change=changed)
         except NotFound as err:
             raise _not_found(name) from err
         _log("group.changed", owner, name)

@@ -2,9 +2,10 @@
 -- read it.
 --
 -- Keys: prefix.
--- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit).
+-- Options: owner, name, limit (maximum number of the owner's groups; 0: no limit), audit (see
+--   lib/audit).
 -- Args: the record that the caller read ('' for a new group), the new record ('' to delete the
---   group).
+--   group). With `audit`, also both records as the audit log shows them.
 -- Answer:
 --   1: the stored record equals the new record.
 --   0: the stored record equals neither the new record nor the record that the caller read.
@@ -25,6 +26,7 @@ local function put_group(key_names, args)
     redis.call('SADD', keys.owners(ctx), owner)
     redis.call('HSET', key, name, new)
   end
+  audit.write(ctx, args[4], args[5])
   return 1
 end
 

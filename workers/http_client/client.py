@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.delivery.destinations import AddressPolicy, Destination, parse
+from scheduler_api.core.delivery.request import BodyWanted
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
@@ -33,10 +34,6 @@ from workers.http_client.resolver import Lookup, Resolver, resolve
 # with `connection-closed`, because the client never repeats a POST.
 KEEPALIVE_S = 4.0
 
-# How long the client reads a response body that nobody has asked for. An endless stream
-# must not keep a slot of the worker, or the queue of its event, until the deadline.
-BODY_TIMEOUT_S = 10.0
-
 # RuntimeError is included because uvloop raises it for some operating system errors.
 _EXPECTED = (
     IncompleteBody,
@@ -63,8 +60,8 @@ class Request:
     body: bytes
     timeout_ms: int  # for the entire attempt, from the name lookup to the last byte
     body_cap_bytes: int | None = None  # of the response; None: the client's cap
-    # Read the response body until the deadline. False: for at most BODY_TIMEOUT_S.
-    body_wanted: bool = False
+    # When to read the response body until the deadline. Otherwise: for a few seconds.
+    body_wanted: BodyWanted = BodyWanted.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +179,7 @@ class HttpClient:
         """
         started_ms = int(time.time() * 1000)
         cap_bytes = request.body_cap_bytes or self._body_cap_bytes
-        exchange = HttpExchange(
-            may_write, cap_bytes, None if request.body_wanted else BODY_TIMEOUT_S
-        )
+        exchange = HttpExchange(may_write, cap_bytes, request.body_wanted)
         failure, detail = None, ""
         try:
             with Deadline(request.timeout_ms / 1000):

@@ -28,6 +28,9 @@ from workers.http_client.response_head import (
     quote,
 )
 
+# How long a response body that nobody waits for is read. An endless stream must not
+# keep a slot of the worker, or the queue of its event, until the deadline.
+BODY_TIMEOUT_S = 10.0
 # A body that is longer than this is written in pieces of this size, as fast as the
 # receiver reads.
 PIECE_BYTES = 256 * 1024
@@ -280,9 +283,9 @@ class HttpConnection(asyncio.Protocol):
             self._early += data
 
     def _limit_body_time(self, exchange: HttpExchange) -> None:
-        if exchange.body_timeout_s is not None:
+        if not exchange.body_wanted.for_status(exchange.status):
             self._body_timer = asyncio.get_running_loop().call_later(
-                exchange.body_timeout_s, self._end, TimeoutError()
+                BODY_TIMEOUT_S, self._end, TimeoutError()
             )
 
     def on_message_begin(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from scheduler_api.core.delivery.request import BodyWanted
 from time import perf_counter
 from workers.http_client.response_head import HEADERS_MAX_BYTES, RawHeaders
 
@@ -31,13 +32,13 @@ class HttpExchange:
         may_write: called right before the request is sent; if it returns False, the
             request is not sent.
         body_cap_bytes: how much of the response body to keep.
-        body_timeout_s: how long to read the response body; None: no limit.
+        body_wanted: when to read the response body until the deadline.
     """
 
     __slots__ = (
         "body",
         "body_cap_bytes",
-        "body_timeout_s",
+        "body_wanted",
         "complete",
         "connected_s",
         "dispatched",
@@ -58,11 +59,11 @@ class HttpExchange:
         self,
         may_write: Callable[[], bool],
         body_cap_bytes: int,
-        body_timeout_s: float | None,
+        body_wanted: BodyWanted,
     ) -> None:
         self.may_write = may_write
         self.body_cap_bytes = body_cap_bytes
-        self.body_timeout_s = body_timeout_s
+        self.body_wanted = body_wanted
         self.started_s = perf_counter()
         self.connected_s = 0.0
         self.first_byte_s = 0.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.headers import ATTEMPT, EVENT_ID, POSSIBLE_DUPLICATE
 from scheduler_api.core.model import Begun, Content, FollowUp, Outcome
@@ -10,14 +11,28 @@ from typing import Protocol
 Headers = tuple[tuple[str, str], ...]
 
 
+class BodyWanted(Enum):
+    """When somebody waits for the entire response body, for example a callback."""
+
+    NEVER = "never"
+    IF_FAILED = "if-failed"  # for a status that is not 2xx
+    ALWAYS = "always"
+
+    def for_status(self, status: int | None) -> bool:
+        """Whether the body of a response with this status is wanted."""
+        if self is BodyWanted.IF_FAILED:
+            return status is not None and not 200 <= status < 300
+        return self is BodyWanted.ALWAYS
+
+
 @dataclass(frozen=True)
 class Outgoing:
     """The HTTP request to send in an attempt, or the URL group to send the event to.
 
     Attributes:
         response_cap_bytes: the maximum number of bytes to read of the response body.
-        body_wanted: whether the response body is read until the deadline. Otherwise it
-            is read for a few seconds only.
+        body_wanted: when the response body is read until the deadline. Otherwise it is
+            read for a few seconds only.
         signed: those of the headers that the attempt log must keep. These headers
             cannot be computed again later.
         group: the name of a URL group. If set, no request is sent; instead, the event
@@ -30,7 +45,7 @@ class Outgoing:
     body: bytes = b""
     timeout_ms: int = 0
     response_cap_bytes: int = 0
-    body_wanted: bool = False
+    body_wanted: BodyWanted = BodyWanted.NEVER
     signed: dict[str, str] = field(default_factory=dict)
     group: str = ""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from scheduler_api.core.delivery import retry
 from scheduler_api.core.delivery.request import (
     Answer,
+    BodyWanted,
     Decision,
     Headers,
     Outgoing,
@@ -81,7 +82,7 @@ class QstashOutbound:
             body=content.body,
             timeout_ms=begun.deadline_ms,
             response_cap_bytes=self._response_cap_bytes(message),
-            body_wanted=_has_callback(message),
+            body_wanted=_body_wanted(message),
             signed=duplicate_warning(begun),
         )
 
@@ -141,6 +142,15 @@ class QstashOutbound:
                 logged.append((name, value))
                 left -= length
         return tuple(logged)
+
+
+def _body_wanted(message: Message) -> BodyWanted:
+    """A failure callback has the body of a failure only."""
+    if message.callback is not None:
+        return BodyWanted.ALWAYS
+    if message.failure_callback is not None:
+        return BodyWanted.IF_FAILED
+    return BodyWanted.NEVER
 
 
 def _has_callback(message: Message) -> bool:

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from qstash import Receiver
 from qstash.errors import SignatureError
-from scheduler_api.core.delivery.request import Outgoing
+from scheduler_api.core.delivery.request import BodyWanted, Outgoing
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Begun, Content, Outcome
 from scheduler_api.core.tenants.secrets import Secrets
@@ -108,18 +108,20 @@ CALLBACK = Callback("https://example.com/back")
 @pytest.mark.parametrize(
     ("message", "wanted"),
     [
-        (Message(), False),
-        (Message(callback=CALLBACK), True),
-        (Message(failure_callback=CALLBACK), True),
+        (Message(), BodyWanted.NEVER),
+        (Message(callback=CALLBACK), BodyWanted.ALWAYS),
+        (Message(failure_callback=CALLBACK), BodyWanted.IF_FAILED),
+        (Message(callback=CALLBACK, failure_callback=CALLBACK), BodyWanted.ALWAYS),
     ],
 )
 def test_the_response_body_is_wanted_for_callbacks_only(
-    message: Message, wanted: bool
+    message: Message, wanted: BodyWanted
 ) -> None:
     outgoing = render(begun_of(message))
 
     assert outgoing.body_wanted is wanted
-    assert (outgoing.response_cap_bytes >= 2**20) is wanted
+    has_callback = wanted is not BodyWanted.NEVER
+    assert (outgoing.response_cap_bytes >= 2**20) is has_callback
 
 
 def test_only_headers_of_failures_are_logged() -> None:

@@ -7,6 +7,7 @@ import ssl
 import struct
 import time
 from collections.abc import Sequence
+from scheduler_api.core.delivery.request import BodyWanted
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Behaviour, Connection, receiving
 from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
@@ -212,7 +213,7 @@ MANY = "Multiple exceptions: [Errno {}] ('::1', 80), [Errno {}] ('192.0.2.1', 80
     ],
 )
 def test_errors_of_the_system_are_told_apart(err: Exception, code: Failure) -> None:
-    found, text = explain(err, HttpExchange(lambda: True, 0, None))
+    found, text = explain(err, HttpExchange(lambda: True, 0, BodyWanted.NEVER))
 
     assert found is code
     assert text
@@ -220,7 +221,7 @@ def test_errors_of_the_system_are_told_apart(err: Exception, code: Failure) -> N
 
 
 def test_an_error_of_tls_after_the_handshake_does_not_deny_it() -> None:
-    exchange = HttpExchange(lambda: True, 0, None)
+    exchange = HttpExchange(lambda: True, 0, BodyWanted.NEVER)
     exchange.dispatched = True
     garbage = ssl.SSLError()
     garbage.reason = "WRONG_VERSION_NUMBER"

@@ -90,6 +90,31 @@ def test_names_that_have_an_effect_elsewhere_or_are_sent_on_are_not_named(
     assert set(answer) == {"messageId", "url"}
 
 
+FIELDS = [
+    ("queueName", "queueName (header Upstash-Queue-Name?)"),
+    ("delay", "delay (header Upstash-Delay?)"),
+    ("notBefore", "notBefore (header Upstash-Not-Before?)"),
+    ("not_before", "not_before (header Upstash-Not-Before?)"),
+    ("retriesCount", "retriesCount (header Upstash-Retries?)"),
+    ("flowControl", "flowControl (header Upstash-Flow-Control-Key?)"),
+    ("Queue", "Queue (queue?)"),
+    ("header", "header (headers?)"),
+    ("id", "id"),
+    ("\n\u00fc", "??"),
+]
+
+
+def test_a_field_of_an_item_without_effect_is_named(api: Any) -> None:
+    delayed = {"destination": HOOK, "headers": {"Upstash-Delay": "1d"}}
+    items = [delayed | {name: "x"} for name, _ in FIELDS]
+    items += [delayed | {"queue": "", "queueName": "", "delay": None}]
+
+    answers = api.call("POST", "/v2/batch", json=items)[1]
+
+    expected = [ignored for _, ignored in FIELDS]
+    assert [answer.get("ignored") for answer in answers] == [*expected, None]
+
+
 def test_names_with_underscores_are_named(api: Any) -> None:
     item = {"destination": HOOK, "headers": {"upstash_delays": "x"}}
 

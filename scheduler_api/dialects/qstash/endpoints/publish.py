@@ -23,7 +23,10 @@ from scheduler_api.dialects.qstash.parsing.addressing import (
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.ignored_names import Describer
+from scheduler_api.dialects.qstash.parsing.ignored_names import (
+    Describer,
+    ignored_fields,
+)
 from scheduler_api.dialects.qstash.parsing.message import canonical, message_id
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     DEFAULTS,
@@ -100,6 +103,7 @@ class _Item(NamedTuple):
     drafts: Sequence[Draft] = ()
     to_group: bool = False
     ignored: tuple[str, ...] = ()
+    ignored_fields: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -233,8 +237,8 @@ class Publishing:
                 yield _error(item.error)
                 continue
             rendered = [self._render(draft, next(results)) for draft in item.drafts]
-            if item.ignored:
-                ignored = describer.describe(item.ignored)
+            if item.ignored or item.ignored_fields:
+                ignored = describer.describe(item.ignored, item.ignored_fields)
                 rendered = [each | {"ignored": ignored} for each in rendered]
             yield rendered if item.to_group else rendered[0]
 
@@ -287,7 +291,9 @@ class _ItemParser:
                 raise item
             if not isinstance(item, dict):
                 raise BadValue("item", "should be an object")
-            return self._parse(item, now_ms)
+            parsed = self._parse(item, now_ms)
+            fields = ignored_fields(item)
+            return parsed._replace(ignored_fields=fields) if fields else parsed
         except (BadValue, NotFound) as err:
             return _Item(error=str(err))
         except UnreadableRecord as err:

@@ -31,7 +31,9 @@ class Addressing:
         Raises: BadValue, NotFound, UnreadableRecord.
         """
         if not destination.partition("?")[0]:
-            raise missing_destination("give a url or the name of a url group")
+            raise missing_destination(
+                "give a url or the name of a url group as `destination`"
+            )
         name = read_group_name(destination)
         if name is None:
             return read_destination(destination, self._policy)

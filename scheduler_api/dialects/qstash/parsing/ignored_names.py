@@ -1,9 +1,10 @@
 """Finds headers and parameters without effect, and the names that were meant."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
+from itertools import chain
 from scheduler_api.dialects.qstash.parsing.forwarded_headers import TELEMETRY
 from scheduler_api.dialects.qstash.parsing.message import Headers, canonical
 from scheduler_api.dialects.qstash.parsing.request_headers import (
@@ -29,8 +30,15 @@ ZONE = "scheduler-time-zone"
 _SIMILAR, _SIMILAR_WORDS = 0.55, 0.65
 # How many letters abbreviate a word.
 _BEGINNING = 3
+# How similar a field of an item is to the field that was meant.
+_SIMILAR_FIELDS = 0.8
+FIELDS = ("destination", "queue", "headers", "body")
+_KNOWN_FIELDS = frozenset(FIELDS)
 # Characters that names of headers do not have, but those of parameters may have.
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9a-z-]")
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_CAPITAL = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 _OTHERS = (
     *("callback", "failure-callback", "flow-control-key", "flow-control-value"),
@@ -68,6 +76,17 @@ def ignored_names(
     )
 
 
+def ignored_fields(item: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the fields of an item of a batch that have no effect."""
+    if item.keys() <= _KNOWN_FIELDS:
+        return ()
+    return tuple(
+        name
+        for name, value in item.items()
+        if name not in _KNOWN_FIELDS and value not in (None, "")
+    )
+
+
 class Describer:
     """Describes the ignored names of one request, with hints."""
 
@@ -75,15 +94,27 @@ class Describer:
         self._schedule = schedule
         self._hints_left = MAX_HINTS
 
-    def describe(self, names: Iterable[str]) -> str:
-        """Return a comma-separated list of at most `MAX_LENGTH` ASCII characters."""
+    def describe(self, names: Iterable[str], fields: Iterable[str] = ()) -> str:
+        """Return a comma-separated list of at most `MAX_LENGTH` ASCII characters.
+
+        Args:
+            fields: the fields of an item of a batch that have no effect.
+        """
         text = ""
-        for name in names:
-            entry = f"{text}, {self._entry(name)}" if text else self._entry(name)
+        for described in chain(map(self._entry, names), map(self._field, fields)):
+            entry = f"{text}, {described}" if text else described
             if len(entry) > MAX_LENGTH:
                 break
             text = entry
         return text
+
+    def _field(self, name: str) -> str:
+        entry = _NO_NAME.sub("?", name[:NAME_MAX_LENGTH])
+        if self._hints_left <= 0 or len(name) > NAME_MAX_LENGTH:
+            return entry
+        self._hints_left -= 1
+        hint = _closest_to_field(name)
+        return f"{entry} ({hint}?)" if hint else entry
 
     def _entry(self, name: str) -> str:
         entry = canonical(_NO_TOKEN.sub("?", name[:NAME_MAX_LENGTH]))
@@ -114,6 +145,21 @@ def _closest(name: str, schedule: bool) -> str | None:
     if found == FORWARD:
         return f"{PREFIX}{FORWARD}*"
     return PREFIX + found if found else None
+
+
+@lru_cache(maxsize=1024)
+def _closest_to_field(name: str) -> str | None:
+    """Return the field or the header that a field of an item was meant to be, or None.
+
+    The SDKs call the settings of a message `notBefore` or `not_before`, but send
+    headers.
+    """
+    field = get_close_matches(name.lower(), FIELDS, 1, _SIMILAR_FIELDS)
+    if field:
+        return field[0]
+    header = PREFIX + _CAPITAL.sub("-", name).replace("_", "-").lower()
+    found = header if header in _OF_MESSAGES else _closest(header, schedule=False)
+    return f"header {canonical(found)}" if found else None
 
 
 def _words(name: str) -> list[str]:

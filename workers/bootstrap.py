@@ -30,7 +30,7 @@ def start_process(role: str) -> Settings:
         settings = start_job()
     except SettingsError as err:
         sys.exit(str(err))
-    logfmt.quiet_libraries()
+    logfmt.silence_libraries()
     log = logging.getLogger(f"scheduler.{role}")
     log.info(logfmt.line(f"{role}.started", **settings.non_defaults()))
     return settings

@@ -150,7 +150,7 @@ def set_up(*, level: str = "info", format_: str = TEXT) -> None:
     threading.excepthook = _log_uncaught_in_thread
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Make libraries log warnings and errors only, in the format of this process."""
     for name in LIBRARIES:
         library = logging.getLogger(name)

@@ -282,12 +282,14 @@ def test_routes_that_nobody_tried_pass_an_origin_that_is_slowed(engine: Engine):
     failing = [f"{HOST}/{name}" for name in ("a", "b", "c")]
     for url in failing:
         fail(engine, url)
-    send(engine, failing * 5)
+    send(engine, failing * 20)
     trickle = begin(engine)
     new = send(engine, [f"{HOST}/new/{name}" for name in "abcdefgh"])
 
     assert len(trickle) == TRICKLE
     assert ids(begin(engine)) == new[:5]
+    engine.now_ms += PERIOD_MS
+    assert ids(begin(engine)) == new[5:]
 
 
 def test_a_route_with_a_success_passes_an_origin_that_is_slowed(engine: Engine):

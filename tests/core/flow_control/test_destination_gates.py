@@ -33,7 +33,6 @@ from tests.core.engine import (
 from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
 
 FAILING, HEALTHY = "https://failing.example/a", "https://healthy.example:8443/b"
-FAILING_ORIGIN = "https://failing.example:443"
 FAILING_GATE = destination_gate(OWNER.tenant, destination_digest(FAILING))
 KEY_GATE = flow_gate(OWNER, "key")
 HOLD_MS = 5_000
@@ -445,5 +444,5 @@ def test_events_that_wait_for_a_destination_are_reported(engine: Engine):
     begin(engine)
 
     [held] = HeldDestinations(engine.cell).all()
-    assert (held.tenant, held.url, held.waiting) == (OWNER.tenant, FAILING_ORIGIN, 3)
+    assert (held.tenant, held.url, held.waiting) == (OWNER.tenant, FAILING, 3)
     assert held.probe_ms == engine.now_ms + HOLD_MS

@@ -129,7 +129,9 @@ function fair_share.admit(ctx, share, id, event)
     over = false
   end
   local origin, route = fair_share.held_gates(ctx, share, event)
-  if over or origin then add_gate(ctx, id, event, gate) end
+  local way = origin and routes.way_past(ctx, origin, gates.state(ctx, origin), event)
+  if way == routes.NEW then add_gate(ctx, id, event, routes.gate_of_new(origin)) end
+  if over or origin and not way then add_gate(ctx, id, event, gate) end
   if route then add_gate(ctx, id, event, route) end
   if over then
     turn_away(ctx, id, event, gate)

@@ -61,6 +61,7 @@ function gates.state(ctx, gate)
   state.limited = state.breaker and not state.ramp_since_ms
   state.open = state.limited and state.breaker == breaker.OPEN
   if state.limited then breaker.limit(state) end
+  if gates.is_destination(gate) then routes.limit_new(gate, state) end
   if state.ramp_since_ms then
     local doublings = math.floor((ctx.now - state.ramp_since_ms) / RAMP_DOUBLES_MS)
     local rate = (state.ramp_rate or 1) * 2 ^ math.min(30, math.max(0, doublings))

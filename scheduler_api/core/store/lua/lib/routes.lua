@@ -7,7 +7,9 @@
 -- tracked, all others share one gate, `d:<tenant>:<origin>.*`. Events without a route belong to it.
 local GATE = records.GATE
 local PER_ORIGIN, PER_CELL, KEPT_MS, FORGOTTEN_PER_CALL = 64, 10000, 3600000, 16
-local NEW_PER_S = {rate = 5, period_ms = 1000}
+local NEW_SUFFIX, NEW_PER_S = '.new', 5
+
+routes.FREE, routes.NEW = 'free', 'new'
 
 -- Returns the gates of the origin and the route of an event. `prefix` is `d:<tenant>:`.
 function routes.gates_of(prefix, destination)
@@ -94,21 +96,25 @@ function routes.count_slowed(ctx, origin)
   return count
 end
 
--- Whether an event passes an origin that is slowed because its routes fail. An event passes if its
--- route had a success lately. Events for routes that nobody has tried lately pass at a low rate.
-function routes.passes(ctx, origin, state, event)
-  if state.breaker ~= breaker.SLOWED or routes.is_route(origin) then return false end
-  if not event.destination then return false end
-  local prefix = string.match(origin, '^(.*:)')
-  local _, route = routes.gates_of(prefix, event.destination)
+-- Returns how an event gets past an origin that is slowed because its routes fail: FREE if the
+-- event's route had a success lately, NEW if nobody has tried the route lately, otherwise nil.
+function routes.way_past(ctx, origin, state, event)
+  if state.breaker ~= breaker.SLOWED or not state.limited then return nil end
+  if routes.is_route(origin) or not event.destination then return nil end
+  local _, route = routes.gates_of(string.match(origin, '^(.*:)'), event.destination)
   local gate = gate_for(ctx, route)
-  if redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1 then return false end
+  if redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1 then return nil end
   local attempts, failures = breaker_health.totals(ctx, gate)
-  if attempts > 0 then return failures < attempts end
-  local new = origin .. '.new'
-  if gates.opens_at(ctx, new, NEW_PER_S) > ctx.now then return false end
-  redis.call('RPUSH', keys.begins(ctx, new), string.format('%.0f', ctx.now))
-  redis.call('LTRIM', keys.begins(ctx, new), -NEW_PER_S.rate, -1)
-  redis.call('PEXPIRE', keys.begins(ctx, new), 2 * NEW_PER_S.period_ms)
-  return true
+  if attempts == 0 then return routes.NEW end
+  return failures < attempts and routes.FREE or nil
+end
+
+-- Returns the gate that admits the events of new routes of a slowed origin at a low rate. It has no
+-- record.
+function routes.gate_of_new(origin) return origin .. NEW_SUFFIX end
+
+-- Sets the limits of a gate for new routes; other gates do not change.
+function routes.limit_new(gate, state)
+  if string.sub(gate, -#NEW_SUFFIX) ~= NEW_SUFFIX then return end
+  state.rate, state.period_ms = NEW_PER_S, 1000
 end

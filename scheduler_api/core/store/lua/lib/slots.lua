@@ -75,13 +75,13 @@ local function is_behind(ctx, gate, id, rank)
   return lowest < rank or (lowest == rank and first < id)
 end
 
--- Whether the gate does not admit an event yet. An origin whose routes are slowed together lets
--- some routes pass (see `routes.passes`).
+-- Whether the gate does not admit an event yet. An origin whose routes are slowed together lets the
+-- events of some routes pass (see `routes.way_past`).
 local function is_blocked(ctx, gate, state, id, event)
   local rank = gates.rank(gate, state, event)
   local blocked = is_behind(ctx, gate, id, rank)
     or gates.opens_at(ctx, gate, state, rank) > ctx.now
-  return blocked and not (state.limited and routes.passes(ctx, gate, state, event))
+  return blocked and not routes.way_past(ctx, gate, state, event)
 end
 
 -- Whether a queue admits an event. An event must wait for its turn, but a callback is always

@@ -88,13 +88,15 @@ def resolve(host: str) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _explain(host: str, err: Exception) -> str:
+def _explain(host: str, err: OSError | UnicodeError) -> str:
     match err:
-        case socket.gaierror() if err.errno == socket.EAI_AGAIN:
-            return f"the name server did not answer for the host name {host}"
-        case OSError() if not isinstance(err, socket.gaierror):
-            return f"the host name {host} was not looked up: {err.strerror}"
-    return f"the host name {host} does not exist"
+        case socket.gaierror(errno=socket.EAI_AGAIN):
+            return f"the name server failed, or did not answer, for {host}"
+        case socket.gaierror(errno=socket.EAI_NODATA):
+            return f"the host name {host} has no address"
+        case socket.gaierror(errno=socket.EAI_NONAME) | UnicodeError():
+            return f"the host name {host} does not exist"
+    return f"the host name {host} was not looked up: {err.strerror}"
 
 
 def _is_address(host: str) -> bool:

@@ -153,7 +153,10 @@ def test_a_response_before_the_request_is_the_response() -> None:
     ("err", "text"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "name.example does not exist"),
-        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name server did not answer"),
+        (socket.gaierror(socket.EAI_NODATA, "x"), "name.example has no address"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name server failed, or did not"),
+        (socket.gaierror(socket.EAI_FAIL, "a failure"), "not looked up: a failure"),
+        (socket.gaierror(socket.EAI_MEMORY, "memory"), "not looked up: memory"),
         (UnicodeError("label too long"), "name.example does not exist"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
     ],

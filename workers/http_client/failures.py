@@ -125,6 +125,8 @@ _VERIFY_CODES = {
     62: Failure.TLS_HOST,
     64: Failure.TLS_HOST,
 }
+# OpenSSL's verify codes for an issuer that is unknown, or was not sent.
+_NO_ISSUER = frozenset((20, 21))
 # OpenSSL names the alerts of receivers after the version that has introduced them, such
 # as SSLV3_ALERT_HANDSHAKE_FAILURE, whatever version is in use.
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(?=[A-Z])(\w+)")
@@ -207,8 +209,7 @@ def explain(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
 def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure, str]:
     match err:
         case ssl.SSLCertVerificationError():
-            code = _VERIFY_CODES.get(err.verify_code, Failure.TLS_UNTRUSTED)
-            return code, f"the certificate is not accepted: {err.verify_message}"
+            return _explain_certificate(err)
         case ssl.SSLError():
             return _explain_tls(err, exchange)
     if exchange.dispatched:
@@ -219,6 +220,14 @@ def _explain_connection(err: Exception, exchange: HttpExchange) -> tuple[Failure
     if exchange.phase is Phase.TLS:
         return Failure.TLS, f"the receiver closed the connection {_IN_HANDSHAKE}"
     return Failure.CONNECT, "no address of the receiver accepted a connection"
+
+
+def _explain_certificate(err: ssl.SSLCertVerificationError) -> tuple[Failure, str]:
+    code = _VERIFY_CODES.get(err.verify_code, Failure.TLS_UNTRUSTED)
+    text = f"the certificate is not accepted: {err.verify_message.rstrip('.')}"
+    if err.verify_code in _NO_ISSUER:
+        text += "; does the receiver send the entire chain?"
+    return code, text
 
 
 def _explain_errno(number: int, exchange: HttpExchange) -> tuple[Failure, str]:

@@ -223,6 +223,17 @@ def test_errors_of_the_system_are_told_apart(err: Exception, code: Failure) -> N
     assert "192.0.2.1" not in text
 
 
+@pytest.mark.parametrize("verify_code", [20, 21])
+def test_an_unknown_issuer_may_be_missing_from_the_chain(verify_code: int) -> None:
+    err = ssl.SSLCertVerificationError()
+    err.verify_code, err.verify_message = verify_code, "no issuer."
+
+    code, text = explain(err, HttpExchange(lambda: True, 0, None))
+
+    assert code is Failure.TLS_UNTRUSTED
+    assert text.endswith(": no issuer; does the receiver send the entire chain?")
+
+
 def test_an_error_of_tls_after_the_handshake_does_not_deny_it() -> None:
     exchange = HttpExchange(lambda: True, 0, BodyWanted.NEVER)
     exchange.dispatched = True

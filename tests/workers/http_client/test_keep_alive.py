@@ -117,7 +117,7 @@ def test_half_of_the_time_after_which_a_receiver_closes_is_used(
 def test_an_announcement_in_the_first_response_holds_for_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    announced = iter([10 * IDLE_S, None])
+    announced = iter([25 * IDLE_S, None])
     monkeypatch.setattr(
         "workers.http_client.connection.idle_limit_s", lambda *_: next(announced, None)
     )
@@ -127,7 +127,7 @@ def test_an_announcement_in_the_first_response_holds_for_the_connection(
             await client.send(post(receiver.url()))
             await client.send(post(receiver.url()))
             assert receiver.connections == 1
-            await asyncio.sleep(12 * IDLE_S)
+            await asyncio.sleep(30 * IDLE_S)
             await client.send(post(receiver.url()))
             assert receiver.connections == 2
 

@@ -126,7 +126,7 @@ def test_a_silent_route_delays_no_other_route_of_its_origin(
 
             assert result.status == 200
             # The silent requests did not go first.
-            assert len(receiver.requests) <= 3 * START
+            assert len(receiver.requests) < ALL
             await until(lambda: len(receiver.requests) == ALL + 1)
             for task in silent:
                 task.cancel()

@@ -24,7 +24,8 @@ ErrorAt = Callable[[str, int, str], Response]
 MAX_MESSAGE_LENGTH = 200
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
+# Anchored: a search would try every position, and read on from each.
+_ORIGIN = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
 
 class JsonErrors:

@@ -36,7 +36,7 @@ _ESCAPED_SCHEME = re.compile("https?(?:%3a|:/?%2f)", re.IGNORECASE)
 _ONE_SLASH = re.compile("(https?:)/(?!/)", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(128)))
 # What precedes the path in a target such as `http://api.example.com/v2/publish/…`.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+_ORIGIN = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _LOCALHOST = "localhost"
 
 

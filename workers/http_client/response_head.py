@@ -142,6 +142,9 @@ class LenientHead:
         start = bytes(self._raw[self._start : self._start + QUOTED_BYTES])
         if _TLS_ALERT.startswith(start[:2]):
             return TlsExpected()
+        if start.startswith(_PREFIX):
+            line = start.partition(b"\r")[0].partition(b"\n")[0]
+            return NotHttp(f"the response has a malformed status line: {quote(line)}")
         return NotHttp(f"the response is not HTTP: {quote(start)}")
 
 

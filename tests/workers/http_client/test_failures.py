@@ -71,6 +71,11 @@ HTTP = {
         Failure.PROTOCOL,
         "'nonsense",
     ),
+    "status": (
+        writing(b"HTTP/1.1 20 OK\r\nX: y\r\n\r\n", first=False),
+        Failure.PROTOCOL,
+        "the response has a malformed status line: 'HTTP/1.1 20 OK'",
+    ),
     "tls-port": (writing(ALERT, first=False), Failure.TLS_EXPECTED, "https://"),
     "silent": (hostile.never_respond, Failure.TIMEOUT, "did not answer within 0."),
     "drip": (

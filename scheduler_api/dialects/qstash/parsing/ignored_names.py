@@ -33,7 +33,7 @@ _BEGINNING = 3
 # How similar a field of an item is to the field that was meant.
 _SIMILAR_FIELDS = 0.8
 FIELDS = ("destination", "queue", "headers", "body")
-_KNOWN_FIELDS = frozenset(FIELDS)
+_FIELD_NAMES = frozenset(FIELDS)
 # Characters that names of headers do not have, but those of parameters may have.
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9a-z-]")
 
@@ -78,12 +78,12 @@ def ignored_names(
 
 def ignored_fields(item: Mapping[str, object]) -> tuple[str, ...]:
     """Return the fields of an item of a batch that have no effect."""
-    if item.keys() <= _KNOWN_FIELDS:
+    if item.keys() <= _FIELD_NAMES:
         return ()
     return tuple(
         name
         for name, value in item.items()
-        if name not in _KNOWN_FIELDS and value not in (None, "")
+        if name not in _FIELD_NAMES and value not in (None, "")
     )
 
 

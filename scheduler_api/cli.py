@@ -245,7 +245,8 @@ def _with_position(err: CronError | Refusal, expression: str) -> str:
     """
     if isinstance(err, Refusal) or err.position is None or not expression:
         return str(err)
-    return f"{err}\n  {expression.expandtabs(1)}\n  {' ' * err.position}^"
+    shown = "".join(c if c.isprintable() else " " for c in expression)
+    return f"{err}\n  {shown}\n  {' ' * err.position}^"
 
 
 def _runs_table(tz: str, runs: Iterable[Run]) -> Table:

@@ -134,8 +134,9 @@ def test_a_preview_shows_skipped_times():
     assert "Sun 2025-03-09 02:30:00" in result.output
 
 
-def test_an_invalid_expression_is_shown_with_the_position_of_its_error():
-    result = run({}, "cron", "0 61 * * *")
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r"])
+def test_an_invalid_expression_is_shown_with_the_position_of_its_error(blank: str):
+    result = run({}, "cron", f"0{blank}61 * * *")
 
     assert result.exit_code == 1
     assert result.output.splitlines() == [
@@ -143,6 +144,12 @@ def test_an_invalid_expression_is_shown_with_the_position_of_its_error():
         "  0 61 * * *",
         "    ^",
     ]
+
+
+def test_an_invalid_expression_sends_no_commands_to_the_terminal():
+    result = run({}, "cron", "\x1b[31m * * * *")
+
+    assert "\x1b" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from tests.dialects.engine import TIMEOUTS
 from tests.sync_worker import SyncWorker, new_sync_worker
+from tests.workers.http_client.sending import system_tls
 from typing import cast
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
@@ -77,7 +78,13 @@ class World:
     ) -> list[Settlement]:
         ring = KeyRing(outbound.tenants(cell, self.settings))
         policy = AddressPolicy.of(self.settings)
-        client = HttpClient(policy, limit=10, body_cap_bytes=4096, lookup=self.lookup)
+        client = HttpClient(
+            policy,
+            limit=10,
+            body_cap_bytes=4096,
+            tls=system_tls(),
+            lookup=self.lookup,
+        )
         async with client as http_client:
             deliverer = Deliverer(
                 worker.store,

@@ -245,8 +245,8 @@ def _with_position(err: CronError | Refusal, expression: str) -> str:
     """
     if isinstance(err, Refusal) or err.position is None or not expression:
         return str(err)
-    shown = "".join(c if c.isprintable() else " " for c in expression)
-    return f"{err}\n  {shown}\n  {' ' * err.position}^"
+    printable = "".join(c if c.isprintable() else " " for c in expression)
+    return f"{err}\n  {printable}\n  {' ' * err.position}^"
 
 
 def _runs_table(tz: str, runs: Iterable[Run]) -> Table:

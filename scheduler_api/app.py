@@ -36,7 +36,7 @@ from scheduler_api.web import (
 )
 from scheduler_api.web.access import require_operator
 from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
 
@@ -196,11 +196,19 @@ def _error(status: int, message: str) -> Response:
 
 
 def _http_error(err: HTTPException) -> Response:
-    response = _error(err.code or 500, err.name)
+    response = _error(err.code or 500, _describe(err))
     for name, value in err.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
+
+
+def _describe(err: HTTPException) -> str:
+    """Return the name of an error, for a 405 also the methods that are allowed."""
+    if not isinstance(err, MethodNotAllowed) or not err.valid_methods:
+        return err.name
+    methods = sorted(set(err.valid_methods) - {"HEAD", "OPTIONS"})
+    return f"{err.name}: use {' or '.join(methods)}"
 
 
 def _unauthorized(_err: Unauthorized) -> Response:

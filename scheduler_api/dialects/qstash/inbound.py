@@ -205,10 +205,10 @@ def _flow_control_routes(keys: FlowControlKeys) -> list[Route]:
 def error(status: int, message: str) -> Response:
     """Return an error response.
 
-    If only the hosted service has the requested path, the 404 says so.
+    A 404 says if only the hosted service has the path, or what is wrong with it.
     """
-    unsupported = compatibility.unsupported(request.path) if status == 404 else None
-    return requests.error(status, unsupported or message)
+    reason = compatibility.not_found_reason(request.path) if status == 404 else None
+    return requests.error(status, reason or message)
 
 
 def internal_error(_endpoint: str | None) -> str:

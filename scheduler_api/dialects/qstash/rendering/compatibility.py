@@ -4,6 +4,8 @@
 is up to date, and that `OPERATIONS` agrees with the API description and the routes.
 """
 
+import re
+
 # Maps each operation to a text that says how this server differs from the API
 # description that QStash publishes. The text is empty if there is no difference.
 OPERATIONS = {
@@ -78,17 +80,21 @@ ABSENT = {
     "/v2/email": "email",
 }
 ABSENT_DESTINATIONS = "`api/llm` and `api/email` as destinations"
+EMPTY = "not found: the path has an empty name between two slashes"
 TWICE = "not found: the path begins with /v2/v2/"
+_EMPTY_NAME = re.compile("/v2(/[a-z]+){0,2}//", re.IGNORECASE)
 PROVIDER = "a provider's own URL works as a destination"
 
 
-def unsupported(path: str) -> str | None:
-    """Return the error for a path that only the hosted service has, else None.
+def not_found_reason(path: str) -> str | None:
+    """Return the error for a path that only the hosted service has, or a wrong one.
 
-    The error for a path that begins twice with `/v2` says where it comes from.
+    None for any other path.
     """
     if path.lower().startswith("/v2/v2/"):
         return f"{TWICE}: give clients the URL of this server without /v2"
+    if _EMPTY_NAME.match(path):
+        return EMPTY
     for beginning, feature in ABSENT.items():
         if path.lower().startswith(beginning):
             return f"{feature}: not supported by this server"

@@ -78,6 +78,11 @@ TOPICS = "paths /v2/topics/{urlGroupName}/endpoints"
 PUBLISHED = record(
     "messageId", "url", messageId=TEXT, url=TEXT, deduplicated={"type": "boolean"}
 )
+OF_ITEM = record(
+    *("messageId", "url"),
+    **PUBLISHED["properties"],
+    ignored=TEXT,
+)
 REFUSED = record("messageId", "error", messageId={"const": ""}, error=TEXT)
 ACCEPTED = {
     "200": None,
@@ -255,9 +260,10 @@ ANSWERS = (
     Adaptation(f"{ENQUEUE} responses", ACCEPTED, "as for publish"),
     Adaptation(
         f"{BATCH} responses 200",
-        answer(listed(either(PUBLISHED, REFUSED, listed(PUBLISHED)))),
+        answer(listed(either(OF_ITEM, REFUSED, listed(OF_ITEM)))),
         "the SDKs need the answers of a url group nested; a refused item has an error "
-        "in its place, with the messageId that Python's SDK reads",
+        "in its place, with the messageId that Python's SDK reads; fields and headers "
+        "without effect are named",
     ),
     Adaptation(
         "paths /v2/messages/{messageId} delete responses 200",

@@ -59,3 +59,27 @@ def test_a_path_that_begins_twice_says_which_url_clients_need(
 
     assert status == 404
     assert answer["error"].endswith("the URL of this server without /v2")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/enqueue//https://h/x",
+        "/v2/topics//endpoints",
+        "/v2/dlq/retry//",
+        "/V2/Queues//pause",
+        "/v2//publish/https://h/x",
+    ],
+)
+def test_an_empty_name_in_a_path_is_named(api: Any, path: str) -> None:
+    status, answer = api.call("POST", path)
+
+    assert (status, "an empty name between two slashes" in answer["error"]) == (404, 1)
+
+
+def test_a_wrong_method_gets_those_that_are_right(api: Any) -> None:
+    _, one = api.call("GET", "/v2/publish/https://h/x")
+    _, several = api.call("PUT", "/v2/queues/q")
+
+    assert one == {"error": "Method Not Allowed: use POST"}
+    assert several == {"error": "Method Not Allowed: use DELETE or GET"}

@@ -9,7 +9,7 @@ local GATE = records.GATE
 local PER_ORIGIN, PER_CELL, KEPT_MS, FORGOTTEN_PER_CALL = 64, 10000, 3600000, 16
 local NEW_SUFFIX, NEW_PER_S = '.new', 5
 
-routes.FREE, routes.NEW = 'free', 'new'
+routes.HEALTHY, routes.NEW = 'healthy', 'new'
 
 -- Returns the gates of the origin and the route of an event. `prefix` is `d:<tenant>:`.
 function routes.gates_of(prefix, destination)
@@ -96,7 +96,7 @@ function routes.count_slowed(ctx, origin)
   return count
 end
 
--- Returns how an event gets past an origin that is slowed because its routes fail: FREE if the
+-- Returns how an event gets past an origin that is slowed because its routes fail: HEALTHY if the
 -- event's route had a success lately, NEW if nobody has tried the route lately, otherwise nil.
 function routes.way_past(ctx, origin, state, event)
   if state.breaker ~= breaker.SLOWED or not state.limited then return nil end
@@ -106,7 +106,7 @@ function routes.way_past(ctx, origin, state, event)
   if redis.call('HEXISTS', keys.held_destinations(ctx), gate) == 1 then return nil end
   local attempts, failures = breaker_health.totals(ctx, gate)
   if attempts == 0 then return routes.NEW end
-  return failures < attempts and routes.FREE or nil
+  return failures < attempts and routes.HEALTHY or nil
 end
 
 -- Returns the gate that admits the events of new routes of a slowed origin at a low rate. It has no

@@ -84,7 +84,9 @@ def test_enqueue_without_a_queue_says_so(api: Any, start: str, url: str) -> None
 
 
 def test_a_path_with_two_slashes_is_not_found(api: Any) -> None:
-    assert post(api, "/v2//publish/http:/h") == (404, {"error": "Not Found"})
+    error = "not found: the path has an empty name between two slashes"
+
+    assert post(api, "/v2//publish/http:/h") == (404, {"error": error})
 
 
 def test_query_parameters_work_like_headers(api: Any) -> None:

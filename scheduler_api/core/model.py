@@ -421,7 +421,8 @@ class Begun:
     row that were interrupted. `content` is None if the content is too large for the
     reply of `begin`; the key `content_key` then has the content. `origin` and `route`
     are the gates of the event's destination, `origin_held` and `route_held` whether
-    they held events back when the attempt began. No attempt may begin later than
+    they held events back when the attempt began, and `passes_origin` whether the event
+    passed a slowed origin because its route is healthy. No attempt may begin later than
     `left_ms` from now; None means no limit.
     """
 
@@ -441,6 +442,7 @@ class Begun:
     route: str = ""
     origin_held: bool = False
     route_held: bool = False
+    passes_origin: bool = False
     left_ms: int | None = None
 
     @property

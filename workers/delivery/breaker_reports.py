@@ -99,7 +99,8 @@ class BreakerReports:
 
     An origin or route is "held" while its events may have to wait, because its breaker
     is not closed. What failed is reported until a success was reported. Other origins
-    and routes are reported only if they are held.
+    are reported only if they are held, other routes only if they or their origins are:
+    events of a route with a success pass a slowed origin.
     """
 
     def __init__(
@@ -149,11 +150,12 @@ class BreakerReports:
             may_trip = may_trip or self._may_trip(begun.route, route)
         if begun.origin_held or outcome != SUCCESS:
             self._remember(begun.origin)
-        if begun.route_held or outcome != SUCCESS:
+        held = begun.origin_held or begun.route_held
+        if held or begun.passes_origin or outcome != SUCCESS:
             self._remember(begun.route)
         if may_trip:
             self._pacer.set_reporting(True)
-        if may_trip or begun.origin_held or begun.route_held:
+        if may_trip or held:
             self._urgent.set()
 
     def _may_trip(self, gate: str, counts: Counts) -> bool:

@@ -108,9 +108,10 @@ class HeldDestinations:
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(transaction=False)
         pipe.zrange(keys.waiters(prefix, gate), 0, 0)
         pipe.zcard(keys.waiters(prefix, gate))
+        pipe.zcard(keys.waiters(prefix, f"{gate}{gate_names.NEW_ROUTES}"))
         pipe.scard(keys.holders(prefix, gate))
         pipe.hmget(keys.gate(prefix, gate), GATE.codes(*HELD))
-        first, waiting, running, values = pipe.execute()
+        first, waiting, new, running, values = pipe.execute()
         record: dict[str, bytes] = {
             name: value for name, value in zip(HELD, values, strict=True) if value
         }
@@ -124,7 +125,7 @@ class HeldDestinations:
             failed_ms=_time(record, "failed_ms"),
             probe_ms=_time(record, "closed_until_ms"),
             paused_ms=_time(record, "paused_ms"),
-            waiting=waiting,
+            waiting=waiting + new,
             running=running,
         )
 

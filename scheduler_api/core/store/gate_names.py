@@ -25,6 +25,8 @@ DIGEST_LENGTH, ROUTE_DIGEST_LENGTH = 12, 8
 
 # The end of the gate of the routes that are not tracked.
 SHARED_ROUTE = ".*"
+# The end of the gate at which events wait for a slowed origin if their route is new.
+NEW_ROUTES = ".new"
 
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]+")
 
@@ -108,7 +110,7 @@ def readable_gate(gate: str, url: str) -> str | None:
     if not gate.startswith(f"{DESTINATION}:"):
         return None
     try:
-        if not is_route(gate):
+        if not is_route(gate) or gate.endswith(NEW_ROUTES):
             return readable_origin(url)
         shared = gate.endswith(SHARED_ROUTE)
         return f"{readable_origin(url)}/*" if shared else readable_route(url)

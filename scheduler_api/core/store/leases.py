@@ -310,5 +310,6 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         route=route.decode(),
         origin_held=b"o" in held,
         route_held=b"r" in held,
+        passes_origin=b"p" in held,
         left_ms=None if left == b"" else int(left),
     )

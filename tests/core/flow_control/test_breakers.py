@@ -2,13 +2,24 @@
 
 import pytest
 from collections.abc import Sequence
-from scheduler_api.core.model import NO_GATES, Content, Draft, Gates, Outcome, Owner
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.model import (
+    NO_GATES,
+    Content,
+    Draft,
+    FlowLimits,
+    Gates,
+    Outcome,
+    Owner,
+)
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import (
     destination_digest,
     destination_gate,
+    flow_gate,
     route_digest,
 )
+from scheduler_api.core.store.leases import Share
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
 from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
@@ -301,6 +312,132 @@ def test_a_route_with_a_success_passes_an_origin_that_is_slowed(engine: Engine):
     assert ids(begin(engine)) == good
 
 
+def slow_origin(engine: Engine) -> list[str]:
+    """Let three routes of the origin fail; return their URLs."""
+    failing = [f"{HOST}/{name}" for name in ("a", "b", "c")]
+    for url in failing:
+        fail(engine, url)
+    assert origin(BAD) in held(engine)
+    return failing
+
+
+def test_a_healthy_route_passes_its_origin_also_during_the_ramp(engine: Engine):
+    send(engine, slow_origin(engine) * 30)
+    begin(engine)
+    engine.worker.report(route(GOOD), 1, 0)
+    changes = engine.worker.report_all({origin(BAD): outcomes("s" * 5)})
+    good = send(engine, [GOOD] * 30)
+
+    assert changes == {origin(BAD): "half_open"}
+    assert set(good) <= set(ids(begin(engine)))
+
+
+def test_only_attempts_that_an_origin_holds_count_for_its_breaker(engine: Engine):
+    [bad, *_] = slow_origin(engine)
+    engine.worker.report(route(GOOD), 1, 0)
+    send(engine, [bad, GOOD, f"{HOST}/new"])
+
+    flags = {
+        each.content.url: (each.origin_held, each.route_held, each.passes_origin)
+        for each in begin(engine)
+        if each.content
+    }
+
+    assert flags == {
+        bad: (True, True, False),
+        GOOD: (False, False, True),
+        f"{HOST}/new": (True, False, False),
+    }
+
+
+def test_new_routes_have_no_limit_when_their_origin_is_closed(engine: Engine):
+    failing = slow_origin(engine)
+    send(engine, [GOOD] * 60)
+    finish(engine, *begin(engine))
+    for gate in [*map(route, failing), origin(BAD)]:
+        for latest in ("s" * 10, "s"):
+            engine.worker.report_all({gate: outcomes(latest)})
+    assert held(engine) == set()
+    engine.now_ms += CHECK_EVERY_MS
+
+    assert len(begin(engine)) == 55
+
+
+def test_an_event_of_a_new_route_waits_without_a_slot_of_its_flow_key(engine: Engine):
+    slow_origin(engine)
+    flow_keys = [f"key{n}" for n in range(6)]
+    for key in flow_keys:
+        gates = Gates(flow=FlowLimits(key, 2, None, 0))
+        send(engine, [f"{HOST}/{key[:3]}/new"] * 20, gates=gates)
+    running = []
+    for step in range(20):
+        running += begin(engine)
+        waiting = engine.scores(keys.waiters(PREFIX, f"{origin(BAD)}.new")).keys()
+        for key in flow_keys:
+            holders = engine.client.smembers(
+                keys.holders(PREFIX, flow_gate(OWNER, key))
+            )
+            assert waiting.isdisjoint(each.decode() for each in holders)
+        if step % 2:
+            finish(engine, *running)
+            running = []
+        engine.now_ms += 250
+    finish(engine, *running)
+
+
+def test_events_of_new_routes_are_shown_as_held_by_their_origin(engine: Engine):
+    slow_origin(engine)
+    accepted = send(engine, [GOOD] * 8)
+    begin(engine)
+
+    shown = HeldDestinations(engine.cell).all()
+    found = engine.get(accepted[-1]).held
+
+    assert sorted(each.waiting for each in shown) == [0, 0, 0, 3]
+    assert found and found.by == HOST
+
+
+def test_the_shared_route_counts_once_for_its_origin(engine: Engine):
+    shared = f"{origin(BAD)}.*"
+    engine.worker.report_all({shared: outcomes("r" * 20)})
+
+    assert held(engine) == {shared}
+    assert fail(engine, f"{HOST}/a") == {route(f"{HOST}/a"): "slowed"}
+    assert origin(BAD) in fail(engine, f"{HOST}/b")
+
+
+def test_a_destination_over_its_share_keeps_the_ramp_of_its_breaker(engine: Engine):
+    engine.worker.report(origin(BAD), 20, 20)
+    send(engine, [BAD] * 200)
+    begin(engine)
+    engine.worker.report(origin(BAD), 1, 0)
+    engine.now_ms += 4_000
+    share: Share = {"limit": 1, "in_flight": {origin(BAD): 1, "d:1:x": 1}}
+    begun, refused = engine.worker.try_begin(*offer(engine), share=share)
+    engine.now_ms += PERIOD_MS
+
+    assert (begun, set(refused.values())) == ([], {"held"})
+    assert len(begin(engine)) == 4 * 16
+
+
+def test_a_breaker_without_waiters_is_not_checked_until_it_is_idle(engine: Engine):
+    fail(engine, BAD)
+    check = f"g:{route(BAD)}"
+    slowed_ms = engine.now_ms
+    planned = [engine.due()[check] - slowed_ms]
+    engine.now_ms += 1_000
+    engine.worker.report(route(BAD), 1, 1)
+    engine.now_ms = slowed_ms + 600_000
+    engine.claim()
+    planned.append(engine.due()[check] - slowed_ms)
+    engine.now_ms = slowed_ms + 601_000
+
+    assert planned == [600_000, 605_000]
+    assert engine.claim().closed == ()
+    engine.now_ms = slowed_ms + 605_000
+    assert engine.claim().closed == ("https://failing.example/a",)
+
+
 def test_three_requests_for_a_delay_open_the_route_until_then(engine: Engine):
     gate = route(BAD)
     delays = [
@@ -383,6 +520,22 @@ def test_a_cell_forgets_the_route_that_was_reported_longest_ago(engine: Engine):
     scores = engine.client.zmscore(tracked, [*names[:2], names[2], route(BAD)])
     assert [score is not None for score in scores] == [True, False, True, True]
     assert engine.client.zcard(tracked) == 10_000
+
+
+def test_the_shared_route_of_a_cell_without_room_holds_its_events(engine: Engine):
+    names = [f"d:2:{n // 64:012x}.{n % 64:08x}" for n in range(10_000)]
+    engine.client.zadd(keys.routes(PREFIX), {name: n for n, name in enumerate(names)})
+    engine.client.hset(
+        keys.held_destinations(PREFIX), mapping=dict.fromkeys(names[:16], 1)
+    )
+    engine.checks_faults = False
+
+    fail(engine, BAD)
+    send(engine, [BAD] * 50)
+
+    assert held(engine) - set(names) == {f"{origin(BAD)}.*"}
+    assert len(begin(engine)) == TRICKLE
+    assert fail(engine, GOOD) == {route(GOOD): "slowed"}
 
 
 def test_routes_that_nobody_reported_lately_make_room(engine: Engine):

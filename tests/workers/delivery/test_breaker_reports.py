@@ -51,13 +51,16 @@ def asking(status: int, seconds: str) -> Result:
     return replace(answered(status), headers=(("Retry-After", seconds),))
 
 
-def begun(*, origin_held: bool = False, route_held: bool = False) -> Begun:
+def begun(
+    *, origin_held: bool = False, route_held: bool = False, passes_origin: bool = False
+) -> Begun:
     return attempts.begun(
         *("jiter", Content(URL, b"")),
         origin=ORIGIN,
         route=ROUTE,
         origin_held=origin_held,
         route_held=route_held,
+        passes_origin=passes_origin,
     )
 
 
@@ -170,6 +173,22 @@ def test_an_attempt_at_a_held_origin_or_route_is_reported_at_once(
 
     gate = ORIGIN if held == "origin_held" else ROUTE
     assert report[gate].latest_held == ("s" if status == 200 else "r")
+
+
+@pytest.mark.parametrize("held", ["origin_held", "passes_origin"])
+def test_a_success_of_a_route_is_reported_while_its_origin_is_slowed(
+    monkeypatch: pytest.MonkeyPatch, held: str
+):
+    reports = reported(monkeypatch, [answered(200)] * 2, every_s=0, **{held: True})
+
+    assert [report[ROUTE].successes for report in reports] == [1, 1]
+    assert all((ORIGIN in report) == (held == "origin_held") for report in reports)
+
+
+def test_attempts_that_pass_a_slowed_origin_are_not_reported_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert reported(monkeypatch, [answered(200)] * 99, passes_origin=True) == []
 
 
 def test_a_failure_is_followed_by_the_report_of_a_success_but_not_of_more(

@@ -9,7 +9,7 @@
 -- Answer per id: {id, code}. If the code is begun, the answer continues with: attempt, failures,
 --   interruptions, first due ms, created ms, time limit of the attempt in ms, owner, content key,
 --   content ('' if longer than inline_bytes; the caller then reads the content key), schedule, gate
---   of the origin, gate of the route, what is held (`o` for the origin, `r` for the route), ms until
+--   of the origin, gate of the route, what is held (see `fair_share.held_gates`), ms until
 --   the event's end ('' if the event has no end).
 -- Codes:
 --   begun: the attempt has begun.
@@ -31,24 +31,24 @@ local function content_key(ctx, id, event)
   return keys.body(ctx, id, event.body_revision)
 end
 
-local function describe(ctx, share, id, event, attempt)
+local function describe(ctx, id, event, attempt)
   local key, max_length = content_key(ctx, id, event), ctx.options.inline_bytes
   local content = redis.call('GETRANGE', key, 0, max_length)
   if #content > max_length then content = '' end
   local left = event.end_ms and records.integer(event, 'end_ms') - ctx.now or ''
-  local origin, route = fair_share.held_gates(ctx, share, event)
   return {id, 'begun', attempt, records.integer(event, 'failures', 0),
     records.integer(event, 'interruptions', 0), records.first_due_ms(event),
     records.integer(event, 'created_ms'), records.integer(event, 'deadline_ms'), event.owner, key,
     content, event.schedule or '', event.origin_gate or '', event.route_gate or '',
-    (origin and 'o' or '') .. (route and 'r' or ''), left}
+    event.held, left}
 end
 
 local function begin(ctx, share, id, event, rates)
   local now, token, key = ctx.now, ctx.options.token, keys.event(ctx, id)
   if not redis.call('ZSCORE', keys.leased(ctx), due.member(id, event)) then return {id, 'gone'} end
   if event.token == token then
-    return describe(ctx, share, id, event, records.integer(event, 'attempts'))
+    fair_share.held_gates(ctx, share, event)
+    return describe(ctx, id, event, records.integer(event, 'attempts'))
   end
   if event.token then return {id, 'taken'} end
   if not records.exists(key, event) or event.state then
@@ -77,7 +77,7 @@ local function begin(ctx, share, id, event, rates)
   if event.strict and not schedule_begun then
     redis.call('HSET', keys.schedule(ctx, event.schedule), SCHEDULE.first_begun_ms, now)
   end
-  local reply = describe(ctx, share, id, event, attempt)
+  local reply = describe(ctx, id, event, attempt)
   redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,
     EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
   redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))

@@ -23,6 +23,8 @@ local OF_SLOWED_ORIGIN = {s = '1', r = '0', o = '0', n = ''}
 breaker.OPEN, breaker.SLOWED = '1', 's'
 -- The report of an attempt may come this long after its settlement.
 breaker.REPORTED_AFTER_MS = 1000
+-- A breaker is forgotten if nobody waits at its gate, and nothing was sent there, for this long.
+breaker.IDLE_MS = 600000
 
 -- Sets the limits of the trickle in the state of a gate.
 function breaker.limit(state)

@@ -56,12 +56,24 @@ end
 -- Returns the gates of an event's origin and route, each only if it is held (see
 -- `gates.hold_destination`), otherwise nil or false. Usually nothing is held at all. So the function
 -- first reads, once per call, whether anything is held.
-function fair_share.held_gates(ctx, share, event)
+local function held_destinations(ctx, share, event)
   if not event.origin_gate then return end
   if share.any_held == nil then
     share.any_held = redis.call('EXISTS', keys.held_destinations(ctx)) == 1
   end
   if share.any_held then return routes.held(ctx, event.origin_gate, event.route_gate) end
+end
+
+-- Returns the held gates of an event, and its way past the origin (see `routes.way_past`). Adds a
+-- field `held` to the event, for the worker's reports: `o` if the origin holds the event, `r` if the
+-- route does, `p` if the event passes the origin because its route is healthy. Such events tell
+-- nothing about the routes because of which the origin is slowed.
+function fair_share.held_gates(ctx, share, event)
+  local origin, route = held_destinations(ctx, share, event)
+  local way = origin and routes.way_past(ctx, origin, gates.state(ctx, origin), event)
+  local at_origin = way == routes.HEALTHY and 'p' or origin and 'o' or ''
+  event.held = at_origin .. (route and 'r' or '')
+  return origin, route, way
 end
 
 function fair_share.count_begun(share, gate)
@@ -97,14 +109,14 @@ end
 -- Makes an event wait at the gate of its destination, because the destination has reached the
 -- limit. The gate admits waiting events at a rising rate (the ramp, see lib/gates). Each event that
 -- is turned away restarts the ramp. A paused destination needs no ramp, because it admits no
--- events, and neither does a destination with an open or slowed breaker.
+-- events, and neither does a destination with a breaker: it has the limits of the breaker.
 local function turn_away(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
     redis.call('PEXPIRE', keys.begins(ctx, gate), 2000)
   end
   local state = gates.state(ctx, gate)
-  if not (state.paused_ms or state.limited) then
+  if not (state.paused_ms or state.breaker) then
     gates.hold_destination(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate,
       RAMP_PER_S)
   end
@@ -128,8 +140,7 @@ function fair_share.admit(ctx, share, id, event)
     end
     over = false
   end
-  local origin, route = fair_share.held_gates(ctx, share, event)
-  local way = origin and routes.way_past(ctx, origin, gates.state(ctx, origin), event)
+  local origin, route, way = fair_share.held_gates(ctx, share, event)
   if way == routes.NEW then add_gate(ctx, id, event, routes.gate_of_new(origin)) end
   if over or origin and not way then add_gate(ctx, id, event, gate) end
   if route then add_gate(ctx, id, event, route) end

@@ -5,7 +5,7 @@
 -- can admit an event. If this time is unknown, the next check is after five seconds. A paused gate
 -- is not checked.
 local EVENT, GATE = records.EVENT, records.GATE
-local SAMPLE_SIZE, CANCEL_BATCH_SIZE, IDLE_MS = 64, 100, 600000
+local SAMPLE_SIZE, CANCEL_BATCH_SIZE = 64, 100
 local HOLDER = records.fields(EVENT, 'owner', 'state', 'gates', 'waits_at')
 local IN_DELETED_QUEUE = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
   'journaled', 'state', 'token', 'cancel_requested_ms', 'attempts', 'gates', 'waits_at',
@@ -105,7 +105,7 @@ end
 local function release_if_idle(ctx, gate)
   local state = gates.state(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end
-  if state.limited and ctx.now - breaker.last_used_ms(ctx, gate) < IDLE_MS then return end
+  if state.limited and ctx.now - breaker.last_used_ms(ctx, gate) < breaker.IDLE_MS then return end
   local url = state.breaker and redis.call('HGET', keys.gate(ctx, gate), GATE.url)
   breaker.forget(ctx, gate, GATE.origin)
   return url

@@ -61,7 +61,7 @@ function gates.state(ctx, gate)
   state.limited = state.breaker and not state.ramp_since_ms
   state.open = state.limited and state.breaker == breaker.OPEN
   if state.limited then breaker.limit(state) end
-  if gates.is_destination(gate) then routes.limit_new(gate, state) end
+  if gates.is_destination(gate) then routes.limit_new(ctx, gate, state) end
   if state.ramp_since_ms then
     local doublings = math.floor((ctx.now - state.ramp_since_ms) / RAMP_DOUBLES_MS)
     local rate = (state.ramp_rate or 1) * 2 ^ math.min(30, math.max(0, doublings))
@@ -162,9 +162,13 @@ function gates.plan_check(ctx, gate)
       or redis.call('ZCARD', keys.order(ctx, gate)) > state.parallelism)
   local needed = waiting or state.breaker or state.ramp_since_ms or state.origin
   local later = ctx.now + CHECK_EVERY_MS
+  if state.limited and not waiting then
+    later = math.max(later, breaker.last_used_ms(ctx, gate) + breaker.IDLE_MS)
+  end
   if state.paused_ms or not needed then return gates.cancel_check(ctx, gate) end
   if state.closed then return gates.check_at(ctx, gate, later) end
   if queue then return gates.check_at(ctx, gate, state.check_from > 0 and ctx.now or later) end
+  if not waiting then redis.call('ZREM', keys.due(ctx), 'g:' .. gate) end
   gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state, rank) or later)
 end
 

@@ -23,12 +23,17 @@ function routes.is_route(gate) return string.find(gate, '.', 1, true) ~= nil end
 
 local function split(gate) return string.match(gate, '^([^.]*)%.(.*)$') end
 
+local function is_full(ctx, set)
+  return redis.call('ZCARD', set) >= PER_ORIGIN
+    or redis.call('ZCARD', keys.routes(ctx)) >= PER_CELL
+end
+
 -- Returns the gate that counts for a route: its own gate, or the shared one if the route is not
 -- tracked and no more routes can be tracked.
 local function gate_for(ctx, route_gate)
   local origin, route = split(route_gate)
   local set = keys.routes_of(ctx, origin)
-  local own = redis.call('ZSCORE', set, route) or redis.call('ZCARD', set) < PER_ORIGIN
+  local own = redis.call('ZSCORE', set, route) or not is_full(ctx, set)
   return own and route_gate or origin .. '.*'
 end
 
@@ -52,7 +57,8 @@ local function forget(ctx, gate)
 end
 
 -- Makes room for one more route. Forgets routes that nobody has reported for `window_ms`; if the
--- cell tracks too many routes, forgets the one that was reported longest ago.
+-- cell tracks too many routes, forgets the one that was reported longest ago. Held routes move to
+-- the end, so that the next call finds others.
 local function make_room(ctx, origin, window_ms)
   local set, before = keys.routes_of(ctx, origin), ctx.now - window_ms
   for _, route in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', before, 'LIMIT', 0,
@@ -62,6 +68,7 @@ local function make_room(ctx, origin, window_ms)
   if redis.call('ZCARD', keys.routes(ctx)) < PER_CELL then return end
   for _, gate in ipairs(redis.call('ZRANGE', keys.routes(ctx), 0, FORGOTTEN_PER_CALL - 1)) do
     if forget(ctx, gate) then return end
+    redis.call('ZADD', keys.routes(ctx), ctx.now, gate)
   end
 end
 
@@ -71,9 +78,7 @@ function routes.track(ctx, route_gate, window_ms)
   local set = keys.routes_of(ctx, origin)
   if not redis.call('ZSCORE', set, route) then
     make_room(ctx, origin, window_ms)
-    local full = redis.call('ZCARD', set) >= PER_ORIGIN
-      or redis.call('ZCARD', keys.routes(ctx)) >= PER_CELL
-    if full then return origin .. '.*' end
+    if is_full(ctx, set) then return origin .. '.*' end
   end
   redis.call('ZADD', set, ctx.now, route)
   redis.call('ZADD', keys.routes(ctx), ctx.now, route_gate)
@@ -86,7 +91,7 @@ end
 function routes.count_slowed(ctx, origin)
   local names, count = {origin .. '.*'}, 0
   for _, route in ipairs(redis.call('ZRANGE', keys.routes_of(ctx, origin), 0, -1)) do
-    names[#names + 1] = origin .. '.' .. route
+    if route ~= '*' then names[#names + 1] = origin .. '.' .. route end
   end
   local held = redis.call('HMGET', keys.held_destinations(ctx), unpack(names))
   for i, gate in ipairs(names) do
@@ -99,7 +104,7 @@ end
 -- Returns how an event gets past an origin that is slowed because its routes fail: HEALTHY if the
 -- event's route had a success lately, NEW if nobody has tried the route lately, otherwise nil.
 function routes.way_past(ctx, origin, state, event)
-  if state.breaker ~= breaker.SLOWED or not state.limited then return nil end
+  if state.breaker ~= breaker.SLOWED then return nil end
   if routes.is_route(origin) or not event.destination then return nil end
   local _, route = routes.gates_of(string.match(origin, '^(.*:)'), event.destination)
   local gate = gate_for(ctx, route)
@@ -113,8 +118,10 @@ end
 -- record.
 function routes.gate_of_new(origin) return origin .. NEW_SUFFIX end
 
--- Sets the limits of a gate for new routes; other gates do not change.
-function routes.limit_new(gate, state)
+-- Sets the limits of a gate for new routes, while its origin is slowed; other gates do not change.
+function routes.limit_new(ctx, gate, state)
   if string.sub(gate, -#NEW_SUFFIX) ~= NEW_SUFFIX then return end
-  state.rate, state.period_ms = NEW_PER_S, 1000
+  local origin = keys.gate(ctx, string.sub(gate, 1, -#NEW_SUFFIX - 1))
+  if redis.call('HGET', origin, GATE.breaker) ~= breaker.SLOWED then return end
+  state.rate, state.period_ms, state.without_slots = NEW_PER_S, 1000, true
 end

@@ -152,7 +152,7 @@ function slots.admit(ctx, id, event)
   end
   if first then
     local gate, state = unpack(missing[first])
-    if state.breaker then
+    if state.breaker or state.without_slots then
       wait_without_slots(ctx, id, event, gate)
       return false
     end

@@ -15,6 +15,7 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 MAX_NAME_LENGTH = 64
+GONE = "the tenant is being removed"
 
 
 def open_cell(settings: Settings) -> Cell:

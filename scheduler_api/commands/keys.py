@@ -1,7 +1,8 @@
 """`keys`: replaces the secrets with which a tenant's deliveries are signed."""
 
 import click
-from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
+from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import RotationRefused
 from scheduler_api.core.timestamps import from_iso
@@ -55,6 +56,8 @@ def rotate(
         effect = wanted.rotate(settings, tenants, order)
     except RotationRefused as err:
         raise click.ClickException(str(err)) from err
+    except NotFound as err:
+        raise click.ClickException(GONE) from err
     click.echo(env_lines(_secret_variables(wanted, tenants, tenant_id)), nl=False)
     click.echo(effect, err=True)
 

@@ -4,7 +4,8 @@ import click
 from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
-from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
+from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
 from scheduler_api.dialects import outbound
 from typing import Any
@@ -47,7 +48,10 @@ def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> N
     cell = open_cell(settings)
     limits = outbound.tenant_limits(cell, settings)
     if changes:
-        limits.set(tenant_id, changes, by=user())
+        try:
+            limits.set(tenant_id, changes, by=user())
+        except NotFound as err:
+            raise click.ClickException(GONE) from err
     own, all_limits = limits.own(tenant_id), limits.of(tenant_id)
     owners = limits.owners(tenant_id)
     if all_limits.stored_bytes and "stored_bytes" in changes:

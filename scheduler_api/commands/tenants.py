@@ -76,10 +76,11 @@ def remove(settings: Settings, tenant_id: str, *, yes: bool, wait_s: int) -> Non
     cell = open_cell(settings)
     tenants = outbound.tenants(cell, settings)
     accounts = {account.id: account for account in tenants.accounts()}
-    if tenant_id not in accounts:
+    if tenant_id not in accounts and not tenants.has_remains(tenant_id):
         raise click.ClickException(f"there is no tenant {tenant_id}: see `tenant list`")
     if not yes:
-        name = accounts[tenant_id].name
+        account = accounts.get(tenant_id)
+        name = "which is removed already" if account is None else account.name
         click.confirm(f"Erase tenant {tenant_id}, {name}, with all data?", abort=True)
     ends_s = time.monotonic() + TOKENS_CACHED_MS / 1_000 + wait_s
     for running in Erasure(cell, tenants).remove_tenant(tenant_id, by=user()):

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from scheduler_api.commands.common import (
+    GONE,
     env_options,
     holder,
     holder_options,
@@ -55,6 +56,8 @@ def create(
         new = tenants.tokens.create(owner, name, read_only=read_only, by=user())
     except Conflict as err:
         raise click.ClickException(f"there is a token {name} already") from err
+    except NotFound as err:
+        raise click.ClickException(GONE) from err
     if as_env and owner is not None:
         print_environment(settings, NewTenant(owner, new, tenants.secrets(owner)), url)
     else:

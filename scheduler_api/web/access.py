@@ -8,12 +8,14 @@ read-only token may use only routes that change nothing and show no signing secr
 from collections.abc import Callable
 from contextlib import suppress
 from flask import g, request
+from functools import partial
 from scheduler_api.auth import Forbidden, Unauthorized, bearer_token
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.tenants.tokens import Access
 from scheduler_api.services import Services
 from scheduler_api.web.documented import ATTRIBUTE, Route
+from scheduler_api.web.request_body import RECHECK
 
 KEY_HEADER = "X-API-Key"
 TENANT_HEADER = "Scheduler-Tenant"
@@ -39,6 +41,14 @@ def tenant_of_request(
 
     Raises: Unauthorized, TooManyFailedLogins, Forbidden, TooManyRequests.
     """
+    tenant = _tenant(services, token, view)
+    request.environ[RECHECK] = partial(_tenant, services, token, view)
+    if g.access.tenant is not None:
+        services.limits.count_request(tenant)
+    return tenant
+
+
+def _tenant(services: Services, token: str | None, view: Callable[..., object]) -> str:
     access = g.access = _access(services, token)
     if access.read_only and not _is_read(view):
         raise Forbidden(READ_ONLY)
@@ -47,7 +57,6 @@ def tenant_of_request(
         return _named_tenant(services, named)
     if named is not None and named.strip() != access.tenant:
         raise Forbidden(OTHER_TENANT)
-    services.limits.count_request(access.tenant)
     return access.tenant
 
 

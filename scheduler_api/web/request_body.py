@@ -1,9 +1,16 @@
 """Reads the body of a request, and refuses an incomplete body."""
 
+import time
 from flask import Request
 from gunicorn.http.errors import ParseException
 from scheduler_api.web.refusal import Refusal
 from werkzeug.exceptions import RequestEntityTooLarge
+
+# The key in a request's environment of a function that checks its token again.
+RECHECK = "scheduler.recheck"
+# After a body that took longer to arrive, the token is checked again: it may have been
+# revoked meanwhile, or its tenant removed.
+QUICK_S = 1.0
 
 
 def read_body(
@@ -21,9 +28,11 @@ def read_body(
             application's `MAX_CONTENT_LENGTH`.
 
     Raises: Refusal, with 413 for a large body, 400 for an incomplete or malformed one.
+        Unauthorized, Forbidden: the token has lost its access while the body arrived.
     """
     if limit_bytes is not None:
         request.max_content_length = limit_bytes + 1
+    began_s = time.monotonic()
     length, maximum = request.content_length, request.max_content_length
     try:
         if maximum is not None and (length or 0) >= maximum:
@@ -45,4 +54,6 @@ def read_body(
         raise Refusal(400, malformed) from err
     if len(raw) < (length or 0):
         raise Refusal(400, malformed)
+    if time.monotonic() - began_s > QUICK_S and RECHECK in request.environ:
+        request.environ[RECHECK]()
     return raw

@@ -10,6 +10,7 @@ TEXTS = {
     " have ended, or delete some",
     "bytes": "At most {} bytes of content may be stored: wait until older events are"
     " removed, or delete schedules",
+    "removed": "The tenant is being removed",
 }
 TOO_MANY_REQUESTS = (
     "At most {} requests per second are allowed, please try again in a second"

@@ -1,11 +1,13 @@
 """Tests of what tokens allow: read-only tokens, and operator's tokens (S-27, S-29)."""
 
+import io
 import pytest
 import re
 from collections.abc import Callable, Iterator
+from scheduler_api import auth
 from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.dialects.qstash.endpoints import signing_keys
-from scheduler_api.web import openapi
+from scheduler_api.web import openapi, request_body
 from scheduler_api.web.access import (
     NO_TENANT,
     OTHER_TENANT,
@@ -157,3 +159,54 @@ def test_a_tenant_s_token_cannot_name_another_tenant(
         status, body = furnished.call("GET", path, headers={TENANT_HEADER: other})
         assert (status, message_of(body)) == (403, OTHER_TENANT)
         assert furnished.call("GET", path, headers={TENANT_HEADER: own})[0] == 200
+
+
+class SlowBody(io.BytesIO):
+    """A body whose end arrives after something has happened."""
+
+    def __init__(self, body: bytes, happens: Callable[[], object]) -> None:
+        super().__init__(body)
+        self._happens = happens
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._happens()
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/publish/http://a.example/", b"x"),
+        ("/v2/queues", b'{"queueName": "late"}'),
+        ("/api/events", b"{}"),
+        ("/v1/events", b"{}"),
+    ],
+)
+@pytest.mark.parametrize("holder", ["tenant", "operator"])
+def test_a_token_that_is_revoked_while_a_body_arrives_is_refused(
+    make_web: Callable[..., Web],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    body: bytes,
+    holder: str,
+) -> None:
+    monkeypatch.setattr(auth, "CACHED_S", 0)
+    monkeypatch.setattr(request_body, "QUICK_S", -1)
+    web = make_web()
+    owner = web.tenant.id if holder == "tenant" else None
+    token = web.tenants.tokens.create(owner, "slow")
+    before = Furnished(web, {}).stored()
+
+    answer = web.app.test_client().post(
+        path,
+        input_stream=SlowBody(body, lambda: web.tenants.tokens.revoke(owner, "slow")),
+        headers={
+            "Authorization": f"Bearer {token}",
+            "x-api-key": token,
+            "Content-Length": str(len(body)),
+        }
+        | ({} if owner else {TENANT_HEADER: web.tenant.id}),
+    )
+
+    assert answer.status_code == 401
+    assert {each for each in Furnished(web, {}).stored() if each not in before} == set()

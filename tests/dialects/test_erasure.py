@@ -400,3 +400,66 @@ def test_the_command_asks_before_it_removes_a_tenant(
     assert refused.exit_code == unknown.exit_code == 1
     assert "there is no tenant 99" in unknown.output
     assert mine.web.tenants.exists(tenant)
+
+
+def create_all(furnished: Furnished, token: str) -> list[tuple[int, str]]:
+    """Create something of each kind with an operator's token; return the answers."""
+    headers = {"Scheduler-Tenant": furnished.web.tenant.id}
+    cron, large, to = {"Upstash-Cron": "0 0 * * *"}, MINE * 1_000, hook(MINE)
+    later = "2096-01-01T00:00:00.000Z"
+    event = {"payload": large, "destination": to}
+    v1 = {"eventOwner": f"a@{MINE}.example", "endDate": later, "callbackUrl": to}
+    requests: list[tuple[str, Any]] = [
+        ("/api/events", {"json": event | {"scheduledTime": later}}),
+        ("/api/cronjobs", {"json": event | {"expression": "0 0 * * *"}}),
+        ("/v1/events", {"json": v1 | {"interval": "0 0 1 1 *"}}),
+        (f"/v2/publish/{to}", {"data": MINE}),
+        (f"/v2/enqueue/{MINE}/{to}", {"data": large}),
+        (f"/v2/schedules/{to}", {"data": large, "headers": headers | cron}),
+        ("/v2/queues", {"json": {"queueName": f"{MINE}2", "parallelism": 2}}),
+        (f"/v2/flowControl/{MINE}/pause", {}),
+        (f"/v2/topics/{MINE}/endpoints", {"json": {"endpoints": [{"url": to}]}}),
+    ]
+    answers = []
+    for path, more in requests:
+        options = {"token": token, "headers": headers} | more
+        answers.append((furnished.call("POST", path, **options)[0], path))
+    return answers
+
+
+def test_nothing_is_stored_for_a_tenant_whose_removal_has_begun(
+    make_web: Callable[..., Web], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A request may have been checked before the removal.
+    monkeypatch.setattr(Tenants, "exists", lambda *_: True)
+    kept, removed = Furnished(make_web(), {}), Furnished(make_web(), {})
+    tenants, tenant = removed.web.tenants, removed.web.tenant.id
+    operator = tenants.tokens.create(None, "ops")
+
+    tenants.begin_removal(tenant, by="test")
+    during = create_all(removed, operator)
+    remove(new_erasure(store_url), tenant)
+    after = create_all(removed, operator)
+
+    assert {status for status, _ in during + after} == {400, 412}
+    assert traces(removed) == []
+    assert {status for status, _ in create_all(kept, operator)} == {200, 201}
+
+
+def test_a_repeated_removal_erases_what_an_earlier_one_left(
+    mine: Furnished, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_commands, "PAUSE_S", 0)
+    client, tenant = mine.web.cell.client, mine.web.tenant.id
+    mine.web.tenants.begin_removal(tenant, by="test")
+    mine.web.tenants.end_removal(tenant)
+    owners = [str(mine.web.owner(dialect)) for dialect in mine.ids]
+    client.sadd(keys.owners(mine.web.cell.prefix), *owners)
+
+    found = {str(fault) for fault in walk.check(mine.web.cell)}
+    assert f"owners {tenant}:qstash: run `tenant remove {tenant}` again" in found
+    remove(new_erasure(store_url), tenant)
+    again = run(store_url, "tenant", "remove", tenant, "--yes")
+
+    assert f"there is no tenant {tenant}" in again.output
+    assert walk.check(mine.web.cell) == []

@@ -365,3 +365,45 @@ def test_a_tenant_over_its_limit_can_still_pause_and_shorten(make_web: Make):
     assert longer.status_code == 400
     assert message_of(longer).startswith("At most 1 bytes of content")
     assert client.post(f"{path}/resume", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("reason", ["bytes", "full"])
+def test_refused_content_does_not_stay_in_the_store(make_web: Make, reason: str):
+    web = make_web(tenant_stored_bytes=3_000 if reason == "bytes" else 0)
+    client, large = web.app.test_client(), "x" * 50_000
+    auth = {
+        "x-api-key": web.tenant.token,
+        "Authorization": f"Bearer {web.tenant.token}",
+    }
+    event_id = create(web, "jiter").get_json()["id"]
+    cron = {
+        "payload": "x",
+        "destination": "http://a.example/",
+        "expression": "0 0 * * *",
+    }
+    job = client.post("/api/cronjobs", json=cron, headers=auth).get_json()["id"]
+    past = {"payload": large, "scheduledTime": "2001-01-01T00:00:00.000Z"}
+    if reason == "full":
+        web.cell.client.set(keys.full(web.cell.prefix), 1)
+
+    def content() -> set[bytes]:
+        found = web.cell.client.scan_iter()
+        return {key for key in found if b":b:" in key or b":t:" in key}
+
+    stored = content()
+    answers = [
+        client.post("/api/cronjobs", json=cron | {"payload": large}, headers=auth),
+        client.post(
+            "/v2/schedules/http://a.example/",
+            data=large,
+            headers=auth | {"Upstash-Cron": "0 0 * * *"},
+        ),
+        client.post("/v2/publish/http://a.example/", data=large, headers=auth),
+        client.put(f"/api/events/{event_id}", json=past, headers=auth),
+    ]
+    if reason == "bytes":
+        path = f"/api/cronjobs/{job}"
+        answers.append(client.put(path, json={"payload": large}, headers=auth))
+
+    assert all(answer.status_code >= 400 for answer in answers), answers
+    assert content() == stored

@@ -32,7 +32,7 @@ PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
-        *("tenants", "tnseq", "rotated", "applications"),
+        *("tenants", "tnseq", "rotated", "applications", "removed_tenants"),
     )
 )
 PERMANENT_FAMILIES = frozenset(
@@ -125,7 +125,25 @@ class _Walk:
             )
             yield from self._keys([_text(key)[len(self._prefix) :] for key in found])
             if not cursor:
-                return
+                break
+        yield from self._removed_tenants()
+
+    def _removed_tenants(self) -> Iterator[Fault]:
+        """Check that no tenant owns anything that once existed and was removed."""
+        newest, members = self._execute(
+            ("GET", keys.tenant_sequence(self._prefix)),
+            ("SMEMBERS", keys.owners(self._prefix)),
+        )
+        if not (isinstance(newest, bytes) and newest.isdigit()):
+            return
+        for owner in sorted(
+            map(_text, members if isinstance(members, (set, list)) else ())
+        ):
+            tenant = owner.partition(":")[0]
+            if not tenant.isdecimal() or int(tenant) > int(newest):
+                continue
+            if not self._client.exists(keys.tenant(self._prefix, tenant)):
+                yield Fault("owners", owner, f"run `tenant remove {tenant}` again")
 
     def _keys(self, names: Names) -> Iterator[Fault]:
         groups = defaultdict[Callable[[Names], Iterator[Fault]], list[str]](list)

@@ -57,7 +57,7 @@ from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import NO_OPTIONS, Cell
 from scheduler_api.core.store.functions import Options
 from scheduler_api.core.store.id_sequence import IdSequence
-from scheduler_api.core.store.large_content import write_if_large
+from scheduler_api.core.store.large_content import discard, write_if_large
 from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
@@ -225,11 +225,9 @@ class Schedules:
                 " of its times"
             )
         url = schedule.content.url
-        inline, _ = write_if_large(
-            self._cell.client,
-            keys.template(self._cell.prefix, schedule.id, revision),
-            codec.encode_content(schedule.content),
-        )
+        key = keys.template(self._cell.prefix, schedule.id, revision)
+        content = codec.encode_content(schedule.content)
+        inline, _ = write_if_large(self._cell.client, key, content)
         times = encode_times(ahead, schedule.options, seed=schedule.id)
         gates = gate_names.encode_gates(
             *(schedule.owner, schedule.options.gates),
@@ -263,6 +261,8 @@ class Schedules:
             options["runs"] = schedule.options.max_runs
         reply = self._cell.call("put_schedule", options, [inline, *fields])
         code, _, duplicate_of = reply
+        if code != b"ok":
+            discard(self._cell.client, key, inline)
         if code == b"duplicate":
             raise Repeated(Duplicate.parse(duplicate_of))
         if code == b"limit_reached":

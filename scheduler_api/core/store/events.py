@@ -48,6 +48,7 @@ from scheduler_api.core.store.functions import Arg, Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import (
     INLINE_BYTES,
+    discard,
     is_large,
     write_if_large,
 )
@@ -340,6 +341,8 @@ class EventStore:
             options |= self._tenant_options(event.owner.tenant)
         reply = self.cell.call("change_event", options, [inline])
         code, _, limit = reply.decode().partition(":")
+        if code != "ok" and content is not None:
+            discard(self.cell.client, key, inline)
         if code == "limit_reached":
             raise LimitReached(limit)
         if code != "ok":

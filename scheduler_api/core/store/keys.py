@@ -516,6 +516,14 @@ def tenants(prefix: str) -> str:
     return f"{prefix}tenants"
 
 
+def removed_tenants(prefix: str) -> str:
+    """Set of the ids of tenants that are being removed or were. Never expires.
+
+    Ids are never issued again, so nothing may be stored for a member.
+    """
+    return f"{prefix}removed_tenants"
+
+
 def rotated(prefix: str) -> str:
     """String, a nonce that each rotation of signing keys replaces. Never expires."""
     return f"{prefix}rotated"

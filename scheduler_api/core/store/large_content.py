@@ -4,6 +4,7 @@ Small content is an argument of the Lua function. Large content is written to a 
 with a TTL. When the function stores the event or schedule, it removes this TTL.
 """
 
+import redis
 from typing import Protocol, TypeVar
 
 INLINE_BYTES = 4096
@@ -39,3 +40,12 @@ def write_if_large(
     if not is_large(stored):
         return stored, None
     return b"", client.set(key, stored, ex=EXPIRES_S)
+
+
+def discard(client: redis.Redis, key: str, inline: bytes) -> None:
+    """Delete content that `write_if_large` wrote, because it was refused.
+
+    Otherwise, refused content would fill the store until it expires.
+    """
+    if not inline:
+        client.unlink(key)

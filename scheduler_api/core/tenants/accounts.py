@@ -8,6 +8,7 @@ from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants import removal
 from scheduler_api.core.tenants.encryption import Cipher
 from scheduler_api.core.tenants.secrets import (
     Replace,
@@ -199,6 +200,7 @@ class Tenants:
             while True:
                 try:
                     pipe.watch(key)  # type: ignore[no-untyped-call]
+                    removal.watch(pipe, self._prefix, tenant_id)
                     last = cast(bytes | None, pipe.hget(key, last_field))
                     last_ms = None if last is None else int(last)
                     now_ms, old = self._cell.now_ms(), self.secrets(tenant_id)
@@ -236,22 +238,35 @@ class Tenants:
     def begin_removal(self, tenant_id: str, *, by: str) -> int:
         """Delete the tokens of a tenant, and mark it as being removed.
 
+        From then on, nothing new is stored for it. Atomic: WATCH and one MULTI.
+
         Returns when the removal began, in epoch ms: a removal that was interrupted
         continues. Its record is in the operator's audit log, because the log of the
         tenant is removed too.
         """
         key, now_ms = keys.tenant(self._prefix, tenant_id), self._cell.now_ms()
-        began_ms = cast(bytes | None, self._client.hget(key, REMOVED))
-        if began_ms is not None:
-            return int(began_ms)
+
+        tokens = keys.tokens(self._prefix, tenant_id)
         self.tokens.index_older(tenant_id)
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, REMOVED, str(now_ms))
+
+        def begin(pipe: Pipeline) -> None:
+            began = cast(bytes | None, pipe.hget(key, REMOVED))
+            pipe.multi()
+            pipe.sadd(keys.removed_tenants(self._prefix), tenant_id)
             self.tokens.revoke_all(pipe, tenant_id)
-            change = audit.change(by, None, "tenant.remove", tenant_id)
-            audit.add(pipe, self._prefix, change, before={"exists": True}, after=None)
-            pipe.execute()
-        return now_ms
+            if began is None:
+                pipe.hset(key, REMOVED, str(now_ms))
+                change = audit.change(by, None, "tenant.remove", tenant_id)
+                before = {"exists": True}
+                audit.add(pipe, self._prefix, change, before=before, after=None)
+
+        self._client.transaction(begin, key, tokens)
+        return int(cast(bytes, self._client.hget(key, REMOVED)))
+
+    def has_remains(self, tenant_id: str) -> bool:
+        """Whether something may be stored of a tenant that is removed."""
+        owners = cast(set[bytes], self._client.smembers(keys.owners(self._prefix)))
+        return any(each.decode().split(":")[0] == tenant_id for each in owners)
 
     def end_removal(self, tenant_id: str) -> None:
         """Delete the record of a tenant, after everything else of it."""

@@ -7,10 +7,12 @@ compare what a tenant has stored with its limits (`lib/tenant_limits`).
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from redis.client import Pipeline
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.settings.limits import TenantLimits
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants import removal
 from typing import cast
 
 CACHED_S = 5.0
@@ -73,24 +75,32 @@ class Limits:
         return {name: int(value) for name, value in found if value is not None}
 
     def set(self, tenant: str, changes: Mapping[str, int | None], *, by: str) -> None:
-        """Set limits of a tenant; None: the default again. One MULTI.
+        """Set limits of a tenant; None: the default again.
+
+        Atomic: WATCH and one MULTI, repeated if the tenant changes meanwhile.
 
         Args:
             by: who makes the change, for the audit log.
+
+        Raises: NotFound (the tenant is removed).
         """
-        before = self.own(tenant)
-        after = {**before, **changes}
-        key = keys.tenant(self._cell.prefix, tenant)
-        with self._cell.client.pipeline(transaction=True) as pipe:
+        change = audit.change(by, tenant, "tenant.limits", tenant)
+
+        def write(pipe: Pipeline) -> None:
+            removal.watch(pipe, self._cell.prefix, tenant)
+            before = self.own(tenant)
+            after = {**before, **changes}
+            new = {name: value for name, value in after.items() if value is not None}
+            pipe.multi()
             for name, value in changes.items():
                 if value is None:
                     pipe.hdel(key, PREFIX + name)
                 else:
                     pipe.hset(key, PREFIX + name, value)
-            change = audit.change(by, tenant, "tenant.limits", tenant)
-            new = {name: value for name, value in after.items() if value is not None}
             audit.add(pipe, self._cell.prefix, change, before=before, after=new)
-            pipe.execute()
+
+        key = keys.tenant(self._cell.prefix, tenant)
+        self._cell.client.transaction(write, key)
         self._cached.pop(tenant, None)
 
     def count_request(self, tenant: str) -> None:

@@ -12,6 +12,7 @@ from redis.exceptions import WatchError
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants import removal
 from scheduler_api.core.tenants.token_forms import digest, new_token
 from scheduler_api.core.timestamps import to_iso
 from typing import cast
@@ -90,7 +91,7 @@ class Tokens:
     ) -> str:
         """Create a token and return it. Atomic: WATCH and one MULTI.
 
-        Raises: Conflict (a token has this name).
+        Raises: Conflict (a token has this name), NotFound (the tenant is removed).
         """
         token, access = new_token(), Access(tenant, name, read_only)
 
@@ -115,17 +116,19 @@ class Tokens:
     ) -> str:
         """Replace a token by a new one; the old one stays valid for `grace_ms`.
 
-        Atomic: WATCH and one MULTI.
+        Without a grace, tokens end too that earlier rotations have replaced. Atomic:
+        WATCH and one MULTI.
 
         Raises: NotFound (no token has this name).
         """
         token, now_ms = new_token(), self._cell.now_ms()
 
         def change(pipe: Pipeline, existing: Sequence[StoredToken]) -> None:
-            old = [each for each in _named(existing, name) if each.ends_ms is None]
+            named = _named(existing, name)
+            old = [each for each in named if each.ends_ms is None]
             if not old:
                 raise NotFound(name)
-            for each in old:
+            for each in old if grace_ms else named:
                 pipe.pexpire(keys.token(self._prefix, each.digest), grace_ms)
             self.write(pipe, token, old[0].access)
             rotated = audit.change(by, tenant, "token.rotate", name)
@@ -189,6 +192,7 @@ class Tokens:
             while True:
                 try:
                     pipe.watch(index)  # type: ignore[no-untyped-call]
+                    removal.watch(pipe, self._prefix, tenant)
                     found = self._read(tenant)
                     expired = [each for each, token in found.items() if token is None]
                     pipe.multi()

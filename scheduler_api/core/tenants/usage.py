@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from redis.client import Pipeline
+from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT, SCHEDULE
+from scheduler_api.core.tenants import removal
 from typing import cast
 
 BATCH = 500
@@ -42,10 +45,17 @@ def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
         return 0
     since = int(cell.client.hget(key, SINCE) or 0)
     counted = sum(_lengths(cell, _content_keys(cell, owners)))
-    with cell.client.pipeline(transaction=True) as pipe:
+
+    def write(pipe: Pipeline) -> None:
+        removal.watch(pipe, cell.prefix, tenant)
+        pipe.multi()
         pipe.hset(key, STORED, counted)
         pipe.hincrby(key, SINCE, -since)
-        pipe.execute()
+
+    try:
+        cell.client.transaction(write)
+    except NotFound:
+        return 0
     return counted
 
 

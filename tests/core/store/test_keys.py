@@ -21,6 +21,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
+            "removed_tenants",
         )
     },
     "keys.alive(ctx, 'ticker')": lambda prefix: keys.alive(prefix, "ticker"),

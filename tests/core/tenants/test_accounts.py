@@ -4,12 +4,15 @@ import itertools
 import pytest
 import redis
 from concurrent.futures import ThreadPoolExecutor
+from redis.client import Pipeline
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.fsck import walk
+from scheduler_api.core.settings.limits import TenantLimits
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Account, Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.tokens import FIRST, Access
 
@@ -230,3 +233,38 @@ def test_check_key_detects_another_secret_key(
         Tenants(
             Cell(store_client, "{s1}:"), secret_key="b" * 32, makers=MAKERS
         ).check_key()
+
+
+def test_a_removed_tenant_gets_no_token_limit_or_secret(
+    tenants: Tenants, store_client: redis.Redis
+):
+    new = tenants.create("first")
+    limits = Limits(Cell(store_client, PREFIX), TenantLimits(), ())
+    tenants.begin_removal(new.id, by="test")
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            tenants.tokens.create(new.id, "late")
+        with pytest.raises(NotFound):
+            limits.set(new.id, {"pending_events": 5}, by="test")
+        with pytest.raises(NotFound):
+            tenants.rotate(new.id, "one", lambda *_: {"one.signing": "x"})
+        tenants.end_removal(new.id)
+
+
+@pytest.mark.parametrize(("late", "name"), [("create", "ci"), ("rotate", FIRST)])
+def test_no_token_that_is_made_while_a_removal_begins_outlives_it(
+    tenants: Tenants, monkeypatch: pytest.MonkeyPatch, late: str, name: str
+):
+    new, made = tenants.create("first"), list[str]()
+    revoke_all = tenants.tokens.revoke_all
+
+    def make_then_revoke(pipe: Pipeline, tenant: str) -> None:
+        revoke_all(pipe, tenant)
+        if not made:
+            made.append(getattr(tenants.tokens, late)(new.id, name))
+
+    monkeypatch.setattr(tenants.tokens, "revoke_all", make_then_revoke)
+    tenants.begin_removal(new.id, by="test")
+
+    assert made
+    assert tenants.tokens.find(made[0]) is None

@@ -196,3 +196,14 @@ def test_the_store_contains_no_token(store_client: redis.Redis, tokens: Tokens):
     )
     assert "ci" in stored
     assert not any(token in stored for token in made)
+
+
+def test_a_rotation_without_grace_also_ends_tokens_that_were_replaced_before(
+    tokens: Tokens,
+):
+    first = tokens.create("1", "ci")
+    second = tokens.rotate("1", "ci")
+    third = tokens.rotate("1", "ci", grace_ms=0)
+
+    assert tokens.find(first) is tokens.find(second) is None
+    assert tokens.find(third) is not None

@@ -130,7 +130,7 @@ class Scheduling:
         content_type="*/*",
         headers=schedule_headers(OWN_HEADERS),
         response=response_schemas.ScheduleId,
-        errors=(400, 404, 413),
+        errors=(400, 404, 412, 413),
     )
     def create(self, owner: Owner, destination: str) -> Response:
         """Create a schedule, or replace the schedule with the same name.
@@ -209,7 +209,7 @@ class Scheduling:
         held_by = self._holding.of_schedule(self._find(owner, schedule_id))
         return note_held_by(response, held_by)
 
-    @documented(response=response_schemas.ManualRun, errors=(404, 409))
+    @documented(response=response_schemas.ManualRun, errors=(404, 409, 412))
     def run(self, owner: Owner, schedule_id: str) -> Response:
         """Publish a schedule's message now; the fire times do not change."""
         schedule = self._find(owner, schedule_id)

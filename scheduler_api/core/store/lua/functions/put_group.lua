@@ -9,7 +9,7 @@
 -- Answer:
 --   1: the stored record equals the new record.
 --   0: the stored record equals neither the new record nor the record that the caller read.
---   2: the owner already has `limit` groups.
+--   2: the owner already has `limit` groups, or its tenant is being removed.
 -- Atomic: no concurrent change is lost. If the first call got 1, a repeated call also gets 1.
 
 local function put_group(key_names, args)
@@ -19,6 +19,7 @@ local function put_group(key_names, args)
   local record = redis.call('HGET', key, name) or ''
   if record == new then return 1 end
   if record ~= read then return 0 end
+  if tenant_limits.removed(ctx, owner) then return 2 end
   if read == '' and limit > 0 and redis.call('HLEN', key) >= limit then return 2 end
   if new == '' then
     redis.call('HDEL', key, name)

@@ -29,7 +29,8 @@
 --   past: end_ms is new and not in the future.
 --   expired: the caller wrote the content before the call, and the content has expired.
 --   duplicate: the deduplication key exists. The answer contains its value in place of the id.
---   limit_reached: the tenant has reached a limit. The answer contains the limit in place of the id.
+--   limit_reached: the tenant has reached a limit or is being removed. The answer contains the limit,
+--     or 'removed', in place of the id.
 --   full: the store is full. Existing schedules can still be edited, for example paused.
 -- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
 -- repeated call also gets ok, because the record contains the new revision.
@@ -56,7 +57,8 @@ local function refusal(ctx, record, bytes)
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
   if creates and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
-  local limit = tenant_limits.reached(ctx, creates and 1 or 0, bytes)
+  local limit = tenant_limits.removed(ctx, options.owner)
+    or tenant_limits.reached(ctx, creates and 1 or 0, bytes)
   if limit then return 'limit_reached', limit end
 end
 

@@ -17,6 +17,7 @@ function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
 function keys.processes(ctx) return ctx.prefix .. 'processes' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end
+function keys.removed_tenants(ctx) return ctx.prefix .. 'removed_tenants' end
 function keys.superseded(ctx) return ctx.prefix .. 'superseded' end
 function keys.sequence(ctx) return ctx.prefix .. 'seq' end
 function keys.wake(ctx) return ctx.prefix .. 'wake' end

@@ -154,12 +154,18 @@ function new_events.reserve(ctx, batch, args)
   batch.limit_reached = tenant_limits.reached(ctx, count, bytes)
 end
 
+-- Returns 'removed' for the owner of a removed tenant. Reads this once per batch and owner.
+local function removed(ctx, batch, owner)
+  if not batch.owners[owner] then return tenant_limits.removed(ctx, owner) end
+end
+
 -- Records one new event. Returns {code, due ms, created ms, id}.
 -- Codes: those of `new_events.recall`, where ok also means that this call recorded the event; and:
 --   past: the due time must be in the future but is not.
 --   full: the store is full.
 --   limit_reached: the owner has too many gates to create a gate of the event, or its tenant has
---     reached a limit. The answer contains this gate, or the limit, in place of the id.
+--     reached a limit or is being removed. The answer contains this gate, or the limit, or
+--     'removed', in place of the id.
 --   expired: the caller wrote the content before the call, and the content has expired.
 function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
@@ -171,7 +177,8 @@ function new_events.accept(ctx, batch, item)
   if item.kind == 'in' then due_ms = now + due_ms end
   if item.must_be_future == '1' and due_ms <= now then return {'past', due_ms, now, id} end
   local bytes = ctx.options.tenant_limits and bytes_of(ctx, item)
-  local limit = batch.limit_reached or bytes and tenant_limits.reached(ctx, 1, bytes)
+  local limit = removed(ctx, batch, owner) or batch.limit_reached
+    or bytes and tenant_limits.reached(ctx, 1, bytes)
     or gate_binding.without_room(ctx, owner, item.gates)
   if limit then return {'limit_reached', due_ms, now, limit} end
   if id == '' then id = next_id(ctx, nonce) end

@@ -11,6 +11,13 @@
 -- then, and content from before the limit is added by the first count. A tenant without a record is
 -- being removed; its bytes are not counted.
 
+-- Returns 'removed' if the tenant of an owner is being removed or was removed, otherwise nil. Such a
+-- tenant may store nothing new: what a request stored after the removal would never be erased.
+function tenant_limits.removed(ctx, owner)
+  local tenant = string.match(owner, '^[^:]*')
+  if redis.call('SISMEMBER', keys.removed_tenants(ctx), tenant) == 1 then return 'removed' end
+end
+
 -- Returns how much more the tenant may store. Reads this from the store once per call.
 local function room_of(ctx)
   if ctx.tenant_room then return ctx.tenant_room end

@@ -103,7 +103,8 @@ def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destina
 @click.pass_obj
 def accept_store(settings: Settings) -> None:
     """Continue with a store that came back empty or different."""
-    epoch = accept(connect(settings.redis_url), settings.prefix)
+    client = connect(settings.redis_url)
+    epoch = accept(client, settings.prefix, by=user())
     click.echo(f"accepted store {epoch}; tickers continue within a second")
 
 

@@ -43,7 +43,7 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
     if found is None:
         raise click.ClickException(f"there is no event or schedule {name}")
     change = Change(found.owner.tenant, user(), "event.forget", name)
-    audit.write(cell, change, before={"exists": True}, after=None)
+    audit.write(cell, change, before={"exists": True}, after={"cancelled": True})
     if found.is_schedule:
         erased = erasure.forget_schedule(found.owner, found.id, name=name)
     else:
@@ -53,6 +53,7 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
             f"{erased.running} attempts are running; their events are cancelled. Run"
             " this again when the attempts have ended"
         )
+    audit.write(cell, change, before={"cancelled": True}, after=None)
     click.echo(f"erased {name}, {erased.events} events in all")
 
 

@@ -45,7 +45,9 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/preview")
     def get() -> Response:
-        any_access(services)
+        access = any_access(services)
+        if access.tenant is not None:
+            services.limits.count_request(access.tenant)
         pairs = read_parameters(request.environ)
         wanted = parse_parameters(pairs, grammars=services.grammars)
         after_ms = wanted.after_ms

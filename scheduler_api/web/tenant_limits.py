@@ -6,8 +6,8 @@ from scheduler_api.core.tenants.limits import TooManyRequests
 
 STATUS = 400
 TEXTS = {
-    "pending": "At most {} unfinished events and schedules are allowed: wait until some"
-    " have ended, or delete some",
+    "pending": "At most {} unfinished events and schedules (also ended ones) are"
+    " allowed: wait until some events have ended, or delete some schedules",
     "bytes": "At most {} bytes of content may be stored: wait until older events are"
     " removed, or delete schedules",
     "removed": "The tenant is being removed",

@@ -57,3 +57,11 @@ def test_changes_of_operator_s_tokens_are_in_a_log_of_their_own(
 
     assert "token.create" in run(environ, "audit list").output
     assert "token.create" not in run(environ, "audit list --tenant 1").output
+
+
+def test_an_accepted_store_is_in_the_operators_log(environ: dict[str, str]):
+    epoch = run(environ, "accept-store").output.split()[2].rstrip(";")
+
+    [line] = run(environ, "audit list").output.splitlines()
+
+    assert f'command line (ada): store.accept "{epoch}" null' in line

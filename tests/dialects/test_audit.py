@@ -58,15 +58,17 @@ CHANGES: list[tuple[str, str, dict[str, Any], str, str]] = [
         {"json": {"status": "Disabled"}},
         *("schedule.state", "cron_id"),
     ),
+    ("DELETE", "/v2/schedules/{schedule_id}", {}, "schedule.delete", "schedule_id"),
+    ("DELETE", "/v1/events/{event_id}", {}, "schedule.delete", "event_id"),
+    ("DELETE", "/api/cronjobs/{cron_id}", {}, "schedule.delete", "cron_id"),
 ]
 # Routes whose changes are the daily traffic of applications. They are in the logs of
 # events, or in no log.
 TRAFFIC = re.compile(
-    r"POST /api/events|PUT /api/events/|POST /api/cron[Jj]obs|DELETE /api/cron[Jj]obs/|"
+    r"POST /api/events|PUT /api/events/|POST /api/cron[Jj]obs|"
     r"POST /v1/register|POST /v1/events?($|/[^/]+/(run|attempts))|PATCH /v1/events?/|"
-    r"DELETE /v1/events?/|"
     r"POST /v2/(publish|enqueue|batch|schedules($|/<rest))|"
-    r"DELETE /v2/(messages|dlq|schedules)/|"
+    r"DELETE /v2/(messages|dlq)/|"
     r"POST /v2/dlq/retry/|POST /v2/schedules/<\w+>/run"
 )
 
@@ -150,3 +152,22 @@ def test_a_refused_change_is_not_recorded(furnished: Furnished) -> None:
     assert furnished.call("POST", "/v2/schedules/other/pause")[0] == 404
 
     assert log(furnished) == []
+
+
+def test_a_bulk_call_is_recorded_with_a_few_ids_and_their_number(
+    furnished: Furnished,
+) -> None:
+    ids = [f"1-{number}" for number in range(60)]
+
+    furnished.make("DELETE", f"/v2/dlq?dlqIds={','.join(ids)}")
+
+    assert log(furnished)[-1].change.object == (
+        "dlqIds=1-0,1-1,1-2,1-3,1-4 and 55 more"
+    )
+
+
+def test_a_cut_object_of_a_change_has_a_mark(furnished: Furnished) -> None:
+    furnished.make("DELETE", f"/v2/messages?label={'x' * 300}")
+
+    recorded = log(furnished)[-1].change.object
+    assert (len(recorded), recorded[-1]) == (audit.MAX_OBJECT_LENGTH, "\u2026")

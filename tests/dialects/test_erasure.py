@@ -386,6 +386,20 @@ def test_a_forgotten_event_is_in_the_audit_log(mine: Furnished, store_url: str) 
 
     [record] = audit.newest(mine.web.cell, mine.web.tenant.id, count=1)
     assert (record.change.action, record.change.object) == ("event.forget", message)
+    assert record.after is None
+
+
+def test_a_forgotten_event_that_is_being_sent_is_recorded_as_cancelled(
+    mine: Furnished, store_url: str
+) -> None:
+    engine = Engine(mine.web.cell.client, mine.web.cell.prefix)
+    message = mine.make("POST", f"/v2/publish/{hook(MINE)}", data=b"x")["messageId"]
+    engine.begin(message.removeprefix("msg_"))
+
+    assert run(store_url, "forget", message).exit_code == 1
+
+    [record] = audit.newest(mine.web.cell, mine.web.tenant.id, count=1)
+    assert record.after == {"cancelled": True}
 
 
 def test_the_command_asks_before_it_removes_a_tenant(

@@ -407,3 +407,19 @@ def test_refused_content_does_not_stay_in_the_store(make_web: Make, reason: str)
 
     assert all(answer.status_code >= 400 for answer in answers), answers
     assert content() == stored
+
+
+def test_previews_are_counted_as_requests(make_web: Make):
+    web = make_web(tenant_requests_per_s=1)
+    begin_long_second(web)
+
+    answers = [
+        web.app.test_client().get(
+            "/cron/preview?expression=*+*+*+*+*",
+            headers={"x-api-key": web.tenant.token},
+        )
+        for _ in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert "At most 1 requests per second" in answers[1].get_json()["error"]

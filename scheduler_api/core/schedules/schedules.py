@@ -396,12 +396,15 @@ class Schedules:
             decode = partial(schedule_record.decode, schedule_id, record, stored)
             yield schedule_id, decode
 
-    def delete(self, schedule: Schedule) -> None:
+    def delete(self, schedule: Schedule, *, change: Change | None = None) -> None:
         """Delete a schedule.
 
         Existing occurrences are still sent, unless the schedule is strict.
 
         Redis: delete_schedule, atomic.
+
+        Args:
+            change: what the audit log records.
 
         Raises: NotFound.
         """
@@ -409,6 +412,7 @@ class Schedules:
             "id": schedule.id,
             "owner": str(schedule.owner),
             "read_revision": schedule.revision,
+            **audit.options(change),
         }
         if not self._cell.call("delete_schedule", options):
             raise NotFound

@@ -45,7 +45,7 @@ class Change:
             "holder": self.tenant or OPERATOR,
             "by": self.by,
             "action": self.action,
-            "object": self.object[:MAX_OBJECT_LENGTH],
+            "object": _cut(self.object),
         }
 
 
@@ -57,6 +57,12 @@ class Record:
     change: Change
     before: Any
     after: Any
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_OBJECT_LENGTH:
+        return text
+    return f"{text[: MAX_OBJECT_LENGTH - 1]}\u2026"
 
 
 def change(by: str | None, tenant: str | None, action: str, name: str) -> Change | None:

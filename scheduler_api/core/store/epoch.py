@@ -7,7 +7,7 @@ or none, the store has lost its events. Then an operator must accept the store a
 import redis
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.ids import nonce
-from scheduler_api.core.store import keys, layout
+from scheduler_api.core.store import audit, keys, layout
 from typing import cast
 
 
@@ -44,13 +44,21 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
     return cast(bytes, client.get(keys.epoch(prefix)))
 
 
-def accept(client: redis.Redis, prefix: str) -> str:
+def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> str:
     """Record that an operator accepts the store, and return its epoch, a new one.
 
     The new epoch tells all processes to forget what they knew of the store before.
+    Atomic, one MULTI.
+
+    Args:
+        by: who accepts it, for the audit log; None: not a person.
     """
     epoch = nonce()
-    client.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
+    change = audit.change(by, None, "store.accept", epoch)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
+        audit.add(pipe, prefix, change, before=None, after={"accepted": True})
+        pipe.execute()
     return epoch
 
 

@@ -35,8 +35,8 @@ def rotate(_settings: EngineSettings, tenants: Tenants, order: RotationOrder) ->
     if until_ms <= order.now_ms:
         return "Deliveries are signed with the new secret only."
     return (
-        f"Until {to_iso(until_ms)}, deliveries have two signatures: one with the new"
-        " secret, one with the old."
+        f"Until {to_iso(until_ms)}, deliveries also have a signature with the old"
+        " secret, and with each older one that is still valid."
     )
 
 

@@ -231,7 +231,8 @@ class Events:
         """Delete an event; return its last state."""
         schedule = self._find(owner, event_id)
         event = self._render([schedule])[0]
-        self._schedules.delete(schedule)
+        deleted = access.change(owner, "schedule.delete", event_id)
+        self._schedules.delete(schedule, change=deleted)
         log_schedule("schedule.deleted", schedule)
         return rendering.respond_data(event)
 

@@ -184,7 +184,8 @@ class CronJobs:
         schedule = self._find(owner, cron_id)
         cron_job = self._render([schedule])[0]
         try:
-            self._schedules.delete(schedule)
+            deleted = change(owner, "schedule.delete", cron_id)
+            self._schedules.delete(schedule, change=deleted)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
         log_schedule("schedule.deleted", schedule)

@@ -187,8 +187,9 @@ class Scheduling:
     def delete(self, owner: Owner, schedule_id: str) -> Response:
         """Delete a schedule; its published messages are still delivered."""
         schedule = self._find(owner, schedule_id)
+        deleted = change(owner, "schedule.delete", schedule_id)
         try:
-            self._schedules.delete(schedule)
+            self._schedules.delete(schedule, change=deleted)
         except NotFound as err:
             raise _not_found(schedule_id) from err
         log_schedule("schedule.deleted", schedule)

@@ -6,7 +6,7 @@ filter were ignored, a bulk call would affect all messages.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from scheduler_api.core.delivery import destinations
 from scheduler_api.core.model import Event
@@ -63,6 +63,8 @@ DEAD_LETTER_PARAMETERS = (
     *(*DATES, *PAGE),
 )
 MAX_DEAD_LETTERS = 100
+# How many values of a filter the audit log shows.
+MAX_LISTED = 5
 MAX_LOG_ENTRIES = 1_000
 DEFAULT_COUNT = 100
 
@@ -147,10 +149,16 @@ class DeadLetterQuery:
 def describe_selection(parameters: Parameters) -> str:
     """Return the filters of a bulk call for the audit log; without secret values."""
     words = (
-        name if name in SECRET else f"{name}={','.join(values)}"
+        name if name in SECRET else f"{name}={_listed(values)}"
         for name, values in sorted(parameters.items())
     )
     return " ".join(words) or "all"
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = len(values) - MAX_LISTED
+    listed = ",".join(values[:MAX_LISTED])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> Parameters:

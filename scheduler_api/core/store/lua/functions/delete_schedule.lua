@@ -2,12 +2,13 @@
 --
 -- Keys: prefix.
 -- Options: id, owner, read_revision (the revision of the schedule when the caller read the
---   schedule).
+--   schedule), audit (see lib/audit).
 -- Args: none.
 -- Answer: 1 if the schedule existed, otherwise 0.
 -- Atomic. A repeated call also gets 1, because the key `superseded` contains the revision that the
 -- caller read.
-local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms')
+local DELETED = records.fields(records.SCHEDULE, 'owner', 'revision', 'name', 'search_terms',
+  'state')
 
 local function delete_schedule(key_names, args)
   local ctx = context.new(key_names, args)
@@ -24,6 +25,7 @@ local function delete_schedule(key_names, args)
   if record.name then redis.call('HDEL', keys.names(ctx, owner), record.name) end
   deduplication.release(ctx, owner, sid, key)
   redis.call('DEL', key, keys.skipped(ctx, sid))
+  audit.write(ctx, '{"state":"' .. (record.state or '') .. '"}', 'null')
   return 1
 end
 

@@ -15,6 +15,7 @@ from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store import gate_names
 from scheduler_api.core.store.leases import Outcomes, WorkerStore
 from workers.delivery.pacer import Pacer
+from workers.delivery.suspicion import Suspicion
 from workers.http_client.client import Result
 from workers.http_client.failures import ORIGIN_FAILURES, ROUTE_FAILURES
 
@@ -29,7 +30,7 @@ MAX_REMEMBERED = 10_000
 DELAYS_TO_OPEN = 3
 # By how much the time until a probe may differ from the setting.
 DEVIATION = 0.2
-SUCCESS, ROUTE_FAILURE, ORIGIN_FAILURE, DELAY = "s", "r", "o", "n"
+SUCCESS, ROUTE_FAILURE, ORIGIN_FAILURE, DELAY, NEUTRAL = "s", "r", "o", "n", "x"
 # The words for codes of the store.
 STATES = {"half_open": "half-open", "probe_failed": "probe failed"}
 
@@ -53,10 +54,11 @@ class Counts:
     ) -> None:
         """Count an attempt."""
         self.url = url
-        self.attempts += outcome != DELAY
+        self.attempts += outcome not in (DELAY, NEUTRAL)
         self.failures += failed
         self.successes += outcome == SUCCESS
-        self.latest = (self.latest + outcome)[-LATEST:]
+        if outcome != NEUTRAL:
+            self.latest = (self.latest + outcome)[-LATEST:]
         if held:
             self.latest_held = (self.latest_held + outcome)[-LATEST:]
         if outcome != SUCCESS:
@@ -100,7 +102,8 @@ class BreakerReports:
     An origin or route is "held" while its events may have to wait, because its breaker
     is not closed. What failed is reported until a success was reported. Other origins
     are reported only if they are held, other routes only if they or their origins are:
-    events of a route with a success pass a slowed origin.
+    events of a route with a success pass a slowed origin. While the worker suspects
+    itself, it reports nothing.
     """
 
     def __init__(
@@ -115,11 +118,19 @@ class BreakerReports:
         # By gate, for gates to report even if all attempts succeed, least recent first.
         self._remembered: dict[str, Reported] = {}
         self._urgent = asyncio.Event()
+        self._suspicion = Suspicion()
 
     def count(self, begun: Begun, result: Result) -> None:
         """Count an attempt; report at once if the attempt may change a breaker."""
+        if not (self._limits.attempts and begun.origin):
+            return
+        self._suspicion.note(begun.origin, result)
+        if self._suspicion.is_active:
+            self._routes, self._origins = {}, {}
+            return
         outcome, delay_ms = classify(result)
-        if not (self._limits.attempts and begun.origin and outcome):
+        held = begun.origin_held or begun.route_held
+        if outcome == NEUTRAL and not held:
             return
         found = None
         if outcome != SUCCESS:
@@ -134,7 +145,8 @@ class BreakerReports:
             url=url,
             cause=sentence,
         )
-        self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
+        if outcome != NEUTRAL:
+            self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
         may_trip = self._may_trip(begun.origin, origin)
         if outcome != ORIGIN_FAILURE:
             route = self._routes.setdefault(begun.route, Counts())
@@ -150,7 +162,6 @@ class BreakerReports:
             may_trip = may_trip or self._may_trip(begun.route, route)
         if begun.origin_held or outcome != SUCCESS:
             self._remember(begun.origin)
-        held = begun.origin_held or begun.route_held
         if held or begun.passes_origin or outcome != SUCCESS:
             self._remember(begun.route)
         if may_trip:
@@ -178,6 +189,7 @@ class BreakerReports:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
+            self._suspicion.update()
             counts = {**self._routes, **self._origins}
             self._routes, self._origins = {}, {}
             reported = {g: c for g, c in counts.items() if g in self._remembered}
@@ -216,7 +228,7 @@ class BreakerReports:
 def classify(result: Result) -> tuple[str, int]:
     """Return the outcome of an attempt, and the wait in ms that the receiver requests.
 
-    The outcome is '' if the attempt says nothing about the receiver.
+    The outcome is NEUTRAL if the attempt says nothing about the receiver.
     """
     if result.status is not None:
         delay_ms = _requested_ms(result)
@@ -225,7 +237,7 @@ def classify(result: Result) -> tuple[str, int]:
         return (SUCCESS if result.status < 500 else ROUTE_FAILURE), 0
     if result.error in ORIGIN_FAILURES:
         return ORIGIN_FAILURE, 0
-    return (ROUTE_FAILURE if result.error in ROUTE_FAILURES else ""), 0
+    return (ROUTE_FAILURE if result.error in ROUTE_FAILURES else NEUTRAL), 0
 
 
 def _requested_ms(result: Result) -> int:

@@ -66,6 +66,14 @@ ORIGIN_FAILURES = frozenset(
         *(Failure.TLS_TIMEOUT, Failure.TLS_UNTRUSTED, Failure.TLS_VERSION),
     )
 )
+# There was no connection to the origin, for a reason that may be this machine's.
+CONNECTION_FAILURES = frozenset(
+    (
+        *(Failure.CONNECT, Failure.CONNECT_RESET, Failure.CONNECT_TIMEOUT),
+        *(Failure.DNS, Failure.DNS_TIMEOUT, Failure.REFUSED, Failure.UNREACHABLE),
+        Failure.WORKER,
+    )
+)
 # The origin took the request, or a part of it, and did not respond properly.
 ROUTE_FAILURES = frozenset(
     (

@@ -71,7 +71,8 @@ class Outcomes(NamedTuple):
             a success.
         latest: the latest outcomes, oldest first. `s`: success, `r`: the route failed,
             `o`: the origin failed, `n`: the receiver asked for a delay.
-        latest_held: likewise, of the attempts that began while the gate was held.
+        latest_held: likewise, of the attempts that began while the gate was held; also
+            `x`: the attempt says nothing about the receiver.
         delay_ms: how long the receiver asked to wait, at least.
         url, cause: the origin or route, and the cause of the last failure, for people.
     """

@@ -141,11 +141,48 @@ def test_a_slowed_route_gets_few_attempts_at_the_same_time(engine: Engine):
     assert len(begin(engine)) == 1
 
 
-def test_a_busy_route_is_slowed_to_a_tenth_of_its_rate(engine: Engine):
-    fail(engine, BAD, times=6_000)
-    send(engine, [BAD] * 40)
+@pytest.mark.parametrize(
+    ("attempts", "every_ms", "per_s"),
+    [(100, 0, 10), (99, 0, 9), (50, 2_000, 5), (600, 2_000, 10), (20, 0, 5)],
+)
+def test_a_busy_route_is_slowed_to_a_tenth_of_its_rate(
+    engine: Engine, attempts: int, every_ms: int, per_s: int
+):
+    for _ in range(3 if every_ms else 0):
+        engine.worker.report(route(BAD), 0, 0)
+        engine.now_ms += every_ms
+    fail(engine, BAD, times=attempts)
+    send(engine, [BAD] * 60)
 
-    assert per_second(engine, 2) == [10, 10]
+    assert per_second(engine, 2) == [per_s] * 2
+
+
+@pytest.mark.parametrize("gate", [route(BAD), origin(BAD)])
+def test_a_probe_that_says_nothing_delays_the_next_one(engine: Engine, gate: str):
+    latest = "nnn" if gate == route(BAD) else "o" * 20
+    engine.worker.report_all({gate: outcomes(latest, delay_ms=HOLD_MS)})
+    send(engine, [BAD] * 9)
+    begin(engine)
+    engine.now_ms += HOLD_MS
+    [probe] = begin(engine)
+    report = outcomes("")._replace(latest_held="x", cause="the address is blocked")
+    change = engine.worker.report_all({gate: report})
+    finish(engine, probe, outcome=Outcome.DEAD, reason="exhausted")
+    engine.now_ms += 2 * HOLD_MS - 1
+
+    assert change == {gate: "probe_failed"}
+    assert begin(engine) == []
+    engine.now_ms += 1
+    assert len(begin(engine)) == 1
+
+
+def test_attempts_that_say_nothing_change_no_other_state(engine: Engine):
+    fail(engine, BAD)
+    report = outcomes("")._replace(latest_held="x" * 10)
+
+    assert engine.worker.report_all({route(BAD): report}) == {}
+    assert engine.worker.report(route(BAD), 3, 0) == "half_open"
+    assert engine.worker.report_all({route(BAD): report}) == {}
 
 
 def test_a_retry_joins_the_line_at_its_due_time(engine: Engine):
@@ -267,7 +304,10 @@ def test_events_held_for_the_longest_time_go_in_the_trickle(
 
 def test_three_failing_routes_slow_the_origin_if_nothing_succeeds_there(engine: Engine):
     urls = [f"{HOST}/{name}" for name in ("a", "b", "c")]
-    changes = [fail(engine, url) for url in urls]
+    changes = []
+    for url in urls:
+        changes.append(fail(engine, url))
+        engine.now_ms += 1_000
     send(engine, urls * 10)
 
     assert changes[2] == {route(urls[2]): "slowed", origin(BAD): "slowed"}

@@ -191,6 +191,41 @@ def test_attempts_that_pass_a_slowed_origin_are_not_reported_at_once(
     assert reported(monkeypatch, [answered(200)] * 99, passes_origin=True) == []
 
 
+@pytest.mark.parametrize("error", [Failure.BLOCKED, Failure.WORKER])
+def test_an_attempt_without_evidence_is_reported_if_it_was_held(
+    monkeypatch: pytest.MonkeyPatch, error: Failure
+):
+    assert reported(monkeypatch, [failed(error)] * 99, every_s=0) == []
+    [report] = reported(monkeypatch, [failed(error)], origin_held=True)
+
+    assert (report[ORIGIN].latest, report[ORIGIN].latest_held) == ("", "x")
+    assert numbers(report[ORIGIN]) == (0, 0, 0)
+
+
+def test_a_worker_that_suspects_itself_reports_nothing_until_a_response(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(breaker_reports, "REPORT_EVERY_S", 0.001)
+    store = FakeStore()
+
+    async def work() -> None:
+        reports = BreakerReports(cast(Any, store), BREAKER)
+        running = asyncio.create_task(reports.run())
+        for n in range(200):
+            attempt = replace(begun(origin_held=True), origin=f"d:1:origin{n % 5}")
+            reports.count(attempt, failed(Failure.DNS))
+            if n > 5:
+                await asyncio.sleep(0)
+        assert store.reports == []
+        reports.count(begun(route_held=True), answered(200))
+        while not store.reports:
+            await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert [list(report) for report in store.reports] == [[ROUTE]]
+
+
 def test_a_failure_is_followed_by_the_report_of_a_success_but_not_of_more(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -247,11 +282,11 @@ def test_the_shortest_delay_that_a_receiver_asked_for_is_reported(
         (failed(Failure.TLS_EXPIRED), "o"),
         (failed(Failure.TLS_PLAIN_PORT), "o"),
         (failed(Failure.REFUSED), "o"),
-        (failed(Failure.WAIT_TIMEOUT), ""),
-        (failed(Failure.WORKER), ""),
-        (failed(Failure.BLOCKED), ""),
-        (failed(Failure.BAD_URL), ""),
-        (failed(Failure.LEASE_LOST), ""),
+        (failed(Failure.WAIT_TIMEOUT), "x"),
+        (failed(Failure.WORKER), "x"),
+        (failed(Failure.BLOCKED), "x"),
+        (failed(Failure.BAD_URL), "x"),
+        (failed(Failure.LEASE_LOST), "x"),
     ],
 )
 def test_results_are_evidence_for_origin_or_route_or_neither(

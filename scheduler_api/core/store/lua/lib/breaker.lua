@@ -15,10 +15,11 @@ local STATE = records.fields(GATE, 'breaker', 'probes_failed', 'closed_until_ms'
   'recent', 'trickle_rate')
 local USED = records.fields(GATE, 'closed_until_ms', 'failed_ms', 'since_ms')
 -- The value of an outcome: '1' if the gate works, '0' if it does not, '' if the outcome says nothing
--- about it. Outcomes: s success, r failure of the route, o failure of the origin, n delay.
-local OF_ROUTE = {s = '1', r = '0', o = '', n = ''}
-local OF_OPEN_ORIGIN = {s = '1', r = '1', o = '0', n = '1'}
-local OF_SLOWED_ORIGIN = {s = '1', r = '0', o = '0', n = ''}
+-- about it. Outcomes: s success, r failure of the route, o failure of the origin, n delay, x nothing
+-- of these.
+local OF_ROUTE = {s = '1', r = '0', o = '', n = '', x = ''}
+local OF_OPEN_ORIGIN = {s = '1', r = '1', o = '0', n = '1', x = ''}
+local OF_SLOWED_ORIGIN = {s = '1', r = '0', o = '0', n = '', x = ''}
 
 breaker.OPEN, breaker.SLOWED = '1', 's'
 -- The report of an attempt may come this long after its settlement.
@@ -148,12 +149,13 @@ end
 
 local function report_open(ctx, gate, state, item)
   local _, added = add_outcomes(ctx, gate, state, item)
+  local is_probe = item.held_outcomes ~= ''
   if string.find(added, '1') then return start_ramp(ctx, gate, state) end
   if routes.is_route(gate) and string.find(item.held_outcomes, 'n') then
     open_until_delay(ctx, gate, item)
     return 'probe_failed'
   end
-  if added == '' or records.integer(state, 'closed_until_ms', '0') > ctx.now then return '' end
+  if not is_probe or records.integer(state, 'closed_until_ms', '0') > ctx.now then return '' end
   open_and_probe(ctx, gate, item, records.integer(state, 'probes_failed', '0') + 1)
   return 'probe_failed'
 end
@@ -190,7 +192,7 @@ local function report_origin(ctx, gate, state, item)
   end
   if state.breaker then return nil end
   if successes > 0 or routes.count_slowed(ctx, gate) < ROUTES_TO_SLOW then return '' end
-  slow(ctx, gate, item, attempts * 1000 / ctx.options.window_ms)
+  slow(ctx, gate, item, breaker_health.per_s(ctx, gate, attempts, ctx.options.window_ms))
   return 'slowed'
 end
 
@@ -199,7 +201,7 @@ local function report_route(ctx, gate, item)
   local attempts, failures = breaker_health.count(ctx, gate, item.attempts, item.failures,
     item.successes, window_ms)
   if not is_failing(ctx, attempts, failures) then return '' end
-  slow(ctx, gate, item, attempts * 1000 / window_ms)
+  slow(ctx, gate, item, breaker_health.per_s(ctx, gate, attempts, window_ms))
   return 'slowed'
 end
 

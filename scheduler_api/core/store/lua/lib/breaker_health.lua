@@ -25,9 +25,18 @@ function breaker_health.count(ctx, gate, attempts, failures, successes, window_m
   redis.call('HINCRBY', key, 'a' .. part, attempts)
   redis.call('HINCRBY', key, 'f' .. part, failures)
   redis.call('HINCRBY', key, 's' .. part, successes)
+  redis.call('HSETNX', key, 'began', ctx.now)
   redis.call('PEXPIRE', key, window_ms + size)
   remove_old(ctx, key, part)
   return breaker_health.totals(ctx, gate)
+end
+
+-- Returns the rate of counted attempts: their number, divided by the time since the first of them.
+-- Reports are sent once a second, so this time is at least a second.
+function breaker_health.per_s(ctx, gate, attempts, window_ms)
+  local began_ms = tonumber(redis.call('HGET', keys.health(ctx, gate), 'began'))
+  local elapsed_ms = math.min(window_ms, ctx.now - began_ms)
+  return attempts * 1000 / math.max(1000, elapsed_ms)
 end
 
 -- Counts responses in a row that asked for a delay. `all` is whether the report has no other

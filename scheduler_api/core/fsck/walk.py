@@ -32,7 +32,7 @@ PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
-        *("tenants", "tnseq", "rotated", "applications", "removed_tenants"),
+        *("tenants", "tnseq", "rotated", "applications"),
     )
 )
 PERMANENT_FAMILIES = frozenset(
@@ -40,6 +40,7 @@ PERMANENT_FAMILIES = frozenset(
         "tn",
         "tok",
         "tokens",
+        "removed",
         "audit",
         "chore",
         "journal",

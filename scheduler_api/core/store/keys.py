@@ -516,12 +516,12 @@ def tenants(prefix: str) -> str:
     return f"{prefix}tenants"
 
 
-def removed_tenants(prefix: str) -> str:
-    """Set of the ids of tenants that are being removed or were. Never expires.
+def removed(prefix: str, tenant_id: str) -> str:
+    """String, exists if a tenant is being removed or was removed. Never expires.
 
-    Ids are never issued again, so nothing may be stored for a member.
+    Ids are never issued again, so nothing may be stored for such a tenant.
     """
-    return f"{prefix}removed_tenants"
+    return f"{prefix}removed:{tenant_id}"
 
 
 def rotated(prefix: str) -> str:

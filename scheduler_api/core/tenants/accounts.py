@@ -252,7 +252,7 @@ class Tenants:
         def begin(pipe: Pipeline) -> None:
             began = cast(bytes | None, pipe.hget(key, REMOVED))
             pipe.multi()
-            pipe.sadd(keys.removed_tenants(self._prefix), tenant_id)
+            pipe.set(keys.removed(self._prefix, tenant_id), 1)
             self.tokens.revoke_all(pipe, tenant_id)
             if began is None:
                 pipe.hset(key, REMOVED, str(now_ms))

@@ -15,7 +15,7 @@ def watch(pipe: Pipeline, prefix: str, tenant: str | None) -> None:
     """
     if tenant is None:
         return
-    removed = keys.removed_tenants(prefix)
+    removed = keys.removed(prefix, tenant)
     pipe.watch(removed)  # type: ignore[no-untyped-call]
-    if pipe.sismember(removed, tenant):
+    if pipe.exists(removed):
         raise NotFound(f"tenant {tenant}")

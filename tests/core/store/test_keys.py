@@ -21,7 +21,6 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
-            "removed_tenants",
         )
     },
     "keys.alive(ctx, 'ticker')": lambda prefix: keys.alive(prefix, "ticker"),
@@ -54,6 +53,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.deduplication(ctx, '1:jiter', 'd')": lambda p: keys.deduplication(
         p, "1:jiter", "d"
     ),
+    "keys.removed(ctx, '7')": lambda prefix: keys.removed(prefix, "7"),
     "keys.tenant(ctx, '7')": lambda prefix: keys.tenant(prefix, "7"),
     "keys.audit(ctx, '7')": lambda prefix: keys.audit(prefix, "7"),
     "keys.gate(ctx, 'q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),

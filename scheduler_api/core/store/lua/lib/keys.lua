@@ -17,7 +17,6 @@ function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
 function keys.processes(ctx) return ctx.prefix .. 'processes' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end
-function keys.removed_tenants(ctx) return ctx.prefix .. 'removed_tenants' end
 function keys.superseded(ctx) return ctx.prefix .. 'superseded' end
 function keys.sequence(ctx) return ctx.prefix .. 'seq' end
 function keys.wake(ctx) return ctx.prefix .. 'wake' end
@@ -50,6 +49,7 @@ function keys.queues(ctx, owner) return ctx.prefix .. 'queues:' .. owner end
 function keys.flow_keys(ctx, owner) return ctx.prefix .. 'flow_keys:' .. owner end
 function keys.deduplication(ctx, owner, name) return ctx.prefix .. 'dd:' .. owner .. ':' .. name end
 
+function keys.removed(ctx, tenant) return ctx.prefix .. 'removed:' .. tenant end
 function keys.tenant(ctx, tenant) return ctx.prefix .. 'tn:' .. tenant end
 function keys.audit(ctx, holder) return ctx.prefix .. 'audit:' .. holder end
 

@@ -154,9 +154,14 @@ function new_events.reserve(ctx, batch, args)
   batch.limit_reached = tenant_limits.reached(ctx, count, bytes)
 end
 
--- Returns 'removed' for the owner of a removed tenant. Reads this once per batch and owner.
-local function removed(ctx, batch, owner)
-  if not batch.owners[owner] then return tenant_limits.removed(ctx, owner) end
+-- Returns the answer if the store is full or the tenant of the owner is removed, otherwise nil. One
+-- command reads both, once per batch and owner.
+local function refusal(ctx, batch, owner, id)
+  if batch.owners[owner] then return nil end
+  local full = keys.full(ctx)
+  if redis.call('EXISTS', full, tenant_limits.removal_of(ctx, owner)) == 0 then return nil end
+  if redis.call('EXISTS', full) == 1 then return {'full', 0, 0, id} end
+  return {'limit_reached', 0, ctx.now, 'removed'}
 end
 
 -- Records one new event. Returns {code, due ms, created ms, id}.
@@ -171,14 +176,13 @@ function new_events.accept(ctx, batch, item)
   local nonce, owner, now = item.nonce, item.owner, ctx.now
   local answer, id = new_events.recall(ctx, item)
   if answer then return answer end
-  if batch.full == nil then batch.full = redis.call('EXISTS', keys.full(ctx)) == 1 end
-  if batch.full then return {'full', 0, 0, id} end
+  answer = refusal(ctx, batch, owner, id)
+  if answer then return answer end
   local due_ms = tonumber(item.ms)
   if item.kind == 'in' then due_ms = now + due_ms end
   if item.must_be_future == '1' and due_ms <= now then return {'past', due_ms, now, id} end
   local bytes = ctx.options.tenant_limits and bytes_of(ctx, item)
-  local limit = removed(ctx, batch, owner) or batch.limit_reached
-    or bytes and tenant_limits.reached(ctx, 1, bytes)
+  local limit = batch.limit_reached or bytes and tenant_limits.reached(ctx, 1, bytes)
     or gate_binding.without_room(ctx, owner, item.gates)
   if limit then return {'limit_reached', due_ms, now, limit} end
   if id == '' then id = next_id(ctx, nonce) end

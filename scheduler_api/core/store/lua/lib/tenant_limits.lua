@@ -11,11 +11,15 @@
 -- then, and content from before the limit is added by the first count. A tenant without a record is
 -- being removed; its bytes are not counted.
 
+-- Returns the key that exists if the tenant of an owner is being removed or was removed.
+function tenant_limits.removal_of(ctx, owner)
+  return keys.removed(ctx, string.match(owner, '^[^:]*'))
+end
+
 -- Returns 'removed' if the tenant of an owner is being removed or was removed, otherwise nil. Such a
 -- tenant may store nothing new: what a request stored after the removal would never be erased.
 function tenant_limits.removed(ctx, owner)
-  local tenant = string.match(owner, '^[^:]*')
-  if redis.call('SISMEMBER', keys.removed_tenants(ctx), tenant) == 1 then return 'removed' end
+  if redis.call('EXISTS', tenant_limits.removal_of(ctx, owner)) == 1 then return 'removed' end
 end
 
 -- Returns how much more the tenant may store. Reads this from the store once per call.

@@ -84,6 +84,8 @@ class DeliveryLoop:
 
     def fetch(self, *, for_s: float, is_burst: bool, max_fetched: int | None) -> bool:
         """Run `Fetcher.fetch` on the loop."""
+        if is_burst:
+            self._loop.call_soon_threadsafe(self._in_flight.stop_pacing)
         return self._run(
             self._fetcher.fetch(for_s=for_s, is_burst=is_burst, max_fetched=max_fetched)
         )

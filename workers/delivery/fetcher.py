@@ -60,7 +60,7 @@ class Fetcher:
         Returns whether there may be more envelopes.
 
         Args:
-            is_burst: return as soon as the queue is empty and no event is in flight.
+            is_burst: return as soon as the queue is empty.
             max_fetched: return when `fetched` has reached this number.
         """
         async with self._fetching:
@@ -72,14 +72,11 @@ class Fetcher:
             ):
                 if not await self._in_flight.has_room(ROOM_POLL_S):
                     continue
-                # Events that the worker has delayed come back soon after the results of
-                # those in flight.
-                wait = not is_burst or self._in_flight.count > 0
-                job_id = await self._next_job_id(wait=wait)
+                job_id = await self._next_job_id(wait=not is_burst)
                 if job_id is not None:
                     self.fetched += 1
                     await self._process(job_id)
-                elif not wait:
+                elif is_burst:
                     return False
             return True
 

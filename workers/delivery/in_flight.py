@@ -108,6 +108,13 @@ class InFlight:
         deliveries = [*self._deliveries.values()]
         return [each.begun for each in deliveries if each.since_s < before_s]
 
+    def stop_pacing(self) -> None:
+        """Begin events without waiting for the first results of their routes.
+
+        For a worker that exits when the queue is empty: what it delays would stay.
+        """
+        self._pacer = Pacer(0)
+
     @property
     def is_accepting(self) -> bool:
         """Whether more events may begin."""

@@ -30,8 +30,6 @@ class FakeInFlight:
         bad: an id that makes `accept` fail.
     """
 
-    count = 0
-
     def __init__(
         self, maximum: int = 1_000, *, room: int = 1_000, bad: str = ""
     ) -> None:

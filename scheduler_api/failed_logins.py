@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
 
-ALLOWED_FAILURES = 10
+ALLOWED_FAILURES = 60
 PERIOD_S = 60.0
 MAX_WAIT_S = 60.0
 # After this long without a failure, an address starts again.
@@ -51,7 +51,7 @@ class _Failures:
 class FailedLogins:
     """Counts failures by address, in the memory of one web process.
 
-    A few failures within a minute are answered as usual: ten in all processes, which
+    A few failures within a minute are answered as usual: 60 in all processes, which
     share them evenly. From then on, each failure starts a wait of 1, 2, 4, … up to 60
     seconds, in which further failures are refused.
     """

@@ -51,14 +51,14 @@ def wait_of(logins: FailedLogins, address: str = HERE) -> int:
     return 0
 
 
-def test_ten_failures_within_a_minute_are_free(logins: FailedLogins) -> None:
+def test_one_failure_a_second_is_free(logins: FailedLogins) -> None:
     waits = [wait_of(logins) for _ in range(ALLOWED_FAILURES + 3)]
 
-    assert waits == [0] * 10 + [1] * 3
+    assert waits == [0] * ALLOWED_FAILURES + [1] * 3
     assert wait_of(logins, THERE) == 0
 
 
-@pytest.mark.parametrize(("processes", "allowed"), [(2, 5), (3, 3), (50, 1)])
+@pytest.mark.parametrize(("processes", "allowed"), [(2, 30), (7, 8), (100, 1)])
 def test_processes_share_the_free_failures(processes: int, allowed: int) -> None:
     logins = FailedLogins(processes=processes)
 
@@ -86,9 +86,9 @@ def test_the_wait_doubles_up_to_a_minute(logins: FailedLogins, clock: Clock) -> 
 
 
 def test_slow_failures_are_never_refused(logins: FailedLogins, clock: Clock) -> None:
-    for _ in range(100):
+    for _ in range(3 * ALLOWED_FAILURES):
         assert wait_of(logins) == 0
-        clock.now_s += 7
+        clock.now_s += 1.1
 
 
 def test_an_address_starts_again_after_ten_quiet_minutes(
@@ -98,7 +98,9 @@ def test_an_address_starts_again_after_ten_quiet_minutes(
         logins.count(HERE)
     clock.now_s += 600
 
-    assert [wait_of(logins) for _ in range(11)] == [0] * 10 + [1]
+    waits = [wait_of(logins) for _ in range(ALLOWED_FAILURES + 1)]
+
+    assert waits == [0] * ALLOWED_FAILURES + [1]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,10 @@ def test_every_api_refuses_further_wrong_tokens_in_its_own_format(
     valkey: str, token: str
 ) -> None:
     http = new_client(valkey)
-    statuses = {get(http, PATHS[n % 4], f"wrong{n}").status_code for n in range(10)}
+    statuses = {
+        get(http, PATHS[n % 4], f"wrong{n}").status_code
+        for n in range(ALLOWED_FAILURES)
+    }
     answers = [get(http, path, "wrong") for path in PATHS]
 
     assert statuses == {401}
@@ -163,7 +168,7 @@ def test_every_api_refuses_further_wrong_tokens_in_its_own_format(
 
 def test_a_valid_token_works_from_a_refused_address(valkey: str, token: str) -> None:
     http = new_client(valkey)
-    for _ in range(12):
+    for _ in range(ALLOWED_FAILURES + 1):
         refused = get(http, "/api/events", "wrong")
 
     assert refused.status_code == 429
@@ -174,7 +179,9 @@ def test_a_valid_token_works_from_a_refused_address(valkey: str, token: str) -> 
 def test_a_request_without_a_token_is_no_failed_login(valkey: str, token: str) -> None:
     http = new_client(valkey)
 
-    assert {http.get("/v2/queues").status_code for _ in range(20)} == {401}
+    assert {
+        http.get("/v2/queues").status_code for _ in range(ALLOWED_FAILURES + 1)
+    } == {401}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_behind_a_trusted_proxy_the_client_s_address_counts(
     valkey: str, token: str, networks: Any, status: int
 ) -> None:
     http = new_client(valkey, trusted_proxies=networks)
-    for number in range(12):
+    for number in range(ALLOWED_FAILURES + 1):
         forwarded = {"X-Forwarded-For": f"198.51.100.{number}"}
         answer = get(http, "/api/events", "wrong", **forwarded)
 
@@ -193,6 +200,8 @@ def test_behind_a_trusted_proxy_the_client_s_address_counts(
 
 def test_readyz_answers_whatever_token_it_gets(valkey: str, token: str) -> None:
     http = new_client(valkey)
-    statuses = {get(http, "/readyz", "wrong").status_code for _ in range(15)}
+    statuses = {
+        get(http, "/readyz", "wrong").status_code for _ in range(ALLOWED_FAILURES + 1)
+    }
 
     assert statuses == {503}

@@ -328,7 +328,7 @@ describe("events", CONCURRENT, () => {
 
     it("404 and 405 of the server have a message", async () => {
       await rejects(request("GET", "/nothing"), 404, "Not Found");
-      await rejects(request("PATCH", "/events"), 405, "Method Not Allowed");
+      await rejects(request("PATCH", "/events"), 405, "Method Not Allowed: use GET or POST");
     });
   });
 

@@ -28,6 +28,7 @@ EXITING_COMMANDS = {
 }
 OTHER_COMMANDS = {"stock": "rq worker -S json deliveries", **EXITING_COMMANDS}
 
+WARM_UP_EVENTS = 400
 # Settings for leases that expire within seconds.
 SHORT_LEASES = {
     "SCHED_LEASE_MS": "2000",
@@ -114,6 +115,18 @@ class Cell(Observer):
             process.start()
         for name in names:
             self.wait_started(name)
+
+    def warm_up(self) -> None:
+        """Let the workers use many connections to the receiver at once.
+
+        A worker begins with a few connections to an origin.
+        """
+        at_ms = self.earliest_start_ms(WARM_UP_EVENTS)
+        for number in range(WARM_UP_EVENTS):
+            self.create(f"warm-up-{number}", at_ms=at_ms, query="delay_ms=50")
+        self.wait_drained()
+        self.receiver.sync()
+        self.receiver.arrivals.clear()
 
     def wait_started(self, name: str) -> None:
         """Wait until a process is ready to work."""

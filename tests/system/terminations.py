@@ -68,6 +68,7 @@ def interruption(cell: Cell, *, events: int) -> Report:
     """A worker is killed during requests; another worker soon repeats the requests."""
     cell.start("ticker", "worker", "worker-2")
     cell["worker-2"].freeze()
+    cell.warm_up()
     accepted = cell.create_many(events, over_s=0, query="delay_ms=1000")
     wait_until(lambda: len(cell.receiver.arrivals) >= events)
     interrupted = cell.kill_worker()
@@ -111,6 +112,7 @@ def drain(cell: Cell, *, events: int, outlasting: int) -> Report:
     """A worker is stopped under load; another worker repeats unfinished requests."""
     grace_ms = cell.settings.drain_grace_s * 1000
     cell.start("ticker", "worker")
+    cell.warm_up()
     at_ms = cell.earliest_start_ms(events)
     short = [
         cell.create(
@@ -223,7 +225,8 @@ def isolated_events(cell: Cell, *, suspects: int, others: int) -> Report:
         cell.create(
             f"suspect-{number}",
             at_ms=cell.events.cell.now_ms() + LEAD_MS,
-            query="delay_ms=1000&first=2",
+            query="delay_ms=20000&first=2",
+            deadline_ms=60_000,
         )
         for number in range(suspects)
     ]

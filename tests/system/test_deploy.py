@@ -197,6 +197,7 @@ def test_a_full_store_refuses_to_load_a_deleted_library_until_there_is_room(
     cell.start("ticker", "worker")
     cell.start_other("web")
     wait_until(cell.is_ready)
+    cell.warm_up()
     in_flight = cell.create_many(BATCH, over_s=0, query="delay_ms=2000")
     later = cell.create("later", at_ms=in_flight[0].at_ms + 4_000)
     wait_until(lambda: len(cell.receiver.arrivals) == BATCH)

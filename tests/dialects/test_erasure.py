@@ -170,6 +170,8 @@ def test_a_removed_tenant_leaves_no_name_id_or_key(
 
     assert traces(mine) == []
     assert remaining(client, ids) == []
+    mark = keys.removed(mine.web.cell.prefix, mine.web.tenant.id)
+    assert 0 < client.ttl(mark) <= 86_400
     assert walk.check(mine.web.cell) == []
     assert mine.web.tenants.all_ids() == [other.web.tenant.id]
     assert seen == [

@@ -517,9 +517,9 @@ def tenants(prefix: str) -> str:
 
 
 def removed(prefix: str, tenant_id: str) -> str:
-    """String, exists if a tenant is being removed or was removed. Never expires.
+    """String, exists while a tenant is being removed, and for a day afterwards.
 
-    Ids are never issued again, so nothing may be stored for such a tenant.
+    Nothing is stored for such a tenant, also not by requests that began before.
     """
     return f"{prefix}removed:{tenant_id}"
 

@@ -25,6 +25,8 @@ from typing import cast
 FORMAT = "1"
 # The field with the time when the removal of a tenant began.
 REMOVED = "removed"
+# No request that was accepted before the removal lasts this long.
+REMOVED_FOR_S = 86_400
 # How long workers use cached secrets before they check for a rotation. So after a
 # rotation, it takes at most this long until all workers sign with the new secrets.
 SECRETS_CACHED_S = 1.0
@@ -283,6 +285,7 @@ class Tenants:
                     pipe.srem(owners, member)
             pipe.zrem(keys.tenants(self._prefix), tenant_id)
             pipe.delete(keys.tenant(self._prefix, tenant_id))
+            pipe.expire(keys.removed(self._prefix, tenant_id), REMOVED_FOR_S)
             pipe.set(keys.rotated(self._prefix), nonce())
             pipe.execute()
 

@@ -101,4 +101,4 @@ def test_a_long_name_is_cut(cell: Cell):
     FlowKeys(cell).set_paused(OWNER, "x" * 5_000, paused=True, change=named)
 
     [record] = log(cell)
-    assert record.change.object == "x" * 200
+    assert record.change.object == "x" * 199 + "…"

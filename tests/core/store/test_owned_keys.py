@@ -12,8 +12,8 @@ OWNED = {
     name: function
     for name, function in inspect.getmembers(keys, inspect.isfunction)
     if OF_TENANTS.keys() & inspect.signature(function).parameters.keys()
-    # The record of a tenant is deleted last, with the tenant itself.
-    and function is not keys.tenant
+    # The record of a tenant is deleted last, and the mark of its removal expires.
+    and function not in (keys.tenant, keys.removed)
 }
 
 

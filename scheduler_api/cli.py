@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from redis.exceptions import RedisError
-from rich.console import Console
 from rich.table import Column, Table
 from scheduler_api.commands.audit import audit
 from scheduler_api.commands.common import (
     existing_tenant,
     open_cell,
+    print_table,
     to_seconds,
     user,
 )
@@ -144,7 +144,7 @@ def list_held_destinations(settings: Settings) -> None:
         counts = str(held.waiting), str(held.running)
         failure = _failure(held)
         table.add_row(held.tenant, held.url or "-", _state(held), failure, *counts)
-    Console().print(table)
+    print_table(table)
 
 
 def _state(held: HeldDestination) -> str:
@@ -233,9 +233,9 @@ def preview_cron(**options: str | None) -> None:
     except (CronError, Refusal) as err:
         message = _with_position(err, options["expression"] or "")
         raise click.ClickException(message) from err
-    Console().print(_runs_table(query.rule.tz, result.runs))
+    print_table(_runs_table(query.rule.tz, result.runs))
     if result.skipped:
-        Console().print(_skipped_table(result.skipped))
+        print_table(_skipped_table(result.skipped))
 
 
 def _with_position(err: CronError | Refusal, expression: str) -> str:

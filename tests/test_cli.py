@@ -35,6 +35,18 @@ def run(environ: dict[str, str], *words: str) -> Result:
     return CliRunner().invoke(main, words, env=environ)
 
 
+def hold(environ: dict[str, str], url: str, **fields: str | int) -> None:
+    """Store a destination as held; `fields` are those of its gate."""
+    gate = "d:7:abc.def"
+    failure = {"url": url, "cause": "connection refused", "failed_ms": LATER_MS}
+    stored = failure | {"since_ms": LATER_MS} | fields
+    with redis.Redis.from_url(environ["REDIS_URL"]) as client:
+        claim_database(client, PREFIX)
+        client.hset(keys.held_destinations(PREFIX), gate, 1)
+        by_code = {GATE.code(name): value for name, value in stored.items()}
+        client.hset(keys.gate(PREFIX, gate), mapping=by_code)
+
+
 def test_the_printed_token_belongs_to_the_new_tenant(environ: dict[str, str]):
     result = run(environ, "tenant", "create", "Ada")
 
@@ -183,18 +195,7 @@ def test_a_wrong_option_of_a_preview_is_reported(words: tuple[str, ...], message
 def test_a_failing_destination_is_listed_with_state_and_cause(
     environ: dict[str, str], fields: dict[str, str | int], shown: str
 ):
-    gate = "d:7:abc.def"
-    common = {
-        "url": "https://shop.example/bad",
-        "cause": "connection refused",
-        "failed_ms": LATER_MS,
-        "since_ms": LATER_MS,
-    }
-    with redis.Redis.from_url(environ["REDIS_URL"]) as client:
-        claim_database(client, PREFIX)
-        client.hset(keys.held_destinations(PREFIX), gate, 1)
-        stored = {GATE.code(name): v for name, v in (common | fields).items()}
-        client.hset(keys.gate(PREFIX, gate), mapping=stored)
+    hold(environ, "https://shop.example/bad", **fields)
 
     result = run(environ | WIDE, "destination", "list")
 
@@ -202,6 +203,22 @@ def test_a_failing_destination_is_listed_with_state_and_cause(
     assert "https://shop.example/bad" in result.output
     assert shown in result.output
     assert "connection refused, at 2030-03-17" in result.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[fd00::1]:9000",
+        "https://shop.example/[/red]",
+        "https://shop.example/[bold]",
+    ],
+)
+def test_a_held_destination_is_listed_with_its_exact_url(
+    environ: dict[str, str], url: str
+):
+    hold(environ, url)
+
+    assert f" {url} " in run(environ | WIDE, "destination", "list").output
 
 
 def test_a_destination_that_a_breaker_holds_is_not_resumed(environ: dict[str, str]):

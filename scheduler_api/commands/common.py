@@ -4,6 +4,8 @@ import click
 import getpass
 import os
 from collections.abc import Callable
+from rich.console import Console
+from rich.table import Table
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
@@ -102,6 +104,11 @@ def user() -> str:
         return f"command line ({getpass.getuser()})"
     except (KeyError, OSError):
         return f"command line (uid {os.getuid()})"
+
+
+def print_table(table: Table) -> None:
+    """Print a table. Its cells may contain any text: `[` begins no markup."""
+    Console(markup=False, emoji=False).print(table)
 
 
 def to_seconds(at_ms: int) -> str:

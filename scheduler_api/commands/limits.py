@@ -2,9 +2,14 @@
 
 import click
 from dataclasses import asdict
-from rich.console import Console
 from rich.table import Table
-from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
+from scheduler_api.commands.common import (
+    GONE,
+    existing_tenant,
+    open_cell,
+    print_table,
+    user,
+)
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
 from scheduler_api.dialects import outbound
@@ -64,7 +69,7 @@ def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> N
     for name, value in asdict(all_limits).items():
         source = "this tenant" if name in own else "all tenants"
         table.add_row(name, str(value or "none"), source, _text(used.get(name)))
-    Console().print(table)
+    print_table(table)
 
 
 def _text(used: int | None) -> str:

@@ -2,14 +2,13 @@
 
 import click
 import time
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from scheduler_api.commands.common import (
     env_options,
     open_cell,
     open_tenants,
     print_environment,
+    print_table,
     read_name,
     to_seconds,
     user,
@@ -50,9 +49,9 @@ def list_tenants(settings: Settings) -> None:
     table = Table("tenant", "name", "created")
     for account in open_tenants(settings).accounts():
         state = BEING_REMOVED if account.is_being_removed else ""
-        name = escape(account.name) + state
+        name = account.name + state
         table.add_row(account.id, name, to_seconds(account.created_at_ms))
-    Console().print(table)
+    print_table(table)
 
 
 @tenant.command("remove")

@@ -3,8 +3,6 @@
 import click
 from collections.abc import Iterator
 from contextlib import contextmanager
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from scheduler_api.commands.common import (
     GONE,
@@ -13,6 +11,7 @@ from scheduler_api.commands.common import (
     holder_options,
     open_tenants,
     print_environment,
+    print_table,
     read_name,
     to_seconds,
     user,
@@ -72,7 +71,7 @@ def list_tokens(settings: Settings, tenant_id: str | None, operator: bool) -> No
     table = Table("token", "allows", "created", "valid until")
     for each in open_tenants(settings).tokens.all_of(holder(tenant_id, operator)):
         table.add_row(*_row(each))
-    Console().print(table)
+    print_table(table)
 
 
 @token.command("rotate")
@@ -120,7 +119,7 @@ def _reported(name: str) -> Iterator[None]:
 
 def _row(token: StoredToken) -> tuple[str, str, str, str]:
     return (
-        escape(token.access.token),
+        token.access.token,
         "reads" if token.access.read_only else "everything",
         "-" if token.created_ms is None else to_seconds(token.created_ms),
         "it is revoked" if token.ends_ms is None else to_seconds(token.ends_ms),

@@ -1,5 +1,6 @@
 """Pauses and resumes origins; lists the origins and routes that hold events back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core.delivery.destinations import Destination
 from scheduler_api.core.errors import NotFound, UnreadableRecord
@@ -9,14 +10,13 @@ from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.store.records import EVENT, GATE
-from typing import cast
+from scheduler_api.core.store.records import EVENT, GATE, SLOWED_BREAKER
+from typing import Any, cast
 
 HELD = (
     *("origin", "url", "paused_ms", "breaker", "since_ms", "cause", "failed_ms"),
     *("closed_until_ms", "probes_failed", "ramp_since_ms"),
 )
-SLOWED_CODE = b"s"
 OPEN, HALF_OPEN, PROBE_FAILED = "open", "half-open", "probe failed"
 SLOWED, CLOSED = "slowed", "closed"
 
@@ -85,11 +85,11 @@ class HeldDestinations:
     def all(self) -> list[HeldDestination]:
         """All held origins and routes of the cell, by tenant and URL.
 
-        Redis: several reads for each of them, not atomic.
+        Redis: three round trips, and two for each whose URL is not stored; not atomic.
         """
         key = keys.held_destinations(self._cell.prefix)
-        found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
-        read = [self._read(gate.decode()) for gate in found]
+        found = cast(list[bytes], self._cell.client.hkeys(key))
+        read = self._read([gate.decode() for gate in found])
         return sorted(read, key=lambda held: (held.tenant, held.url or ""))
 
     def of_origin(self, tenant: str, destination: Destination) -> list[HeldDestination]:
@@ -102,16 +102,29 @@ class HeldDestinations:
         key = keys.held_destinations(self._cell.prefix)
         found = cast(list[bytes], self._cell.client.hkeys(key))
         names = sorted(name.decode() for name in found)
-        return [self._read(n) for n in names if n == gate or n.startswith(f"{gate}.")]
+        return self._read(
+            [name for name in names if name == gate or name.startswith(f"{gate}.")]
+        )
 
-    def _read(self, gate: str) -> HeldDestination:
-        prefix, pipe = self._cell.prefix, self._cell.client.pipeline(transaction=False)
-        pipe.zrange(keys.waiters(prefix, gate), 0, 0)
-        pipe.zcard(keys.waiters(prefix, gate))
-        pipe.zcard(keys.waiters(prefix, f"{gate}{gate_names.NEW_ROUTES}"))
-        pipe.scard(keys.holders(prefix, gate))
-        pipe.hmget(keys.gate(prefix, gate), GATE.codes(*HELD))
-        first, waiting, new, running, values = pipe.execute()
+    def _read(self, gates: Sequence[str]) -> list[HeldDestination]:
+        now_ms, prefix = self._cell.now_ms(), self._cell.prefix
+        pipe = self._cell.client.pipeline(transaction=False)
+        for gate in gates:
+            pipe.zrange(keys.waiters(prefix, gate), 0, 0)
+            pipe.zcard(keys.waiters(prefix, gate))
+            pipe.zcard(keys.waiters(prefix, f"{gate}{gate_names.NEW_ROUTES}"))
+            pipe.scard(keys.holders(prefix, gate))
+            pipe.hmget(keys.gate(prefix, gate), GATE.codes(*HELD))
+        replies = pipe.execute()
+        return [
+            self._held(gate, replies[5 * n : 5 * n + 5], now_ms=now_ms)
+            for n, gate in enumerate(gates)
+        ]
+
+    def _held(
+        self, gate: str, replies: Sequence[Any], *, now_ms: int
+    ) -> HeldDestination:
+        first, waiting, waiting_new, running, values = replies
         record: dict[str, bytes] = {
             name: value for name, value in zip(HELD, values, strict=True) if value
         }
@@ -119,13 +132,13 @@ class HeldDestinations:
         return HeldDestination(
             tenant=gate.split(":")[1],
             url=url.decode() or (self._url_of(gate, first[0]) if first else None),
-            state=_state(record, self._cell.now_ms()),
+            state=_state(record, now_ms),
             since_ms=_time(record, "since_ms"),
             cause=record.get("cause", b"").decode(),
             failed_ms=_time(record, "failed_ms"),
             probe_ms=_time(record, "closed_until_ms"),
             paused_ms=_time(record, "paused_ms"),
-            waiting=waiting + new,
+            waiting=waiting + waiting_new,
             running=running,
         )
 
@@ -147,7 +160,7 @@ def _state(record: dict[str, bytes], now_ms: int) -> str:
         return CLOSED
     if "ramp_since_ms" in record:
         return HALF_OPEN
-    if record["breaker"] == SLOWED_CODE:
+    if record["breaker"] == SLOWED_BREAKER:
         return SLOWED
     if (_time(record, "closed_until_ms") or 0) <= now_ms:
         return HALF_OPEN

@@ -6,10 +6,9 @@ from scheduler_api.core.model import Gates, Owner, Schedule
 from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.store.records import EVENT, GATE
+from scheduler_api.core.store.records import CLOSING, EVENT
 from typing import cast
 
-CLOSING = GATE.codes("paused_ms", "breaker")
 WAITING = EVENT.codes("gates", "waits_at")
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import DESTINATION
-from scheduler_api.core.store.records import EVENT, GATE
+from scheduler_api.core.store.records import CLOSING, EVENT, GATE
 from typing import Any
 
 MEMBER_FIELDS = EVENT.codes("owner", "state", "gates", "waits_at")
-CLOSING = GATE.codes("paused_ms", "breaker")
 HOLD_REASONS = GATE.codes("paused_ms", "breaker", "ramp_since_ms", "origin")
 # A function that runs commands in one MULTI and returns errors instead of raising them.
 Execute = Callable[..., list[Any]]

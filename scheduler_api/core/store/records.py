@@ -153,3 +153,7 @@ GATE = Fields(
     # Scheme, host and port. A pause sets this field. The field stays while events wait.
     origin="og",
 )
+# The value of `breaker` in the state slowed. The same as in lib/breaker.lua.
+SLOWED_BREAKER = b"s"
+# The codes of the fields that are set only while a gate holds events back.
+CLOSING = GATE.codes("paused_ms", "breaker")

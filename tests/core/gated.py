@@ -1,6 +1,7 @@
 """Helpers that create, claim, begin and settle events with gates, such as queues."""
 
-from scheduler_api.core.model import Begun, Draft, Gates
+from collections.abc import Sequence
+from scheduler_api.core.model import NO_GATES, Begun, Content, Draft, Gates, Owner
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, Engine, settlement
 from typing import Any
 
@@ -11,6 +12,18 @@ def create(engine: Engine, count: int, gates: Gates, *, delay_ms: int = 0) -> li
     """Create events with gates; return their ids."""
     draft = Draft(CONTENT, DEADLINE_MS, gates=gates, delay_ms=delay_ms)
     return [each.id for each in engine.store.create_many(OWNER, [draft] * count)]
+
+
+def send(
+    engine: Engine,
+    urls: Sequence[str],
+    *,
+    owner: Owner = OWNER,
+    gates: Gates = NO_GATES,
+) -> list[str]:
+    """Create an event for each URL; return their ids."""
+    drafts = [Draft(Content(url, b""), DEADLINE_MS, gates=gates) for url in urls]
+    return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
 def offer(engine: Engine) -> list[str]:

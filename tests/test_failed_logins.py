@@ -16,25 +16,12 @@ from scheduler_api.failed_logins import (
     TooManyFailedLogins,
 )
 from scheduler_api.settings import Settings
+from tests.clock import Clock
 from typing import Any
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 PATHS = ("/api/events", "/v1/events", "/v2/queues", "/cron/preview")
 KEY = "x" * 16
-
-
-class Clock:
-    """A clock that tests set."""
-
-    now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,22 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from scheduler_api.core.log_limit import MAX_KEYS, LogLimit, describe
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now_s = 120.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.clock import Clock
 
 
 class Limited:
     """A limit of three lines a minute, and the summaries that it made."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(120.0)
         self.summaries: list[dict[str, dict[str, int]]] = []
         self.limit = LogLimit(
             limit=3, period_s=60, sum_up=self._sum_up, clock=self.clock

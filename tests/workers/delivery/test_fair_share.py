@@ -4,6 +4,7 @@ If one destination fills a worker, the worker opens extra room for other destina
 """
 
 import pytest
+from tests.clock import Clock
 from workers.delivery.fair_share import (
     EXTRA_ROOM_AFTER_S,
     SEARCH_PAUSE_S,
@@ -11,19 +12,6 @@ from workers.delivery.fair_share import (
 )
 
 BUSY = "d:1:busy"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

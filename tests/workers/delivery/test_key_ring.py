@@ -10,6 +10,7 @@ from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S, Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.credentials import rotate
+from tests.clock import Clock
 from workers.delivery.key_ring import KeyRing
 
 SECRET_KEY = "a secret key of the tests"
@@ -40,15 +41,6 @@ class CountedTenants(Tenants):
     def rotated(self) -> bytes | None:
         self.reads["rotated"] += 1
         return super().rotated()
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

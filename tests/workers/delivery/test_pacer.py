@@ -2,23 +2,11 @@
 
 import asyncio
 import pytest
+from tests.clock import Clock
 from workers.delivery.pacer import PAUSE_S, WAIT_S, Pacer
 
 ROUTE, OTHER = "d:1:a.b", "d:1:a.c"
 LIMIT = 3
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,26 +3,12 @@
 import logging
 import pytest
 from dataclasses import replace
+from tests.clock import Clock
 from tests.workers.http_client.sending import answered
 from workers.delivery.suspicion import Suspicion
 from workers.http_client.failures import Failure
 
 ANSWER = answered(404)
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

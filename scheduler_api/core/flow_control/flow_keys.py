@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
@@ -225,9 +226,9 @@ class FlowKeys:
         index = keys.flow_keys(self._cell.prefix, str(owner))
         names = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
         running = 0
-        for at in range(0, len(names), COUNTED_AT_ONCE):
+        for batch in batches(names, COUNTED_AT_ONCE):
             pipe = self._cell.client.pipeline(transaction=False)
-            for name in names[at : at + COUNTED_AT_ONCE]:
+            for name in batch:
                 gate = flow_gate(owner, decode_name(name))
                 pipe.scard(keys.holders(self._cell.prefix, gate))
             running += sum(pipe.execute())

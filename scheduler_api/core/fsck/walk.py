@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.fsck import gates as fsck_gates
 from scheduler_api.core.fsck import search_terms
@@ -163,7 +164,7 @@ class _Walk:
             *(self._names, self._groups, self._gate_members),
         )
         for check, group in groups.items():
-            for batch in _batches(group, 1 if check in single else BATCH_SIZE):
+            for batch in batches(group, 1 if check in single else BATCH_SIZE):
                 try:
                     yield from check(batch)
                 except redis.ResponseError as err:
@@ -186,7 +187,7 @@ class _Walk:
 
         Members: `<event id>`, `~<event id>` or `s:<schedule id>`, as in `due`.
         """
-        for batch in _batches(members, INSPECT_BATCH_SIZE):
+        for batch in batches(members, INSPECT_BATCH_SIZE):
             yield from self._inspect(batch)
 
     def _inspect(self, members: Names) -> Iterator[Fault]:
@@ -253,7 +254,7 @@ class _Walk:
             found = (field for field, _ in client.hscan_iter(key, count=SCAN_COUNT))
         else:
             found = (member for member, _ in client.zscan_iter(key, count=SCAN_COUNT))
-        while batch := list(islice(found, BATCH_SIZE)):
+        for batch in batches(found, BATCH_SIZE):
             yield [_text(member) for member in batch]
 
     def _indexes(self, names: Names) -> Iterator[Fault]:
@@ -294,7 +295,7 @@ class _Walk:
         for name in names:
             key, owner = self._prefix + name, name.removeprefix("names:").encode()
             found = self._client.hscan_iter(key, count=SCAN_COUNT)
-            while batch := list(islice(found, BATCH_SIZE)):
+            for batch in batches(found, BATCH_SIZE):
                 commands: list[Command] = []
                 for field, schedule_id in batch:
                     record = keys.schedule(self._prefix, _text(schedule_id))
@@ -428,11 +429,6 @@ def _event_ids_of_body(name: str) -> tuple[str, str]:
     """
     rest = name.removeprefix("b:")
     return rest, rest.rpartition(".")[0]
-
-
-def _batches(names: Names, size: int) -> Iterator[Names]:
-    for at in range(0, len(names), size):
-        yield names[at : at + size]
 
 
 def _threes(flat: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:

@@ -7,7 +7,7 @@ attempt has ended.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.store import keys
@@ -178,7 +178,7 @@ class Erasure:
     def _cancel(self, owner: Owner, event_ids: Sequence[str]) -> int:
         """Cancel events; return how many of them are being sent."""
         running = 0
-        for ids in _batches(event_ids, EVENTS_AT_ONCE):
+        for ids in batches(event_ids, EVENTS_AT_ONCE):
             options = {"owner": str(owner), "change": nonce()}
             replies = self.cell.call("cancel_events", options, ids)
             running += replies.count(b"requested") + replies.count(b"already_requested")
@@ -186,7 +186,7 @@ class Erasure:
 
     def _erase(self, owner: str, event_ids: Sequence[str]) -> list[bytes]:
         replies: list[bytes] = []
-        for ids in _batches(event_ids, EVENTS_AT_ONCE):
+        for ids in batches(event_ids, EVENTS_AT_ONCE):
             replies += self.cell.call("erase_events", {"owner": owner}, ids)
         return replies
 
@@ -237,7 +237,7 @@ class Erasure:
 
     def _delete_deduplication(self, owner: Owner, event_ids: set[str]) -> None:
         pattern = keys.deduplication(self._prefix, str(owner), "*")
-        for names in _batches_of(self._scan(pattern), KEYS_AT_ONCE):
+        for names in batches(self._scan(pattern), KEYS_AT_ONCE):
             values = cast(list[bytes | None], self._client.mget(names))
             stored = zip(names, values, strict=True)
             found = [
@@ -279,7 +279,7 @@ class Erasure:
         gates = [
             each for each in map(bytes.decode, found) if is_gate_of(tenant_id, each)
         ]
-        for batch in _batches(gates, KEYS_AT_ONCE):
+        for batch in batches(gates, KEYS_AT_ONCE):
             members = [f"g:{gate}" for gate in batch]
             with client.pipeline(transaction=False) as pipe:
                 pipe.zrem(keys.due(prefix), *members)
@@ -298,7 +298,7 @@ class Erasure:
             for name in self._scan(f"{self._prefix}*")
             if belongs_to(tenant_id, name[start:])
         )
-        for names in _batches_of(found, KEYS_AT_ONCE):
+        for names in batches(found, KEYS_AT_ONCE):
             self._client.unlink(*names)
 
     def _delete_templates(self, schedule_id: str) -> None:
@@ -316,7 +316,7 @@ class Erasure:
     def _delete_orphaned_templates(self) -> None:
         """Delete templates that neither a schedule nor an occurrence can use."""
         start = f"{self._prefix}t:"
-        for names in _batches_of(self._scan(f"{start}*"), KEYS_AT_ONCE):
+        for names in batches(self._scan(f"{start}*"), KEYS_AT_ONCE):
             members = [name.removeprefix(start) for name in names]
             self._delete_template_keys(self._orphaned(members))
 
@@ -342,12 +342,3 @@ class Erasure:
     def _scan(self, pattern: str) -> Iterator[str]:
         found = self._client.scan_iter(match=pattern, count=KEYS_AT_ONCE)
         return (name.decode() for name in found)
-
-
-def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (items[at : at + size] for at in range(0, len(items), size))
-
-
-def _batches_of(items: Iterator[str], size: int) -> Iterator[list[str]]:
-    while batch := list(islice(items, size)):
-        yield batch

@@ -8,6 +8,7 @@ edited, and when only few stored fire times are left.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from scheduler_api.core.batches import batches
 from scheduler_api.core.cron.expression import CronError, Grammar
 from scheduler_api.core.deduplication import (
     DeduplicationKey,
@@ -354,8 +355,8 @@ class Schedules:
 
         Schedules that do not exist or have another owner are left out.
         """
-        for at in range(0, len(schedule_ids), BATCH):
-            reads = self._read(list(schedule_ids[at : at + BATCH]))
+        for ids in batches(schedule_ids, BATCH):
+            reads = self._read(ids)
             found = (self._if_readable(*each) for each in reads)
             yield [each for each in found if each is not None and each.owner == owner]
 

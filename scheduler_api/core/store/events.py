@@ -8,6 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from itertools import zip_longest
 from redis.exceptions import OutOfMemoryError
+from scheduler_api.core.batches import batches
 from scheduler_api.core.deduplication import (
     DeduplicationKey,
     Duplicate,
@@ -300,8 +301,7 @@ class EventStore:
         call, the second call gets the same answer as the first call.
         """
         replies: list[bytes] = []
-        for at in range(0, len(event_ids), CANCEL_BATCH_SIZE):
-            batch = event_ids[at : at + CANCEL_BATCH_SIZE]
+        for batch in batches(event_ids, CANCEL_BATCH_SIZE):
             options = {"owner": str(owner), "change": nonce()}
             replies += self.cell.call("cancel_events", options, batch)
         return [Cancelled(reply.decode()) for reply in replies]

@@ -4,7 +4,7 @@ A cell stores the number of its layout. Each version of the code works with one 
 """
 
 import redis
-from itertools import islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnknownLayout
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
@@ -47,7 +47,7 @@ def delete_all(cell: Cell) -> int:
     """
     client, deleted = cell.client, 0
     found = client.scan_iter(match=f"{cell.prefix}*", count=BATCH_SIZE)
-    while names := list(islice(found, BATCH_SIZE)):
+    for names in batches(found, BATCH_SIZE):
         deleted += client.unlink(*names)
     functions.delete(client, cell.library, others_only=False)
     client.set(keys.layout(cell.prefix), LAYOUT)

@@ -1,8 +1,8 @@
 """Counts what a tenant has stored."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from redis.client import Pipeline
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import FINAL_STATES, State
 from scheduler_api.core.store import codec, keys
@@ -60,7 +60,7 @@ def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
 
 
 def _lengths(cell: Cell, names: Iterator[str]) -> Iterator[int]:
-    while batch := list(islice(names, BATCH)):
+    for batch in batches(names, BATCH):
         with cell.client.pipeline(transaction=False) as pipe:
             for name in batch:
                 pipe.strlen(name)
@@ -85,7 +85,7 @@ def _members(cell: Cell, key: str) -> Iterator[str]:
 
 
 def _templates(cell: Cell, ids: Iterator[str]) -> Iterator[str]:
-    while batch := list(islice(ids, BATCH)):
+    for batch in batches(ids, BATCH):
         with cell.client.pipeline(transaction=False) as pipe:
             for schedule_id in batch:
                 record = keys.schedule(cell.prefix, schedule_id)
@@ -97,7 +97,7 @@ def _templates(cell: Cell, ids: Iterator[str]) -> Iterator[str]:
 
 def _bodies(cell: Cell, ids: Iterator[str]) -> Iterator[str]:
     """Yield the keys of the content of events; occurrences use that of a schedule."""
-    while batch := list(islice(ids, BATCH)):
+    for batch in batches(ids, BATCH):
         with cell.client.pipeline(transaction=False) as pipe:
             for event_id in batch:
                 pipe.hmget(keys.event(cell.prefix, event_id), EVENT.codes(*PLACE))

@@ -15,7 +15,6 @@ from scheduler_api.core.errors import (
     LimitReached,
     NotFound,
     StoreFull,
-    UnreadableRecord,
 )
 from scheduler_api.core.model import (
     NO_GATES,
@@ -29,6 +28,7 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.recovery.dead_letters import Place
 from scheduler_api.core.store import audit
+from scheduler_api.dialects.qstash.endpoints.readable import readable_messages
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
 from scheduler_api.dialects.qstash.parsing.filters import (
     DeadLetterQuery,
@@ -51,7 +51,6 @@ from scheduler_api.dialects.qstash.parsing.ignored_names import (
 from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
-    from_options,
     message_id,
     schedule_id,
 )
@@ -364,27 +363,13 @@ class DeadLetterQueue:
                 yield letter
 
     def _read(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[DeadLetter]:
-        events = [
-            event
-            for event in self._journal.events(owner, event_ids)
-            if event.state is State.DEAD
-        ]
+        found = self._journal.events(owner, event_ids)
+        dead = (event for event in found if event.state is State.DEAD)
+        pairs = list(readable_messages(self._cell, dead))
         attempts = self._journal.attempts(
-            [(event.id, event.attempts) for event in events]
+            [(event.id, event.attempts) for event, _ in pairs]
         )
-        for event, attempt in zip(events, attempts, strict=True):
-            try:
-                message = from_options(event.content.options)
-            except UnreadableRecord as err:
-                log.warning(
-                    logfmt.line(
-                        "record.unreadable",
-                        event=message_id(event.id),
-                        owner=owner,
-                        problem=err,
-                    )
-                )
-                continue
+        for (event, message), attempt in zip(pairs, attempts, strict=True):
             yield DeadLetter(event, message, attempt)
 
     def _find(self, owner: Owner, letter_id: str) -> DeadLetter:

@@ -1,15 +1,13 @@
 """The endpoints of `/v2/logs` and `/v2/events`: the states that messages entered."""
 
-import logging
 import orjson
 from collections.abc import Iterator
 from dataclasses import replace
 from flask import Response, request
 from orjson import Fragment
-from scheduler_api.core import logfmt
-from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.journal import Cursor, Entry
+from scheduler_api.dialects.qstash.endpoints.readable import readable_messages
 from scheduler_api.dialects.qstash.parsing.filters import (
     DEFAULT_COUNT,
     MAX_LOG_ENTRIES,
@@ -20,7 +18,6 @@ from scheduler_api.dialects.qstash.parsing.filters import (
     read_query,
 )
 from scheduler_api.dialects.qstash.parsing.ids import read_message_id
-from scheduler_api.dialects.qstash.parsing.message import from_options, message_id
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.rendering import response_schemas, responses
 from scheduler_api.dialects.qstash.rendering.responses import Json
@@ -50,13 +47,12 @@ LISTING = documented(
     errors=(400,),
 )
 
-log = logging.getLogger("scheduler.web")
-
 
 class Logs:
     """Views of the log. `owner` is the owner that the token identifies."""
 
     def __init__(self, services: Services) -> None:
+        self._cell = services.cell
         self._journal = services.journal
         self._secret_key = services.settings.secret_key
 
@@ -150,23 +146,13 @@ class Logs:
         Yields the cursor after each entry, and the entry as JSON.
         """
         key = key_of(owner.tenant, secret_key=self._secret_key)
-        matches = {}
         ids = (entry.event_id for entry in entries)
-        for event in self._journal.events(owner, ids):
-            try:
-                message = from_options(event.content.options)
-            except UnreadableRecord as err:
-                log.warning(
-                    logfmt.line(
-                        "record.unreadable",
-                        event=message_id(event.id),
-                        owner=owner,
-                        problem=err,
-                    )
-                )
-                continue
-            if query.conditions.match(event, message):
-                matches[event.id] = (event, message)
+        events = self._journal.events(owner, ids)
+        matches = {
+            event.id: (event, message)
+            for event, message in readable_messages(self._cell, events)
+            if query.conditions.match(event, message)
+        }
         entries = [entry for entry in entries if entry.event_id in matches]
         attempts = self._journal.attempts(
             [(entry.event_id, entry.attempt) for entry in entries]

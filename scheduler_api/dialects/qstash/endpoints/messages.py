@@ -8,16 +8,15 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner, State
 from scheduler_api.core.queries.active_events import (
     AT_ONCE,
-    Outline,
     created_within,
     outlines,
     unfinished,
 )
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.events import Cancelled
+from scheduler_api.dialects.qstash.endpoints.readable import readable_messages
 from scheduler_api.dialects.qstash.parsing.filters import (
     Cancellation,
-    Conditions,
     describe_selection,
     read_cancellation,
     read_fields,
@@ -29,7 +28,6 @@ from scheduler_api.dialects.qstash.parsing.message import (
     Message,
     from_options,
 )
-from scheduler_api.dialects.qstash.parsing.message import message_id as public_id
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
 from scheduler_api.dialects.qstash.parsing.requests import read_json
 from scheduler_api.dialects.qstash.rendering import responses
@@ -123,10 +121,11 @@ class Messages:
             elif not conditions.values:
                 yield created_within(self._cell, ids, cancellation.created)
             else:
+                events = outlines(self._cell, ids, cancellation.created)
                 yield [
                     event.id
-                    for event in outlines(self._cell, ids, cancellation.created)
-                    if _match(conditions, event)
+                    for event, message in readable_messages(self._cell, events)
+                    if conditions.match(event, message)
                 ]
 
     def _find(self, owner: Owner, message_id: str) -> tuple[Event, Message]:
@@ -138,16 +137,6 @@ class Messages:
             return event, from_options(event.content.options)
         except (NotFound, UnreadableRecord) as err:
             raise _not_found(message_id) from err
-
-
-def _match(conditions: Conditions, event: Outline) -> bool:
-    try:
-        return conditions.match(event, from_options(event.content.options))
-    except UnreadableRecord as err:
-        log.warning(
-            logfmt.line("record.unreadable", event=public_id(event.id), problem=err)
-        )
-        return False
 
 
 def _not_found(message_id: str) -> NotFound:

@@ -1,0 +1,46 @@
+"""Tests of lists and bulk calls if a message is unreadable."""
+
+import pytest
+from scheduler_api.core.model import Content
+from scheduler_api.core.store import codec, keys
+from typing import Any
+
+HOOK = "https://example.com/hook"
+
+
+def publish_two(api: Any) -> tuple[str, str]:
+    """Publish two messages without retries; make the first one unreadable."""
+    first, second = (api.publish(retries="0")["messageId"] for _ in range(2))
+    return first, second
+
+
+def damage(api: Any, message_id: str) -> None:
+    stored = codec.encode_content(Content(HOOK, b"", {"h": ["a name without a value"]}))
+    event_id = message_id.removeprefix("msg_")
+    api.cell.client.set(keys.body(api.cell.prefix, event_id, ""), stored)
+
+
+def test_an_unreadable_message_hides_no_other_one(
+    api: Any, caplog: pytest.LogCaptureFixture
+):
+    bad, good = publish_two(api)
+    for each in (bad, good):
+        api.attempt(each, "dead", status=500)
+    damage(api, bad)
+
+    listed = {entry["messageId"] for entry in api.logs()["logs"]}
+    _, letters = api.call("GET", "/v2/dlq")
+
+    assert listed == {good}
+    assert [letter["messageId"] for letter in letters["messages"]] == [good]
+    assert f"record.unreadable event={bad} owner={api.owner}" in caplog.text
+
+
+def test_an_unreadable_message_is_not_cancelled_by_a_filter(api: Any):
+    bad, good = publish_two(api)
+    damage(api, bad)
+
+    status, cancelled = api.call("DELETE", f"/v2/messages?url={HOOK}")
+
+    assert (status, cancelled) == (200, {"cancelled": 1})
+    assert api.call("GET", f"/v2/messages/{good}")[0] == 404

@@ -36,7 +36,7 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
     sent is erased by a second call, after the attempt has ended.
     """
     cell = open_cell(settings)
-    erasure = Erasure(cell, outbound.tenants(cell, settings))
+    erasure = Erasure(cell)
     found = _find(erasure, name, tenant_id) or _find_unfinished(
         erasure, name, tenant_id
     )

@@ -13,7 +13,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
-from scheduler_api.core.recovery.erasure import TOKENS_CACHED_MS, Erasure
+from scheduler_api.core.recovery.tenant_removal import TOKENS_CACHED_MS, TenantRemoval
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 
@@ -70,19 +70,19 @@ def remove(settings: Settings, tenant_id: str, *, yes: bool, wait_s: int) -> Non
     """Erase a tenant with everything that it has.
 
     Its tokens end at once, and its events are cancelled. If the command is interrupted,
-    or attempts run longer than it waits, the same command goes on.
+    or attempts run longer than it waits, call it again to continue.
     """
     cell = open_cell(settings)
     tenants = outbound.tenants(cell, settings)
     accounts = {account.id: account for account in tenants.accounts()}
-    if tenant_id not in accounts and not tenants.has_remains(tenant_id):
+    if tenant_id not in accounts and not tenants.stored_owners(tenant_id):
         raise click.ClickException(f"there is no tenant {tenant_id}: see `tenant list`")
     if not yes:
         account = accounts.get(tenant_id)
         name = "which is removed already" if account is None else account.name
         click.confirm(f"Erase tenant {tenant_id}, {name}, with all data?", abort=True)
     ends_s = time.monotonic() + TOKENS_CACHED_MS / 1_000 + wait_s
-    for running in Erasure(cell, tenants).remove_tenant(tenant_id, by=user()):
+    for running in TenantRemoval(cell, tenants).remove(tenant_id, by=user()):
         if running and time.monotonic() >= ends_s:
             raise click.ClickException(
                 f"{running} attempts are still running; run the command again when"

@@ -4,7 +4,7 @@ import itertools
 import pytest
 import redis
 from click.testing import CliRunner, Result
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from scheduler_api.cli import main
 from scheduler_api.commands import forget as forget_command
 from scheduler_api.commands import tenants as tenant_commands
@@ -12,7 +12,7 @@ from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, FollowUp, Outcome
-from scheduler_api.core.recovery.erasure import TOKENS_CACHED_MS, Erasure
+from scheduler_api.core.recovery.tenant_removal import TOKENS_CACHED_MS, TenantRemoval
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
@@ -87,23 +87,26 @@ def use_everything(furnished: Furnished) -> None:
         furnished.make("POST", f"/v2/{path}")
 
 
-def new_erasure(url: str) -> Erasure:
-    """An erasure in a process that may be killed."""
+def mortal_cell(url: str) -> Cell:
+    """The cell in a process that may be killed."""
     pool = redis.ConnectionPool.from_url(url, connection_class=MortalConnection)
     cell = Cell(redis.Redis(connection_pool=pool), "{s1}:")
-    tenants = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS)
-    erasure = Erasure(cell, tenants)
     cell.clock_ms = cell.now_ms()
-    return erasure
+    return cell
 
 
-def remove(erasure: Erasure, tenant: str) -> list[int]:
+def removal_of(cell: Cell, tenant: str) -> Iterator[int]:
+    tenants = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS)
+    return TenantRemoval(cell, tenants).remove(tenant, by="test")
+
+
+def remove(cell: Cell, tenant: str) -> list[int]:
     """Remove a tenant in a few rounds; return the running attempts of each round."""
     running = []
-    for each in erasure.remove_tenant(tenant, by="test"):
+    for each in removal_of(cell, tenant):
         running.append(each)
-        assert erasure.cell.clock_ms is not None
-        erasure.cell.clock_ms += TOKENS_CACHED_MS
+        assert cell.clock_ms is not None
+        cell.clock_ms += TOKENS_CACHED_MS
         assert len(running) < 10
     return running
 
@@ -166,7 +169,7 @@ def test_a_removed_tenant_leaves_no_name_id_or_key(
         other.make("GET", path) for path in ("/v2/logs", "/v1/events", "/v2/queues")
     ]
 
-    remove(new_erasure(store_url), mine.web.tenant.id)
+    remove(mortal_cell(store_url), mine.web.tenant.id)
 
     assert traces(mine) == []
     assert remaining(client, ids) == []
@@ -188,7 +191,7 @@ def test_a_removal_that_is_killed_between_any_two_steps_can_be_continued(
     before = snapshot(client)
     for step in itertools.count(1, 3):
         restore(client, before)
-        killed = new_erasure(store_url)
+        killed = mortal_cell(store_url)
         MortalConnection.commands_left = step
         try:
             remove(killed, mine.web.tenant.id)
@@ -197,7 +200,7 @@ def test_a_removal_that_is_killed_between_any_two_steps_can_be_continued(
             pass
         finally:
             MortalConnection.commands_left = 1_000_000
-        remove(new_erasure(store_url), mine.web.tenant.id)
+        remove(mortal_cell(store_url), mine.web.tenant.id)
         assert traces(mine) == [], step
     assert step > 40
 
@@ -211,8 +214,8 @@ def test_a_forgetting_that_is_killed_between_any_two_steps_can_be_continued(
     name: str,
 ) -> None:
     given, client = str(mine.ids[blueprint][name]), mine.web.cell.client
-    erasure = new_erasure(store_url)
-    monkeypatch.setattr(forget_command, "open_cell", lambda _: erasure.cell)
+    cell = mortal_cell(store_url)
+    monkeypatch.setattr(forget_command, "open_cell", lambda _: cell)
     before, ids = snapshot(client), ids_of(mine)
     for step in itertools.count(2):
         restore(client, before)
@@ -250,8 +253,7 @@ def test_no_token_of_a_tenant_that_is_being_removed_works(
     tokens = mine.web.tenants.tokens
     operator = tokens.create(None, "ops")
     headers = {"Scheduler-Tenant": mine.web.tenant.id}
-    removal = new_erasure(store_url).remove_tenant(mine.web.tenant.id, by="test")
-    next(removal)
+    next(removal_of(mortal_cell(store_url), mine.web.tenant.id))
 
     assert tokens.find(mine.web.tenant.token) is None
     answer = mine.call("GET", "/v2/queues", token=operator, headers=headers)
@@ -263,20 +265,19 @@ def test_a_running_attempt_delays_the_removal(mine: Furnished, store_url: str) -
     engine = Engine(mine.web.cell.client, mine.web.cell.prefix)
     message = mine.make("POST", f"/v2/publish/{hook(MINE)}", data=b"x")["messageId"]
     begun = engine.begin(message.removeprefix("msg_"))
-    erasure = new_erasure(store_url)
-    removal = erasure.remove_tenant(mine.web.tenant.id, by="test")
+    removal = removal_of(mortal_cell(store_url), mine.web.tenant.id)
     assert [next(removal), next(removal)] == [1, 1]
 
     engine.settle(begun, "retry")
 
-    assert remove(new_erasure(store_url), mine.web.tenant.id)[-1] == 0
+    assert remove(mortal_cell(store_url), mine.web.tenant.id)[-1] == 0
     assert traces(mine) == []
 
 
 def test_the_removal_is_in_the_log_of_the_operator(
     mine: Furnished, store_url: str
 ) -> None:
-    remove(new_erasure(store_url), mine.web.tenant.id)
+    remove(mortal_cell(store_url), mine.web.tenant.id)
 
     [record] = audit.newest(mine.web.cell, None, count=9)
     assert record.change == Change(None, "test", "tenant.remove", mine.web.tenant.id)
@@ -288,7 +289,7 @@ def test_unreadable_records_are_removed_too(mine: Furnished, store_url: str) -> 
         client.hset(keys.event(prefix, record), EVENT.code("due_ms"), "x")
         client.hdel(keys.schedule(prefix, record), SCHEDULE.code("owner"))
 
-    remove(new_erasure(store_url), mine.web.tenant.id)
+    remove(mortal_cell(store_url), mine.web.tenant.id)
 
     assert traces(mine) == []
 
@@ -454,7 +455,7 @@ def test_nothing_is_stored_for_a_tenant_whose_removal_has_begun(
 
     tenants.begin_removal(tenant, by="test")
     during = create_all(removed, operator)
-    remove(new_erasure(store_url), tenant)
+    remove(mortal_cell(store_url), tenant)
     after = create_all(removed, operator)
 
     assert {status for status, _ in during + after} == {400, 412}
@@ -474,7 +475,7 @@ def test_a_repeated_removal_erases_what_an_earlier_one_left(
 
     found = {str(fault) for fault in walk.check(mine.web.cell)}
     assert f"owners {tenant}:qstash: run `tenant remove {tenant}` again" in found
-    remove(new_erasure(store_url), tenant)
+    remove(mortal_cell(store_url), tenant)
     again = run(store_url, "tenant", "remove", tenant, "--yes")
 
     assert f"there is no tenant {tenant}" in again.output

@@ -247,7 +247,6 @@ class Tenants:
         tenant is removed too.
         """
         key, now_ms = keys.tenant(self._prefix, tenant_id), self._cell.now_ms()
-
         tokens = keys.tokens(self._prefix, tenant_id)
         self.tokens.index_older(tenant_id)
 
@@ -265,24 +264,26 @@ class Tenants:
         self._client.transaction(begin, key, tokens)
         return int(cast(bytes, self._client.hget(key, REMOVED)))
 
-    def has_remains(self, tenant_id: str) -> bool:
-        """Whether something may be stored of a tenant that is removed."""
-        owners = cast(set[bytes], self._client.smembers(keys.owners(self._prefix)))
-        return any(each.decode().split(":")[0] == tenant_id for each in owners)
+    def stored_owners(self, tenant_id: str) -> list[str]:
+        """Return those owners of a tenant for which something may be stored.
+
+        Owners are listed until the end of a removal.
+        """
+        found = cast(set[bytes], self._client.smembers(keys.owners(self._prefix)))
+        owners = sorted(owner.decode() for owner in found)
+        return [owner for owner in owners if owner.partition(":")[0] == tenant_id]
 
     def end_removal(self, tenant_id: str) -> None:
         """Delete the record of a tenant, after everything else of it."""
         names = keys.applications(self._prefix)
         found = self._client.hscan_iter(names)
         own = [name for name, each in found if each == tenant_id.encode()]
-        owners = keys.owners(self._prefix)
-        members = cast(set[bytes], self._client.smembers(owners))
+        owners = self.stored_owners(tenant_id)
         with self._client.pipeline(transaction=True) as pipe:
-            for name in own:
-                pipe.hdel(names, name)
-            for member in members:
-                if member.decode().split(":")[0] == tenant_id:
-                    pipe.srem(owners, member)
+            if own:
+                pipe.hdel(names, *own)
+            if owners:
+                pipe.srem(keys.owners(self._prefix), *owners)
             pipe.zrem(keys.tenants(self._prefix), tenant_id)
             pipe.delete(keys.tenant(self._prefix, tenant_id))
             pipe.expire(keys.removed(self._prefix, tenant_id), REMOVED_FOR_S)

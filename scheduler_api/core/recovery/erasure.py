@@ -7,10 +7,8 @@ ended.
 
 from collections.abc import Sequence
 from scheduler_api.core.batches import batches
-from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.deletion import (
-    EVENTS_AT_ONCE,
     KEYS_AT_ONCE,
     Erased,
     delete_templates,
@@ -20,12 +18,14 @@ from scheduler_api.core.recovery.deletion import (
 )
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import Cancelled, EventStore
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
 
 JOURNAL_AT_ONCE = 1_000
 # How long an interrupted erasure of a schedule can be continued.
 UNFINISHED_FOR_S = 30 * 86_400
+BEING_SENT = (Cancelled.REQUESTED, Cancelled.ALREADY_REQUESTED)
 
 
 class Erasure:
@@ -138,12 +138,8 @@ class Erasure:
 
     def _cancel(self, owner: Owner, event_ids: Sequence[str]) -> int:
         """Cancel events; return how many of them are being sent."""
-        running = 0
-        for ids in batches(event_ids, EVENTS_AT_ONCE):
-            options = {"owner": str(owner), "change": nonce()}
-            replies = self._cell.call("cancel_events", options, ids)
-            running += replies.count(b"requested") + replies.count(b"already_requested")
-        return running
+        results = EventStore(self._cell).cancel(owner, event_ids)
+        return sum(result in BEING_SENT for result in results)
 
     def _delete_deduplication(self, owner: Owner, event_ids: set[str]) -> None:
         pattern = keys.deduplication(self._prefix, str(owner), "*")

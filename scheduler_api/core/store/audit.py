@@ -13,7 +13,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from typing import Any, cast
 
-# The number of records that a log keeps. The same as in lib/audit.lua.
+# The number of records that a log keeps.
 MAX_RECORDS = 1_000
 MAX_OBJECT_LENGTH = 200
 # The name of the operator's log, in place of a tenant's id.
@@ -39,10 +39,14 @@ class Change:
     object: str
 
     @property
-    def option(self) -> dict[str, str]:
-        """The option `audit` of a Lua function."""
+    def holder(self) -> str:
+        """The holder of the log that gets the record."""
+        return self.tenant or OPERATOR
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of the record, without the values before and after."""
         return {
-            "holder": self.tenant or OPERATOR,
             "by": self.by,
             "action": self.action,
             "object": _cut(self.object),
@@ -72,7 +76,11 @@ def change(by: str | None, tenant: str | None, action: str, name: str) -> Change
 
 def options(change: Change | None) -> dict[str, object]:
     """Return the options that make a Lua function write a record."""
-    return {} if change is None else {"audit": change.option}
+    if change is None:
+        return {}
+    return {
+        "audit": {"holder": change.holder, **change.fields, "max_records": MAX_RECORDS}
+    }
 
 
 def add(
@@ -81,10 +89,13 @@ def add(
     """Add the command that writes a record to a pipeline; nothing without a change."""
     if change is None:
         return
-    fields = change.option
-    key = keys.audit(prefix, fields.pop("holder"))
     states = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
-    client.xadd(key, cast(Any, fields | states), maxlen=MAX_RECORDS, approximate=False)
+    client.xadd(
+        keys.audit(prefix, change.holder),
+        cast(Any, change.fields | states),
+        maxlen=MAX_RECORDS,
+        approximate=False,
+    )
 
 
 def write(cell: Cell, change: Change, *, before: State, after: State) -> None:

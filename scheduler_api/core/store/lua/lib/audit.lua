@@ -1,10 +1,9 @@
 -- The audit log of changes by people. `scheduler_api/core/store/audit.py` describes the records.
 --
 -- A function that can be called for a person has the option `audit`, an object with these fields:
--- holder, by, action, object. Without the option, nothing is recorded.
+-- holder, by, action, object; and max_records, how many records the log keeps. Without the option,
+-- nothing is recorded.
 local GATE = records.GATE
--- The same as in core/store/audit.py.
-local MAX_RECORDS = 1000
 local DESCRIBED = records.fields(GATE, 'created_ms', 'parallelism', 'rate', 'period_ms',
   'parallelism_pinned', 'rate_pinned', 'paused_ms')
 local LIMITS = {'parallelism', 'rate', 'period_ms'}
@@ -14,8 +13,8 @@ local LIMITS = {'parallelism', 'rate', 'period_ms'}
 function audit.write(ctx, before, after)
   local record = ctx.options.audit
   if not record or before == after then return end
-  redis.call('XADD', keys.audit(ctx, record.holder), 'MAXLEN', MAX_RECORDS, '*', 'by', record.by,
-    'action', record.action, 'object', record.object, 'before', before, 'after', after)
+  redis.call('XADD', keys.audit(ctx, record.holder), 'MAXLEN', record.max_records, '*', 'by',
+    record.by, 'action', record.action, 'object', record.object, 'before', before, 'after', after)
 end
 
 -- Returns a gate as JSON for `write`: its limits, pins and pause, and how many attempts count

@@ -29,9 +29,9 @@ def keys() -> None:
     help="Tenant whose secret is replaced.",
 )
 @click.option("--dialect", type=click.Choice([*DIALECTS]), required=True)
-@click.option("--now", is_flag=True, help="The old secret signs no longer.")
+@click.option("--now", is_flag=True, help="Stop signing with the old secret at once.")
 @click.option(
-    "--at", metavar="TIME", help="The old secret signs until this ISO 8601 time."
+    "--at", metavar="TIME", help="Sign with the old secret until this ISO 8601 time."
 )
 @click.pass_obj
 def rotate(

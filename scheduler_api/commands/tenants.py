@@ -69,8 +69,8 @@ def list_tenants(settings: Settings) -> None:
 def remove(settings: Settings, tenant_id: str, *, yes: bool, wait_s: int) -> None:
     """Erase a tenant with everything that it has.
 
-    Its tokens end at once, and its events are cancelled. If the command is interrupted,
-    or attempts run longer than it waits, call it again to continue.
+    Its tokens end within five seconds, and its events are cancelled. If the command is
+    interrupted, or attempts run longer than it waits, run it again.
     """
     cell = open_cell(settings)
     tenants = outbound.tenants(cell, settings)

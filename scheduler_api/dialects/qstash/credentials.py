@@ -92,7 +92,9 @@ def rotate_for(settings: EngineSettings, tenants: Tenants, order: RotationOrder)
     done = rotate(tenants, order.tenant, grace_ms=grace_ms, force=force, by=order.by)
     if done.breaks_before_ms is not None:
         before = to_iso(done.breaks_before_ms)
-        return f"Receivers with a pair of keys from before {before} verify no more."
+        return (
+            f"Receivers with keys from before {before} can no longer verify deliveries."
+        )
     if done.replaced_both:
         return "Receivers with the old pair of keys still verify deliveries."
     return "Only the next key has changed, so that the old pair still verifies."

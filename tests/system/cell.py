@@ -9,7 +9,7 @@ from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import from_env
-from tests.system.observer import Observer
+from tests.system.observer import CREATED_WITHIN_MS, Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType
 from typing import Self, cast
@@ -121,9 +121,9 @@ class Cell(Observer):
 
         A worker begins with a few connections to an origin.
         """
-        at_ms = self.earliest_start_ms(WARM_UP_EVENTS)
-        for number in range(WARM_UP_EVENTS):
-            self.create(f"warm-up-{number}", at_ms=at_ms, query="delay_ms=50")
+        at_ms = self.events.cell.now_ms() + CREATED_WITHIN_MS
+        labels = [f"warm-up-{number}" for number in range(WARM_UP_EVENTS)]
+        self.create_at(dict.fromkeys(labels, at_ms), query="delay_ms=50")
         self.wait_drained()
         self.receiver.sync()
         self.receiver.arrivals.clear()

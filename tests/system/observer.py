@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +11,15 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from scheduler_api.core.fsck import walk
-from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner, State
+from scheduler_api.core.model import (
+    Attempt,
+    Content,
+    Draft,
+    Event,
+    Owner,
+    State,
+    Verdict,
+)
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
@@ -28,6 +36,7 @@ from typing import cast
 
 DEADLINE_MS = 10_000
 BATCH_SIZE = 500
+CREATED_WITHIN_MS = 1_000
 
 
 @dataclass(frozen=True)
@@ -94,20 +103,26 @@ class Observer:
             url: the destination; the receiver by default.
             sends: how many requests the event should cause.
         """
-        event = self.events.create(
-            self.owner,
-            Draft(
-                Content(url or self.receiver.url(query), label.encode()),
-                deadline_ms,
-                at_ms=at_ms,
-                must_be_future=True,
-            ),
-        )
+        url = url or self.receiver.url(query)
+        event = self.events.create(self.owner, _draft(url, label, at_ms, deadline_ms))
         return Accepted(event.id, label, at_ms, sends)
 
     def earliest_start_ms(self, events: int) -> int:
         """A time in ms by which a test can create this many events one by one."""
         return self.events.cell.now_ms() + 1_000 + 5 * events
+
+    def create_at(
+        self, times_ms: Mapping[str, int], *, query: str = ""
+    ) -> list[Accepted]:
+        """Create events, whose labels are keys, in the store; many per round trip."""
+        url = self.receiver.url(query)
+        drafts = [_draft(url, label, at, DEADLINE_MS) for label, at in times_ms.items()]
+        created = self.events.create_many(self.owner, drafts)
+        assert {event.verdict for event in created} == {Verdict.OK}
+        return [
+            Accepted(event.id, label, at_ms)
+            for event, (label, at_ms) in zip(created, times_ms.items(), strict=True)
+        ]
 
     def create_many(
         self, count: int, *, over_s: float, query: str = ""
@@ -117,15 +132,12 @@ class Observer:
         Args:
             over_s: the length of the span.
         """
-        start_ms = self.earliest_start_ms(count)
-        return [
-            self.create(
-                f"event-{number}",
-                at_ms=start_ms + self.random.randrange(int(over_s * 1000) + 1),
-                query=query,
-            )
+        start_ms = self.events.cell.now_ms() + CREATED_WITHIN_MS + count
+        times_ms = {
+            f"event-{number}": start_ms + self.random.randrange(int(over_s * 1000) + 1)
             for number in range(count)
-        ]
+        }
+        return self.create_at(times_ms, query=query)
 
     def post(self, label: str, *, in_ms: int, query: str = "") -> Answer:
         """Create an event through the web process."""
@@ -248,3 +260,8 @@ class Observer:
     def _inconsistencies(self) -> list[str]:
         """The inconsistencies that fsck finds in the store."""
         return [str(fault) for fault in walk.check(self.events.cell)]
+
+
+def _draft(url: str, label: str, at_ms: int, deadline_ms: int) -> Draft:
+    content = Content(url, label.encode())
+    return Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)

@@ -4,11 +4,11 @@ import time
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Content
 from tests.system.cell import Cell
-from tests.system.observer import Accepted
+from tests.system.observer import CREATED_WITHIN_MS, Accepted
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
-LEAD_MS = 500
+PER_MS = 2  # How many events of a backlog come due per millisecond
 
 
 def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
@@ -50,10 +50,10 @@ def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
 def backlog(cell: Cell, *, events: int) -> Report:
     """A worker starts when many events are overdue."""
     cell.start("ticker")
-    accepted = [
-        cell.create(f"event-{number}", at_ms=time.time_ns() // 1_000_000 + LEAD_MS)
-        for number in range(events)
-    ]
+    start_ms = cell.events.cell.now_ms() + CREATED_WITHIN_MS + events // PER_MS
+    accepted = cell.create_at(
+        {f"event-{number}": start_ms + number // PER_MS for number in range(events)}
+    )
     # Events that came due in the last two seconds may overtake older events. Wait until
     # there are no such events, so that the oldest events come first.
     wait_until(lambda: cell.events.cell.now_ms() > accepted[-1].at_ms + 2_000)

@@ -8,8 +8,15 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.dialects.qstash.endpoints import signing_keys
 from tests.dialects.engine import SECRET_KEY, Web, settings_with
 from typing import Any
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotation of keys does not wait for the caches of workers."""
+    monkeypatch.setattr(signing_keys, "SECRETS_CACHED_S", 0)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from scheduler_api import auth
 from scheduler_api.dialects.inbound import DIALECTS
-from scheduler_api.dialects.qstash.endpoints import signing_keys
 from scheduler_api.web import openapi, request_body
 from scheduler_api.web.access import (
     NO_TENANT,
@@ -22,12 +21,6 @@ from typing import Any
 HOOK = hook(NAME)
 SECRETS = ("/v1/keys", "/v2/keys")
 PREVIEW = "/cron/preview?expression=0+0+*+*+*"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rotation of keys does not wait for the caches of workers."""
-    monkeypatch.setattr(signing_keys, "SECRETS_CACHED_S", 0)
 
 
 @pytest.fixture

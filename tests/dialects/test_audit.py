@@ -6,7 +6,6 @@ from collections.abc import Callable
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Record
 from scheduler_api.dialects.inbound import DIALECTS
-from scheduler_api.dialects.qstash.endpoints import signing_keys
 from scheduler_api.web import openapi
 from scheduler_api.web.access import TENANT_HEADER
 from tests.dialects.engine import Web
@@ -71,12 +70,6 @@ TRAFFIC = re.compile(
     r"DELETE /v2/(messages|dlq)/|"
     r"POST /v2/dlq/retry/|POST /v2/schedules/<\w+>/run"
 )
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rotation of keys does not wait for the caches of workers."""
-    monkeypatch.setattr(signing_keys, "SECRETS_CACHED_S", 0)
 
 
 @pytest.fixture

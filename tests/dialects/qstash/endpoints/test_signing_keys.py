@@ -2,9 +2,12 @@
 
 import pytest
 import redis
+import time
 from collections.abc import Callable
 from scheduler_api.core.store import keys
+from scheduler_api.core.tenants.accounts import SECRETS_CACHED_S
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
+from scheduler_api.dialects.qstash.endpoints import signing_keys
 from typing import Any
 
 Make = Callable[..., Any]
@@ -86,6 +89,16 @@ def test_a_forced_rotation_replaces_both_keys_and_reports_what_breaks(api: Any) 
 
     assert second["current"] == first["next"]
     assert second["breaks"].startswith("pairs handed out before 20")
+
+
+def test_a_rotation_answers_when_no_worker_uses_the_old_keys_any_more(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing_keys, "SECRETS_CACHED_S", SECRETS_CACHED_S)
+    started_s = time.monotonic()
+    rotate(api)
+
+    assert time.monotonic() - started_s >= SECRETS_CACHED_S
 
 
 def test_the_grace_period_is_a_setting(make_api: Make) -> None:

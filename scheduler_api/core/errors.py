@@ -33,10 +33,11 @@ class Conflict(SchedulerError):
 
 
 class LimitReached(SchedulerError):
-    """The owner already has the maximum number of queues, keys or groups.
+    """The owner or its tenant may store no more.
 
-    Or its tenant has reached a limit. The message is the gate, the kind of resource, or
-    `pending:<limit>` or `bytes:<limit>`.
+    The message says why. A gate or a kind of resource: the owner has the maximum number
+    of these. `pending:<limit>` or `bytes:<limit>`: the tenant has reached this limit.
+    `removed`: the tenant is being removed.
     """
 
 

@@ -92,9 +92,8 @@ class Verdict(StrEnum):
     `full`: the store is nearly full.
     `gone`: the dead letter that the draft replaces does not exist.
     `fault`: the dead letter is unreadable. `Accepted.id` is the error message.
-    `limit_reached`: the event needs a new queue or flow-control key, but its owner
-    already has the maximum number; or the tenant has reached one of its limits.
-    `Accepted.id` is the gate, or `pending:<limit>` or `bytes:<limit>`.
+    `limit_reached`: the owner or its tenant may store no more. `Accepted.id` is the
+    message of `LimitReached`.
     """
 
     OK = "ok"

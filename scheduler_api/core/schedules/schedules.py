@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from scheduler_api.core.batches import batches
-from scheduler_api.core.cron.expression import CronError, Grammar
+from scheduler_api.core.cron.expression import Cron, CronError, Grammar
 from scheduler_api.core.deduplication import (
     DeduplicationKey,
     Duplicate,
@@ -41,6 +41,7 @@ from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.schedules import record as schedule_record
 from scheduler_api.core.schedules.planning import (
     DEFAULT_OPTIONS,
+    Ahead,
     encode_times,
     first_after_ms,
     plan,
@@ -56,7 +57,7 @@ from scheduler_api.core.settings.limits import (
 from scheduler_api.core.store import audit, codec, gate_names, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import NO_OPTIONS, Cell
-from scheduler_api.core.store.functions import Options
+from scheduler_api.core.store.functions import Arg, Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import discard, write_if_large
 from scheduler_api.core.store.reads import log_unreadable
@@ -123,7 +124,8 @@ class Schedules:
         still created only once.
 
         Raises: CronError, Conflict (the owner has a schedule with that name),
-            TimePassed (the end is not in the future), StoreFull, Repeated.
+            TimePassed (the end is not in the future), StoreFull, LimitReached,
+            Repeated.
         """
         while True:
             schedule = Schedule.new(
@@ -171,7 +173,8 @@ class Schedules:
             change: what the audit log records if the state changes.
 
         Raises: CronError, NotFound, Conflict (the schedule was changed since it was
-            read), TimePassed (the new end is not in the future), Repeated.
+            read), TimePassed (the new end is not in the future), LimitReached,
+            Repeated.
         """
         now_ms = self._cell.now_ms()
         end_ms = schedule.options.end_ms
@@ -214,61 +217,66 @@ class Schedules:
         keep_times: bool = False,
         skipped: Sequence[int] = (),
     ) -> str:
-        cron = fire_times.cron_of(schedule, grammar)
         revision, now_ms = nonce(), self._cell.now_ms()
         after_ms = first_after_ms(schedule.options, now_ms)
         since_ms = schedule.last_used_ms if keep_times else after_ms
-        ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
-        if not ahead.times_ms:
-            # A valid rule may still never fire: clock changes may skip all its times.
-            raise CronError(
-                "the expression never fires: clock changes or 'startDate' exclude all"
-                " of its times"
-            )
-        url = schedule.content.url
-        key = keys.template(self._cell.prefix, schedule.id, revision)
-        content = codec.encode_content(schedule.content)
-        inline, _ = write_if_large(self._cell.client, key, content)
-        times = encode_times(ahead, schedule.options, seed=schedule.id)
-        gates = gate_names.encode_gates(
-            *(schedule.owner, schedule.options.gates),
-            url=url,
-            caps=self._caps,
-            owner_limits=self._owner_limits.get(
-                schedule.owner.dialect, NO_OWNER_LIMITS
-            ),
+        cron = fire_times.cron_of(schedule, grammar)
+        times = encode_times(
+            _plan(cron, after_ms=after_ms, since_ms=since_ms),
+            schedule.options,
+            seed=schedule.id,
         )
-        fields = schedule_record.fields(schedule, times_ahead=len(times))
-        fields += schedule_record.gate_fields(gate_names.route_digest(url), gates)
-        options: dict[str, object] = {
-            "id": schedule.id,
-            "owner": str(schedule.owner),
-            "read_revision": schedule.revision,
+        options = self._rule_options(schedule) | {
             "revision": revision,
-            "name": schedule.name,
-            "state": schedule.state.value,
             "keeps_times": keep_times,
             "fire_times": ",".join(times),
             "skipped": skipped,
             **deduplication_options(deduplication),
             **audit.options(change),
-            **self._tenant_options(schedule.owner.tenant),
         }
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms
+        key = keys.template(self._cell.prefix, schedule.id, revision)
+        content = codec.encode_content(schedule.content)
+        inline, _ = write_if_large(self._cell.client, key, content)
+        fields = self._fields(schedule, times_ahead=len(times))
+        reply = self._cell.call("put_schedule", options, [inline, *fields])
+        code, _, value = reply
+        if code != b"ok":
+            discard(self._cell.client, key, inline)
+        _refuse(code.decode(), value.decode())
+        return str(code.decode())
+
+    def _rule_options(self, schedule: Schedule) -> dict[str, object]:
+        """Return those options of put_schedule that the schedule determines."""
+        options: dict[str, object] = {
+            "id": schedule.id,
+            "owner": str(schedule.owner),
+            "read_revision": schedule.revision,
+            "name": schedule.name,
+            "state": schedule.state.value,
+            **self._tenant_options(schedule.owner.tenant),
+        }
         if schedule.options.end_ms is not None:
             options["end_ms"] = schedule.options.end_ms
         if schedule.options.max_runs is not None:
             options["runs"] = schedule.options.max_runs
-        reply = self._cell.call("put_schedule", options, [inline, *fields])
-        code, _, duplicate_of = reply
-        if code != b"ok":
-            discard(self._cell.client, key, inline)
-        if code == b"duplicate":
-            raise Repeated(Duplicate.parse(duplicate_of))
-        if code == b"limit_reached":
-            raise LimitReached(duplicate_of.decode())
-        return str(code.decode())
+        return options
+
+    def _fields(self, schedule: Schedule, *, times_ahead: int) -> list[Arg]:
+        """Return names and values of the fields of the record."""
+        owner, url = schedule.owner, schedule.content.url
+        gates = gate_names.encode_gates(
+            *(owner, schedule.options.gates),
+            url=url,
+            caps=self._caps,
+            owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
+        )
+        fields = schedule_record.fields(schedule, times_ahead=times_ahead)
+        return [
+            *fields,
+            *schedule_record.gate_fields(gate_names.route_digest(url), gates),
+        ]
 
     def run(
         self,
@@ -287,7 +295,7 @@ class Schedules:
                 '', the present content of the schedule is sent.
 
         Raises: NotFound, NotFinished, ScheduleEnded, RunInProgress, StoreFull,
-            Repeated.
+            LimitReached, Repeated.
         """
         event_id = by_hand_id(schedule.id, self._cell.now_ms())
         options = {
@@ -299,11 +307,8 @@ class Schedules:
             **self._tenant_options(schedule.owner.tenant),
         }
         reply = self._cell.call("run_schedule", options)
-        code, _, duplicate_of = reply.decode().partition(":")
-        if code == "duplicate":
-            raise Repeated(Duplicate.parse(duplicate_of.encode()))
-        if code == "limit_reached":
-            raise LimitReached(duplicate_of)
+        code, _, value = reply.decode().partition(":")
+        _refuse(code, value)
         if code != "ok":
             raise REFUSALS[code]
         return event_id
@@ -475,6 +480,28 @@ class Schedules:
         }
         times = encode_times(planned.ahead, schedule.options, seed=schedule_id)
         return str(self._cell.call("plan_schedule", options, times).decode())
+
+
+def _plan(cron: Cron, *, after_ms: int, since_ms: int) -> Ahead:
+    ahead = plan_ahead(cron, after_ms=after_ms, last_ms=since_ms)
+    if not ahead.times_ms:
+        # A valid rule may still never fire: clock changes may skip all its times.
+        raise CronError(
+            "the expression never fires: clock changes or 'startDate' exclude all"
+            " of its times"
+        )
+    return ahead
+
+
+def _refuse(code: str, value: str) -> None:
+    """Raise the error of a code that comes with a value.
+
+    Raises: Repeated, LimitReached.
+    """
+    if code == "duplicate":
+        raise Repeated(Duplicate.parse(value.encode()))
+    if code == "limit_reached":
+        raise LimitReached(value)
 
 
 def newest_occurrence(schedule: Schedule) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 import redis
 from concurrent.futures import ThreadPoolExecutor
-from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.errors import LimitReached, NotFound, UnreadableRecord
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
@@ -51,6 +51,19 @@ def test_groups_are_listed_oldest_first(groups: Groups, cell: Cell):
         cell.clock_ms += 1
 
     assert [group.name for group in groups.all_of(OWNER)] == ["z", "a"]
+
+
+def test_a_group_of_a_tenant_being_removed_can_only_be_deleted(
+    groups: Groups, cell: Cell
+):
+    groups.add(OWNER, "g", [A])
+    cell.client.set(keys.removed(PREFIX, OWNER.tenant), 1)
+
+    with pytest.raises(LimitReached):
+        groups.add(OWNER, "g", [B])
+    groups.delete(OWNER, "g")
+
+    assert groups.all_of(OWNER) == []
 
 
 @pytest.mark.parametrize("by", [{"urls": [A.url]}, {"names": [A.name]}])

@@ -19,7 +19,7 @@ local function put_group(key_names, args)
   local record = redis.call('HGET', key, name) or ''
   if record == new then return 1 end
   if record ~= read then return 0 end
-  if tenant_limits.removed(ctx, owner) then return 2 end
+  if new ~= '' and tenant_limits.removed(ctx, owner) then return 2 end
   if read == '' and limit > 0 and redis.call('HLEN', key) >= limit then return 2 end
   if new == '' then
     redis.call('HDEL', key, name)

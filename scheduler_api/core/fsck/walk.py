@@ -131,20 +131,22 @@ class _Walk:
         yield from self._removed_tenants()
 
     def _removed_tenants(self) -> Iterator[Fault]:
-        """Check that no tenant owns anything that once existed and was removed."""
+        """Check that nothing is stored for a tenant that was removed."""
         newest, members = self._execute(
             ("GET", keys.tenant_sequence(self._prefix)),
             ("SMEMBERS", keys.owners(self._prefix)),
         )
         if not (isinstance(newest, bytes) and newest.isdigit()):
             return
-        for owner in sorted(
-            map(_text, members if isinstance(members, (set, list)) else ())
-        ):
-            tenant = owner.partition(":")[0]
-            if not tenant.isdecimal() or int(tenant) > int(newest):
-                continue
-            if not self._client.exists(keys.tenant(self._prefix, tenant)):
+        if not isinstance(members, (set, list)):
+            return
+        for owners in batches(sorted(map(_text, members)), BATCH_SIZE):
+            tenants = [owner.partition(":")[0] for owner in owners]
+            records = (keys.tenant(self._prefix, tenant) for tenant in tenants)
+            replies = self._execute(*(("EXISTS", record) for record in records))
+            for owner, tenant, exists in zip(owners, tenants, replies, strict=True):
+                if exists or not tenant.isdecimal() or int(tenant) > int(newest):
+                    continue
                 yield Fault("owners", owner, f"run `tenant remove {tenant}` again")
 
     def _keys(self, names: Names) -> Iterator[Fault]:

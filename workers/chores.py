@@ -7,6 +7,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
+from scheduler_api.core.recovery.deletion import delete_templates
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
@@ -92,14 +93,9 @@ def _trim_journal(cell: Cell, owner: str, before_ms: int) -> None:
 
 def _delete_templates(cell: Cell, before_ms: int) -> int:
     index, deleted = keys.superseded(cell.prefix), 0
-    for members in _older_than(cell.client, index, before_ms):
-        pipe = cell.client.pipeline(transaction=False)
-        for member in members:
-            schedule_id, _, revision = member.partition(":")
-            pipe.delete(keys.template(cell.prefix, schedule_id, revision))
-        pipe.zrem(index, *members)
-        pipe.execute()
-        deleted += len(members)
+    for names in _older_than(cell.client, index, before_ms):
+        delete_templates(cell, names)
+        deleted += len(names)
     return deleted
 
 

@@ -1,4 +1,4 @@
-"""Deletes events and templates. The erasures of objects and of tenants share this."""
+"""Deletes events and templates: what erasures and the retention share."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def erase_events(cell: Cell, owner: str, event_ids: Sequence[str]) -> Erased:
 
 
 def delete_templates(cell: Cell, names: Iterable[str]) -> None:
-    """Delete templates, given as `<schedule id>:<revision>`. One round trip."""
+    """Delete templates, given as in `keys.superseded`. One round trip."""
     with cell.client.pipeline(transaction=False) as pipe:
         for name in names:
             schedule_id, _, revision = name.partition(":")
@@ -46,7 +46,7 @@ def scan(cell: Cell, pattern: str) -> Iterator[str]:
 
 
 def scan_templates(cell: Cell, schedule_id: str = "*") -> Iterator[str]:
-    """Yield the templates of a schedule, or of all, as `<schedule id>:<revision>`."""
+    """Yield the templates of a schedule, or of all, as in `keys.superseded`."""
     start = keys.template(cell.prefix, "", "").removesuffix(":")
     pattern = keys.template(cell.prefix, schedule_id, "*")
     return (name.removeprefix(start) for name in scan(cell, pattern))

@@ -13,7 +13,7 @@ from typing import cast
 
 BATCH = 500
 STORED, SINCE = "stored.bytes", "stored.since"
-PLACE = ("schedule", "revision", "body_revision")
+PLACE = ("schedule", "body_revision")
 
 
 def pending(cell: Cell, owners: Sequence[str]) -> int:

@@ -39,9 +39,9 @@ DELIVERY_HEADERS = frozenset(
     }
 )
 TELEMETRY = ("upstash-telemetry-",)
-# `Upstash-Header-Forward` forwards neither credentials for this API nor headers about
-# the client's connection to this API. The content type is in this list too, because it
-# is forwarded even without `Upstash-Header-Forward`.
+# `Upstash-Header-Forward` does not forward what is meant for this API: credentials, the
+# tenant for which an operator acts, and headers about the connection. The content type
+# is in this list too, because it is forwarded even without that header.
 NOT_FORWARDED = frozenset(
     {
         "accept-encoding",
@@ -49,6 +49,7 @@ NOT_FORWARDED = frozenset(
         "content-type",
         "cookie",
         "forwarded",
+        "scheduler-tenant",
         "via",
         "x-real-ip",
     }

@@ -74,6 +74,7 @@ def test_s17_forwarding_all_headers_leaves_out_those_meant_for_this_server() -> 
         "Content-Type": "application/json",
         "Content-Length": "2",
         "Authorization": "Bearer ours",
+        "Scheduler-Tenant": "1",
         "Cookie": "session=1",
         "Accept-Encoding": "gzip",
         "Connection": "keep-alive, X-Hop",

@@ -12,11 +12,11 @@ from scheduler_api.core.errors import (
     ScheduleEnded,
     TimePassed,
 )
-from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.dialects.jiter import rendering
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
+from scheduler_api.dialects.jiter.ids import public_id, read_id
 from scheduler_api.dialects.jiter.parsing import (
     check_size,
     load,
@@ -29,7 +29,6 @@ from scheduler_api.dialects.jiter.request_schemas import (
     CronJobEdit,
     Fields,
     NewCronJob,
-    read_id,
 )
 from scheduler_api.dialects.jiter.response_schemas import (
     CronJob,
@@ -252,19 +251,17 @@ class CronJobs:
             ),
             expression=fields.get("expression"),
             state=STATES.get(fields.get("status", "")),
-            change=change(
-                schedule.owner, "schedule.state", str(to_number(schedule.id))
-            ),
+            change=change(schedule.owner, "schedule.state", public_id(schedule.id)),
         )
         log_schedule("schedule.edited", edited)
         return edited
 
     def _find(self, owner: Owner, cron_id: str) -> Schedule:
-        number = read_id(cron_id)
-        if number is None:
+        stored_id = read_id(cron_id)
+        if stored_id is None:
             raise Refusal(404, NOT_FOUND)
         try:
-            return self._schedules.get(owner, to_id(number))
+            return self._schedules.get(owner, stored_id)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
 

@@ -9,7 +9,8 @@ from scheduler_api.dialects.jiter.credentials import (
     rotate,
 )
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
-from scheduler_api.dialects.jiter.outbound import JiterOutbound, public_id, stored_id
+from scheduler_api.dialects.jiter.ids import public_id, stored_id
+from scheduler_api.dialects.jiter.outbound import JiterOutbound
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
 JITER = Dialect(

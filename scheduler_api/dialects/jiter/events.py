@@ -18,7 +18,6 @@ from scheduler_api.core.errors import (
     StoreFull,
     TimePassed,
 )
-from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.recovery.replays import replay
@@ -26,7 +25,7 @@ from scheduler_api.core.tenants.quotas import OverQuota, same_month
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.jiter import rendering, response_schemas
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
-from scheduler_api.dialects.jiter.outbound import public_id
+from scheduler_api.dialects.jiter.ids import public_id, read_id
 from scheduler_api.dialects.jiter.parsing import (
     InvalidField,
     check_size,
@@ -41,7 +40,6 @@ from scheduler_api.dialects.jiter.request_schemas import (
     EventEdit,
     Fields,
     NewEvent,
-    read_id,
 )
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.services import Services
@@ -272,11 +270,11 @@ class Events:
         return event, attempts
 
     def _find(self, owner: Owner, event_id: str) -> Event:
-        number = read_id(event_id)
-        if number is None:
+        stored_id = read_id(event_id)
+        if stored_id is None:
             raise Refusal(404, NOT_FOUND)
         try:
-            return self._queries.event(owner, to_id(number))
+            return self._queries.event(owner, stored_id)
         except NotFound as err:
             raise Refusal(404, NOT_FOUND) from err
 

@@ -18,7 +18,6 @@ from scheduler_api.core.delivery.request import (
     identity_headers,
 )
 from scheduler_api.core.delivery.signing import hmac_sha256_base64
-from scheduler_api.core.ids import to_id, to_number
 from scheduler_api.core.model import Begun, Draft
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.secrets import Secrets
@@ -26,6 +25,7 @@ from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import json_text
 from scheduler_api.dialects.jiter.credentials import SIGNING_SECRET
+from scheduler_api.dialects.jiter.ids import public_id
 from scheduler_api.dialects.jiter.settings import JiterSettings
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
@@ -78,20 +78,6 @@ class JiterOutbound:
     def conclude(self, begun: Begun, answer: Answer) -> Decision:
         """Retry a failure after 3, 5 and 10 s."""
         return retry.decide(begun, answer, _next_delay_ms)
-
-
-def public_id(event_id: str) -> str:
-    """Return the id that clients use for an event, a cron job or one of its runs."""
-    number, dot, second = event_id.partition(".")
-    return f"{to_number(number)}{dot}{second}"
-
-
-def stored_id(public: str) -> str | None:
-    """Return the stored id for an id that clients use, None for any other text."""
-    number, dot, second = public.partition(".")
-    if not (number.isascii() and number.isdigit()):
-        return None
-    return f"{to_id(int(number))}{dot}{second}"
 
 
 def body_bytes(payload: bytes, *, scheduled_ms: int) -> bytes:

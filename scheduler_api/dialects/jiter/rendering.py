@@ -16,11 +16,11 @@ from scheduler_api.core.queries.events import PastAttempt
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.jiter.ids import public_id
 from scheduler_api.dialects.jiter.outbound import (
     CONTENT_TYPE,
     TIMESTAMP,
     body_bytes,
-    public_id,
 )
 from scheduler_api.web import schedule_options, schedule_runs
 from typing import Any

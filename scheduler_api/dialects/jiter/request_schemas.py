@@ -1,6 +1,5 @@
 """Schemas of request bodies, with the error message of each field."""
 
-import re
 from collections.abc import Mapping
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from scheduler_api.core.cron import expression as cron
@@ -21,7 +20,6 @@ BAD_EVENT_STATUS = "'status' can only be set to 'Cancelled'"
 BAD_CRON_STATUS = "'status' must be one of 'Active' or 'Disabled'"
 
 ANYWHERE = AddressPolicy()
-_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class _Exact(fields.Field[object]):
@@ -243,8 +241,3 @@ def first_fault(schema: Schema, err: ValidationError) -> tuple[str, list[str]]:
         if faults:
             return name, list(map(str, faults))
     raise err
-
-
-def read_id(text: str) -> int | None:
-    """Parse an id, which is a decimal number; return None for any other text."""
-    return int(text) if _ID.fullmatch(text) else None

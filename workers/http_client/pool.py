@@ -18,7 +18,7 @@ from time import perf_counter
 from workers.http_client.connection import HttpConnection
 from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.exchange import HttpExchange, Phase
-from workers.http_client.ramp import Connecting, Crowded, Ramp
+from workers.http_client.ramp import Ramp
 from workers.http_client.resolver import Resolver
 
 # The time limit from the first socket to the end of the TLS handshake.
@@ -73,9 +73,7 @@ class HttpConnectionPool:
         """
         await self._slots.acquire()
         try:
-            connection = None
-            while connection is None:
-                connection = await self._connect(origin, url, exchange)
+            connection = await self._connect(origin, url, exchange)
         except BaseException:
             self._slots.release()
             raise
@@ -122,19 +120,13 @@ class HttpConnectionPool:
 
     async def _connect(
         self, origin: Origin, url: str, exchange: HttpExchange
-    ) -> HttpConnection | None:
-        """Connect when it is this exchange's turn.
-
-        Return None if the receiver is too busy to accept a connection.
-        """
+    ) -> HttpConnection:
+        """Connect when it is this exchange's turn."""
         ramp = self._ramp(origin)
         if not ramp.enter():
             await self._wait(ramp, url, exchange)
         try:
             return self._take_idle(ramp) or await self._open(origin, exchange, ramp)
-        except Crowded:
-            ramp.leave(answered=False)
-            return None
         except BaseException:
             ramp.leave(answered=False)
             raise
@@ -142,14 +134,14 @@ class HttpConnectionPool:
     async def _wait(self, ramp: Ramp, url: str, exchange: HttpExchange) -> None:
         """Wait for a turn."""
         exchange.phase = Phase.WAIT
-        begun_s, was_connected = perf_counter(), ramp.is_connected
+        begun_s, accepted = perf_counter(), ramp.accepted
         try:
             await ramp.wait(route(url))
         except OSError:
             exchange.phase = Phase.CONNECT
             raise
         except asyncio.CancelledError:
-            if not was_connected and ramp.accepted_s < begun_s:
+            if not accepted and ramp.accepted_s < begun_s:
                 # The receiver accepts no connection: it is not busy, but away.
                 exchange.phase = Phase.CONNECT
             raise
@@ -226,23 +218,17 @@ class HttpConnectionPool:
             return socket.socket(*info[:3])
 
         exchange.phase = Phase.CONNECT
-        connecting = Connecting(ramp)
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
-                with connecting.within(limit):
-                    connected = await start_connection(
-                        [_info(address, origin.port) for address in addresses],
-                        happy_eyeballs_delay=NEXT_ADDRESS_S,
-                        interleave=1,
-                        socket_factory=open_socket,
-                    )
-                return await self._secure(connected, origin, exchange, ramp)
-        except OSError as err:
-            if connecting.crowded:
-                raise Crowded from err
-            if connecting.is_hopeless:
-                ramp.fail(err)
-            raise
+        end_s = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        with ramp.connecting():
+            async with asyncio.timeout_at(end_s):
+                connected = await start_connection(
+                    [_info(address, origin.port) for address in addresses],
+                    happy_eyeballs_delay=NEXT_ADDRESS_S,
+                    interleave=1,
+                    socket_factory=open_socket,
+                )
+        async with asyncio.timeout_at(end_s):
+            return await self._secure(connected, origin, exchange, ramp)
 
     async def _secure(
         self,

@@ -8,25 +8,18 @@ does not accept a connection in time, or resets one.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 START = 5
-# Connecting is slow after this time, or after this multiple of the fastest time so far.
+# Connecting is slow after this time.
 SLOW_S = 0.5
-SLOW_FACTOR = 4
-# If others take less time, a connection is already suspect after this time.
-SUSPECT_S = 0.02
 # If no answer comes for this time, but the receiver accepts connections, it is slow and
 # not overloaded: then the number of connections also grows without answers.
 SILENT_S = 1.0
 FORGOTTEN_S = 60.0
-
-
-class Crowded(Exception):
-    """The receiver answers, but did not accept this connection."""
 
 
 class Ramp:
@@ -42,30 +35,15 @@ class Ramp:
         self.limit = min(START, limit_max)
         self.in_use = 0
         self.used_s = perf_counter()
-        self.answered_s = self.used_s
         self.accepted_s = 0.0
-        self.connecting = 0
-        self.fastest_s: float | None = None  # to connect
         self._limit_max = limit_max
-        self._halved_s: float | None = None
+        self._answered_s = self.used_s
+        self._connecting = 0
+        self._halved_s = 0.0
         self._idle_limit_s: float | None = None
         self._closed_s = 0.0
-        self._suspects = 0
-        self._suspect_limit = 0
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
-        self._stall_check: asyncio.TimerHandle | None = None
-
-    @property
-    def slow_s(self) -> float:
-        """After what time it is slow to connect."""
-        return max(SLOW_S, SLOW_FACTOR * (self.fastest_s or 0))
-
-    @property
-    def suspect_s(self) -> float:
-        """After what time it is suspect to connect: others have taken less."""
-        if self.fastest_s is None:
-            return SLOW_S
-        return max(SUSPECT_S, SLOW_FACTOR * self.fastest_s)
+        self._silence: asyncio.TimerHandle | None = None
 
     @property
     def is_forgotten(self) -> bool:
@@ -73,15 +51,13 @@ class Ramp:
         return not self.in_use and perf_counter() - self.used_s > FORGOTTEN_S
 
     @property
-    def is_connected(self) -> bool:
-        """Whether a connection is in use that the receiver has accepted."""
-        return self.in_use > self.connecting
+    def accepted(self) -> int:
+        """How many connections are in use that the receiver has accepted."""
+        return self.in_use - self._connecting
 
     def enter(self) -> bool:
         """Take a connection if the limit permits, and nobody waits."""
         if self._lines or self.in_use >= self.limit:
-            return False
-        if self._suspects and not self._has_room():
             return False
         self.in_use += 1
         return True
@@ -91,28 +67,28 @@ class Ramp:
 
         The routes take turns, so that a route which does not answer delays no other.
 
-        Raises: what `fail` was called with.
+        Raises: the error of another connection, if connecting is hopeless.
         """
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._lines.setdefault(route, deque()).append(turn)
-        self._check_later()
+        if self._silence is None:
+            self._silence = loop.call_later(SILENT_S, self._end_silence)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled() and turn.exception() is None:
                 self.leave(answered=False)
-            else:
-                self._drop(route, turn)
             raise
 
     def leave(self, *, answered: bool) -> None:
         """Give a connection back."""
         self.used_s = perf_counter()
         if answered:
-            self.answered_s = self.used_s
-            # A number that is not used proves nothing, so it does not grow.
-            if not self._suspects and self.limit < START + 2 * self.in_use:
-                self.limit = min(self.limit + 1, self._limit_max)
+            self._answered_s = self.used_s
+            # A number that the receiver has not accepted proves nothing.
+            if self.limit < min(START + 2 * self.accepted, self._limit_max):
+                self.limit += 1
         self.in_use -= 1
         if self._lines:
             self._admit()
@@ -123,7 +99,7 @@ class Ramp:
         Args:
             begun_s: when the connection began that was slow, or was reset.
         """
-        if self._halved_s is None or begun_s > self._halved_s:
+        if begun_s > self._halved_s:
             self.limit = max(1, min(self.limit, self.in_use) // 2)
             self._halved_s = perf_counter()
 
@@ -141,7 +117,27 @@ class Ramp:
             return None
         return limit_s
 
-    def fail(self, err: OSError) -> None:
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Watch how long it takes to connect, and how it ends."""
+        begun_s = perf_counter()
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self.halve, begun_s)
+        self._connecting += 1
+        try:
+            yield
+            self.accepted_s = perf_counter()
+        except ConnectionResetError:
+            self.halve(begun_s)
+            raise
+        except TimeoutError as err:
+            if not self.accepted:
+                self._fail(err)
+            raise
+        finally:
+            slow.cancel()
+            self._connecting -= 1
+
+    def _fail(self, err: TimeoutError) -> None:
         """Let all who wait fail with an error, instead of trying the same."""
         lines, self._lines = self._lines, {}
         for line in lines.values():
@@ -149,26 +145,8 @@ class Ramp:
                 if not turn.done():
                     turn.set_exception(copy(err))
 
-    def suspect(self) -> None:
-        """Use fewer connections while the receiver has not accepted some in time."""
-        if not self._suspects:
-            self._suspect_limit = max(1, self.in_use // 2)
-        self._suspects += 1
-        self._admit()
-
-    def unsuspect(self) -> None:
-        """Undo a `suspect`."""
-        self._suspects -= 1
-        self._admit()
-
-    def _has_room(self) -> bool:
-        if self._suspects:
-            limit = min(self._suspect_limit, self.limit)
-            return self.in_use - self._suspects < limit
-        return self.in_use < self.limit
-
     def _admit(self) -> None:
-        while self._lines and self._has_room():
+        while self._lines and self.in_use < self.limit:
             route = next(iter(self._lines))
             line = self._lines.pop(route)
             turn = line.popleft()
@@ -178,99 +156,13 @@ class Ramp:
                 self.in_use += 1
                 turn.set_result(None)
 
-    def _drop(self, route: str, turn: "asyncio.Future[None]") -> None:
-        line = self._lines.get(route)
-        if line is not None and turn in line:
-            line.remove(turn)
-            if not line:
-                del self._lines[route]
-
-    def _check_later(self) -> None:
-        if self._stall_check is None:
-            loop = asyncio.get_running_loop()
-            self._stall_check = loop.call_later(SILENT_S, self._check)
-
-    def _check(self) -> None:
+    def _end_silence(self) -> None:
         """Let the number grow if the receiver accepts connections, but is slow."""
-        self._stall_check = None
+        self._silence = None
         if not self._lines:
             return
-        now_s = perf_counter()
-        if not self._suspects and now_s - self.answered_s >= SILENT_S:
-            halved_s = self._halved_s
-            is_small = halved_s is not None and now_s - halved_s < FORGOTTEN_S
-            grown = 1 if is_small else self.in_use
-            self.limit = min(self.limit + grown, self._limit_max)
-        self._admit()
-        if self._lines:
-            self._check_later()
-
-
-class Connecting:
-    """Watch the time that it takes to connect.
-
-    Attributes:
-        crowded: whether connecting was given up because the receiver answers other
-            requests, but does not accept this connection in time, or resets it.
-        is_hopeless: whether connecting was slow and has failed, so that others who try
-            the same will fail, too.
-    """
-
-    def __init__(self, ramp: Ramp) -> None:
-        self.crowded = False
-        self.is_hopeless = False
-        self._ramp = ramp
-        self._loop = asyncio.get_running_loop()
-        self._suspected = False
-
-    def within(self, limit: asyncio.Timeout) -> Self:
-        """Set the time limit that ends if the receiver is crowded."""
-        self._limit = limit
-        return self
-
-    def __enter__(self) -> Self:
-        self._begun_s = perf_counter()
-        self._slow_s = self._ramp.slow_s
-        self._timer = self._loop.call_later(self._ramp.suspect_s, self._suspect)
-        self._ramp.connecting += 1
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        ramp, now_s = self._ramp, perf_counter()
-        took_s = now_s - self._begun_s
-        ramp.connecting -= 1
-        if kind is None:
-            ramp.accepted_s = now_s
-            ramp.fastest_s = min(ramp.fastest_s or took_s, took_s)
-        was_reset = kind is ConnectionResetError
-        if took_s >= self._slow_s or was_reset:
-            ramp.halve(self._begun_s)
-        self.crowded = self.crowded or (was_reset and self._is_alive())
-        failed_slowly = kind is not None and took_s >= self._slow_s
-        self.is_hopeless = failed_slowly and not self._is_alive()
-        if self._suspected:
-            ramp.unsuspect()
-
-    def _is_alive(self) -> bool:
-        """Whether the receiver has answered since this connection began."""
-        return self._ramp.answered_s > self._begun_s
-
-    def _suspect(self) -> None:
-        self._suspected = True
-        self._ramp.suspect()
-        left_s = self._begun_s + self._slow_s - perf_counter()
-        self._timer = self._loop.call_later(left_s, self._check_slow)
-
-    def _check_slow(self) -> None:
-        self._ramp.halve(self._begun_s)
-        if self._is_alive():
-            self.crowded = True
-            self._limit.reschedule(self._loop.time())
-        else:
-            self._timer = self._loop.call_later(SLOW_S, self._check_slow)
+        if perf_counter() - self._answered_s >= SILENT_S:
+            self.limit = min(self.limit + self.accepted, self._limit_max)
+            self._admit()
+        loop = asyncio.get_running_loop()
+        self._silence = loop.call_later(SILENT_S, self._end_silence)

@@ -16,7 +16,7 @@ from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
 from workers.http_client import ramp
 from workers.http_client.client import HttpClient, Result
 from workers.http_client.failures import Failure
-from workers.http_client.ramp import START, Connecting, Ramp
+from workers.http_client.ramp import START, Ramp
 
 ALL = 60
 HERD = 120
@@ -217,6 +217,42 @@ def test_a_number_that_is_not_used_does_not_grow() -> None:
     assert connections.limit == START + 2
 
 
+def test_connections_that_are_not_accepted_do_not_let_the_number_grow() -> None:
+    async def main() -> None:
+        connections = Ramp(100)
+        connections.limit = START + 2
+        with contextlib.ExitStack() as stack:
+            for _ in range(connections.limit):
+                assert connections.enter()
+                stack.enter_context(connections.connecting())
+            assert connections.accepted == 0
+            connections.leave(answered=True)
+            assert connections.limit == START + 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "error"), [(0, ConnectionResetError), (0.02, None)]
+)
+def test_connecting_that_is_slow_or_reset_halves_the_number(
+    monkeypatch: pytest.MonkeyPatch, delay_s: float, error: type[OSError] | None
+) -> None:
+    monkeypatch.setattr(ramp, "SLOW_S", 0.01)
+
+    async def main() -> None:
+        connections = Ramp(100)
+        for _ in range(4):
+            connections.enter()
+        with contextlib.suppress(OSError), connections.connecting():
+            await asyncio.sleep(delay_s)
+            if error is not None:
+                raise error
+        assert connections.limit == 2
+
+    run(main())
+
+
 def test_slow_and_reset_connections_halve_the_number_once() -> None:
     connections = Ramp(100)
     connections.limit = 40
@@ -256,23 +292,5 @@ def test_the_number_of_remembered_origins_is_limited(
                 url = receiver.url(host=f"h{number}.example")
                 assert (await client.send(post(url))).status == 200
             assert len(client._pool._ramps) <= 6
-
-    run(main())
-
-
-@pytest.mark.parametrize("answers", [True, False])
-def test_a_busy_receiver_that_resets_a_connection_is_tried_again(
-    answers: bool,
-) -> None:
-    async def main() -> None:
-        connections = Ramp(100)
-        connections.enter()
-        connections.enter()
-        connecting = Connecting(connections)
-        async with asyncio.timeout(1) as limit:
-            with contextlib.suppress(OSError), connecting.within(limit):
-                connections.leave(answered=answers)
-                raise ConnectionResetError
-        assert connecting.crowded is answers
 
     run(main())

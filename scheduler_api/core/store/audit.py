@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from redis.client import Pipeline
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.owned_keys import holder_of
 from typing import Any, cast
 
 # The number of records that a log keeps.
 MAX_RECORDS = 1_000
 MAX_OBJECT_LENGTH = 200
-# The name of the operator's log, in place of a tenant's id.
-OPERATOR = "operator"
 # A JSON object, or None if the object did not exist or does not exist any more.
 State = Mapping[str, object] | None
 
@@ -37,11 +36,6 @@ class Change:
     by: str
     action: str
     object: str
-
-    @property
-    def holder(self) -> str:
-        """The holder of the log that gets the record."""
-        return self.tenant or OPERATOR
 
     @property
     def fields(self) -> dict[str, str]:
@@ -79,7 +73,11 @@ def options(change: Change | None) -> dict[str, object]:
     if change is None:
         return {}
     return {
-        "audit": {"holder": change.holder, **change.fields, "max_records": MAX_RECORDS}
+        "audit": {
+            "holder": holder_of(change.tenant),
+            **change.fields,
+            "max_records": MAX_RECORDS,
+        }
     }
 
 
@@ -91,7 +89,7 @@ def add(
         return
     states = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
     client.xadd(
-        keys.audit(prefix, change.holder),
+        keys.audit(prefix, holder_of(change.tenant)),
         cast(Any, change.fields | states),
         maxlen=MAX_RECORDS,
         approximate=False,
@@ -107,7 +105,7 @@ def write(cell: Cell, change: Change, *, before: State, after: State) -> None:
 
 def newest(cell: Cell, tenant: str | None, *, count: int) -> list[Record]:
     """Return the newest records of a log, newest first. One round trip."""
-    key = keys.audit(cell.prefix, tenant or OPERATOR)
+    key = keys.audit(cell.prefix, holder_of(tenant))
     entries = cast(Any, cell.client.xrevrange(key, count=count))
     return [_record(tenant, entry, fields) for entry, fields in entries]
 

@@ -16,6 +16,13 @@ OF_OWNERS = frozenset(
 OF_GATES = frozenset(("g", "gh", "gw", "gl", "gp", "gr", "gf", "gt"))
 # Gates of a host serve all tenants; their names contain a digest in place of a tenant.
 SHARED_GATE = "h"
+# The holder of the operator's tokens and audit log, in place of a tenant's id.
+OPERATOR = "operator"
+
+
+def holder_of(tenant: str | None) -> str:
+    """Return the holder of tokens or of an audit log; None means the operator."""
+    return OPERATOR if tenant is None else tenant
 
 
 def belongs_to(tenant_id: str, name: str) -> bool:

@@ -12,6 +12,7 @@ from redis.exceptions import WatchError
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.owned_keys import holder_of
 from scheduler_api.core.tenants import removal
 from scheduler_api.core.tenants.token_forms import digest, new_token
 from scheduler_api.core.timestamps import to_iso
@@ -29,8 +30,6 @@ SCAN_COUNT = 1_000
 # The fields of a token's record that `_access` reads.
 FIELDS = ("tn", "ro", "op", "name", "c")
 FULL = b"full"
-# The name of the index of operator's tokens, in place of a tenant's id.
-OPERATOR = "operator"
 Value = bytes | bytearray | memoryview | str | int | float
 Record = dict[Value, Value]
 # The values of `FIELDS`.
@@ -116,8 +115,8 @@ class Tokens:
     ) -> str:
         """Replace a token by a new one; the old one stays valid for `grace_ms`.
 
-        Without a grace, tokens end too that earlier rotations have replaced. Atomic:
-        WATCH and one MULTI.
+        If `grace_ms` is 0, tokens replaced by earlier rotations end at once too.
+        Atomic: WATCH and one MULTI.
 
         Raises: NotFound (no token has this name).
         """
@@ -154,7 +153,7 @@ class Tokens:
                 raise NotFound(name)
             digests = [each.digest for each in revoked]
             pipe.delete(*(keys.token(self._prefix, each) for each in digests))
-            pipe.zrem(keys.tokens(self._prefix, _holder(tenant)), *digests)
+            pipe.zrem(keys.tokens(self._prefix, holder_of(tenant)), *digests)
             record = audit.change(by, tenant, "token.revoke", name)
             before = {"read_only": revoked[0].access.read_only}
             audit.add(pipe, self._prefix, record, before=before, after=None)
@@ -182,12 +181,12 @@ class Tokens:
             kind = {"ro" if access.read_only else "tn": access.tenant}
         record = {"f": FORMAT, "name": access.token, "c": str(now_ms), **kind}
         pipe.hset(keys.token(self._prefix, hashed), mapping=cast(Record, record))
-        pipe.zadd(keys.tokens(self._prefix, _holder(access.tenant)), {hashed: now_ms})
+        pipe.zadd(keys.tokens(self._prefix, holder_of(access.tenant)), {hashed: now_ms})
 
     def _change(self, tenant: str | None, change: Change) -> None:
         """Call `change` with the valid tokens, repeatedly if they change meanwhile."""
         self.index_older(tenant)
-        index = keys.tokens(self._prefix, _holder(tenant))
+        index = keys.tokens(self._prefix, holder_of(tenant))
         with self._cell.client.pipeline() as pipe:
             while True:
                 try:
@@ -206,7 +205,7 @@ class Tokens:
 
     def _read(self, tenant: str | None) -> dict[str, StoredToken | None]:
         """Return tokens by digest, oldest first; None for a token that has expired."""
-        index = keys.tokens(self._prefix, _holder(tenant))
+        index = keys.tokens(self._prefix, holder_of(tenant))
         members = cast(list[bytes], self._cell.client.zrange(index, 0, -1))
         digests = [member.decode() for member in members]
         with self._cell.client.pipeline(transaction=False) as pipe:
@@ -260,7 +259,3 @@ def _stored(digest: str, values: Values, ends_ms: int) -> StoredToken | None:
 
 def _named(tokens: Sequence[StoredToken], name: str) -> list[StoredToken]:
     return [each for each in tokens if each.access.token == name]
-
-
-def _holder(tenant: str | None) -> str:
-    return OPERATOR if tenant is None else tenant

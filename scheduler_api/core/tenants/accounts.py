@@ -190,7 +190,7 @@ class Tenants:
                 stored for each dialect.
             replace: returns the new secrets; may be called several times.
             old_until_ms: the replaced secrets sign deliveries until this time, in epoch
-                ms; so do, at most until then, secrets that they have replaced.
+                ms. Secrets replaced by earlier rotations end then at the latest.
 
         Raises:
             NotFound: unknown tenant.

@@ -45,8 +45,8 @@ class Secrets:
 
         Args:
             changed: the new secrets.
-            until_ms: the replaced secrets sign until this time; so do, at most until
-                then, secrets that they have replaced.
+            until_ms: the replaced secrets sign until this time. Secrets replaced by
+                earlier rotations end then at the latest.
 
         Raises: RotationRefused (too many replaced secrets still sign).
         """

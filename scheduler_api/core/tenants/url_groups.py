@@ -250,7 +250,7 @@ def read_group(name: str, record: bytes) -> Group:
 def _describe(name: str, record: bytes) -> bytes:
     """Return what the audit log shows of a group, as JSON.
 
-    URLs and headers may be secret, so that only a digest of them is shown.
+    URLs and headers may be secret, so it shows only a digest of them.
     """
     if not record:
         return b"null"

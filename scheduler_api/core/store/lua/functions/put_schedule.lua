@@ -14,8 +14,8 @@
 --   skipped: the fire times that a pause skipped, a list of ms.
 --   deduplication_key, deduplication_ttl: see lib/deduplication.
 --   audit: see lib/audit. Only changes of the state are recorded.
---   tenant_limits: see lib/tenant_limits. An edit is refused only if its content
---     is longer than before.
+--   tenant_limits: see lib/tenant_limits. An edit is refused only if its content is longer than
+--     before.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
 -- Args: the content of the template, then names and values of the other fields of the record. The
 --   content is '' if the caller wrote it before the call, to the key that contains the revision.

@@ -8,8 +8,8 @@ from scheduler_api.core.flow_control.gates import Fields, set_gate
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import (
     NO_LIMITS,
-    NO_OWNER_LIMITS,
     LimitsByDialect,
+    limits_of,
 )
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.audit import Change
@@ -67,9 +67,6 @@ class FlowKeys:
     ) -> None:
         self._cell = cell
         self._owner_limits = owner_limits
-
-    def _limit(self, owner: Owner) -> int:
-        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).flow_keys
 
     def set_paused(
         self, owner: Owner, key: str, *, paused: bool, change: Change | None = None
@@ -152,13 +149,14 @@ class FlowKeys:
         creates: bool = True,
         change: Change | None,
     ) -> bool:
+        limit = limits_of(owner.dialect, self._owner_limits).flow_keys
         return set_gate(
             self._cell,
             flow_gate(owner, key),
             fields,
             paused=paused,
             reset=reset,
-            limit=self._limit(owner) if creates else None,
+            limit=limit if creates else None,
             owner=owner,
             name=key,
             change=change,

@@ -8,8 +8,8 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import (
     NO_LIMITS,
-    NO_OWNER_LIMITS,
     LimitsByDialect,
+    limits_of,
 )
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
@@ -44,9 +44,6 @@ class Queues:
         self._cell = cell
         self._owner_limits = owner_limits
 
-    def _limit(self, owner: Owner) -> int:
-        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).queues
-
     def put(
         self,
         owner: Owner,
@@ -67,7 +64,7 @@ class Queues:
             queue_gate(owner, name),
             {"parallelism": parallelism},
             paused=paused,
-            limit=self._limit(owner),
+            limit=limits_of(owner.dialect, self._owner_limits).queues,
             owner=owner,
             name=name,
             change=change,

@@ -50,9 +50,9 @@ from scheduler_api.core.schedules.planning import (
 from scheduler_api.core.settings.limits import (
     NO_CAPS,
     NO_LIMITS,
-    NO_OWNER_LIMITS,
     Caps,
     LimitsByDialect,
+    limits_of,
 )
 from scheduler_api.core.store import audit, codec, gate_names, keys
 from scheduler_api.core.store.audit import Change
@@ -270,7 +270,7 @@ class Schedules:
             *(owner, schedule.options.gates),
             url=url,
             caps=self._caps,
-            owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
+            owner_limits=limits_of(owner.dialect, self._owner_limits),
         )
         fields = schedule_record.fields(schedule, times_ahead=times_ahead)
         return [

@@ -33,6 +33,11 @@ LimitsByDialect = Mapping[str, OwnerLimits]
 NO_LIMITS: LimitsByDialect = MappingProxyType({})
 
 
+def limits_of(dialect: str, limits: LimitsByDialect) -> OwnerLimits:
+    """Return the limits of the owners in a dialect."""
+    return limits.get(dialect, NO_OWNER_LIMITS)
+
+
 @dataclass(frozen=True)
 class TenantLimits:
     """Maximum requests per second and stored amounts of a tenant; 0 means unlimited.

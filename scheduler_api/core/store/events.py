@@ -38,9 +38,9 @@ from scheduler_api.core.model import (
 from scheduler_api.core.settings.limits import (
     NO_CAPS,
     NO_LIMITS,
-    NO_OWNER_LIMITS,
     Caps,
     LimitsByDialect,
+    limits_of,
 )
 from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.batching import CallBatcher
@@ -276,7 +276,7 @@ class EventStore:
             gates,
             url=url,
             caps=self._caps,
-            owner_limits=self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS),
+            owner_limits=limits_of(owner.dialect, self._owner_limits),
         )
         return gate_names.route_digest(url), encoded
 

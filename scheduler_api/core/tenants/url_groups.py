@@ -15,8 +15,8 @@ from scheduler_api.core.ids import to_id
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import (
     NO_LIMITS,
-    NO_OWNER_LIMITS,
     LimitsByDialect,
+    limits_of,
 )
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
@@ -76,9 +76,6 @@ class Groups:
     ) -> None:
         self._cell = cell
         self._owner_limits = owner_limits
-
-    def _limit(self, owner: Owner) -> int:
-        return self._owner_limits.get(owner.dialect, NO_OWNER_LIMITS).url_groups
 
     def get(self, owner: Owner, name: str) -> Group:
         """The group with that name. Redis: one read.
@@ -217,7 +214,7 @@ class Groups:
         options = {
             "owner": str(owner),
             "name": name,
-            "limit": self._limit(owner),
+            "limit": limits_of(owner.dialect, self._owner_limits).url_groups,
             **audit.options(change),
         }
         described = [_describe(name, old), _describe(name, new)] if change else []

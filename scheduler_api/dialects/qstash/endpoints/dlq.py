@@ -102,7 +102,8 @@ class DeadLetterQueue:
         self._dead_letters = services.dead_letters
         self._cell = services.cell
         self._journal = services.journal
-        self._drafts = Drafts(Limits.of(services.settings))
+        self._limits = Limits.of(services.settings)
+        self._drafts = Drafts(self._limits)
         self._body_limit_bytes = services.settings.body_limit_bytes
         self._secret_key = services.settings.secret_key
         self._clock = clock
@@ -187,6 +188,7 @@ class DeadLetterQueue:
 
         Unknown ids are skipped.
         """
+        self._check_overrides()
         replayed: list[Json] = []
         cursor = None
         query = self._bulk_query(owner, "dead_letters.retry", "/v2/dlq/retry/")
@@ -226,6 +228,18 @@ class DeadLetterQueue:
         bulk = change(owner, action, describe_selection(parameters))
         audit.write(self._cell, bulk, before={"state": "dead"}, after=None)
         return query
+
+    def _check_overrides(self) -> None:
+        """Refuse wrong headers and parameters before a bulk call is recorded.
+
+        A retry delay is checked with the largest number of retries that a dead letter
+        may have.
+
+        Raises: BadValue.
+        """
+        headers, query = _overrides()
+        longest = Message(retries=self._limits.headers.retries)
+        self._drafts.read(headers, query=query, base=longest)
 
     def _clear(self, owner: Owner, letters: Sequence[DeadLetter]) -> int:
         ids = [letter.event.id for letter in letters]

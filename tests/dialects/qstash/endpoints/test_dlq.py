@@ -4,7 +4,7 @@ import pytest
 from collections.abc import Callable
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import State
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.reads import read_event
 from scheduler_api.core.store.records import EVENT
 from scheduler_api.dialects.qstash.endpoints import dlq
@@ -364,6 +364,23 @@ def test_a_retry_with_bad_headers_keeps_the_dead_letter(api: Any) -> None:
         status, answer = api.call("POST", path, headers={"Upstash-Retries": "x"})
         assert (status, answer["error"][:15]) == (400, "Upstash-Retries")
     assert letter_ids(api) == [letter]
+
+
+@pytest.mark.parametrize("bad", ["?upstash-retries=x", "?Upstash-Delay=1w"])
+def test_a_bulk_retry_with_a_bad_setting_is_refused_and_not_recorded(
+    api: Any, bad: str
+) -> None:
+    assert api.call("POST", f"/v2/dlq/retry{bad}")[0] == 400
+    assert audit.newest(api.cell, api.owner.tenant, count=9) == []
+
+
+def test_a_bulk_retry_takes_a_delay_that_only_a_late_retry_has(api: Any) -> None:
+    dead_letter(api, retries="9")
+    delay = {"Upstash-Retry-Delay": "1000 / max(0, retried - 8)"}
+
+    _, page = api.call("POST", "/v2/dlq/retry", headers=delay)
+
+    assert len(page["responses"]) == 1
 
 
 def test_many_dead_letters_can_be_retried(api: Any) -> None:

@@ -1,8 +1,8 @@
 """Slows down clients that send wrong tokens again and again.
 
-Only requests with a wrong token are refused: a valid token always works, also from an
-address that others share. Guessing a token of 256 bits is hopeless at any speed; the
-limit tells a misconfigured client to wait, and the operator that there is one.
+The limit is not against guessing, which is hopeless with 256 random bits. It makes a
+misconfigured client wait, and tells the operator. So a valid token always works, also
+from an address that others share.
 """
 
 import logging
@@ -51,9 +51,9 @@ class _Failures:
 class FailedLogins:
     """Counts failures by address, in the memory of one web process.
 
-    A few failures within a minute are answered as usual: 60 in all processes, which
-    share them evenly. From then on, each failure starts a wait of 1, 2, 4, … up to 60
-    seconds, in which further failures are refused.
+    Up to 60 failures within a minute are answered as usual; all processes share this
+    number evenly. Each further failure starts a wait of 1, 2, 4, … up to 60 seconds, in
+    which all failures are refused.
     """
 
     def __init__(

@@ -45,20 +45,22 @@ def rotate(
     """
     if now and at is not None:
         raise click.UsageError("give either --now or --at")
-    cell, wanted = open_cell(settings), DIALECTS[dialect]
+    cell, chosen = open_cell(settings), DIALECTS[dialect]
     tenants, now_ms = outbound.tenants(cell, settings), cell.now_ms()
-    switch_ms = now_ms if now else None if at is None else _read_time(at, now_ms)
+    switch_ms = now_ms if now else None
+    if at is not None:
+        switch_ms = _read_time(at, now_ms)
     order = RotationOrder(
         tenant=tenant_id, now_ms=now_ms, switch_ms=switch_ms, by=user()
     )
-    assert wanted.rotate is not None
+    assert chosen.rotate is not None
     try:
-        effect = wanted.rotate(settings, tenants, order)
+        effect = chosen.rotate(settings, tenants, order)
     except RotationRefused as err:
         raise click.ClickException(str(err)) from err
     except NotFound as err:
         raise click.ClickException(GONE) from err
-    click.echo(env_lines(_secret_variables(wanted, tenants, tenant_id)), nl=False)
+    click.echo(env_lines(_secret_variables(chosen, tenants, tenant_id)), nl=False)
     click.echo(effect, err=True)
 
 

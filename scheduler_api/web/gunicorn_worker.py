@@ -2,9 +2,8 @@
 
 It accepts request targets that are not percent-encoded, keeps headers whose names have
 underscores, answers malformed requests in JSON, and sends head and body of a response
-in one write. gunicorn sends head and body
-in two writes. The second write costs an extra packet. It also costs CPU time: a third
-of the time that Flask needs for a request.
+in one write. gunicorn sends them in two writes: the second one costs a packet, and a
+third of the CPU time that Flask needs for a request.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Parses the body of a batch: a JSON list with a message in each item.
 
-An item that is not valid JSON must not refuse the other items. If the body as a whole
-is invalid, it is split at the commas between its items, and each item is parsed alone.
+If an item is not valid JSON, the other items are accepted: the body is then split at
+the commas between its items, and each item is parsed alone.
 """
 
 import orjson

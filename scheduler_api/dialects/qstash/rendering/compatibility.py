@@ -87,9 +87,9 @@ PROVIDER = "a provider's own URL works as a destination"
 
 
 def not_found_reason(path: str) -> str | None:
-    """Return the error for a path that only the hosted service has, or a wrong one.
+    """Return why a path does not exist, or None if there is nothing to explain.
 
-    None for any other path.
+    Only the hosted service may have the path, or the path may be malformed.
     """
     if path.lower().startswith("/v2/v2/"):
         return f"{TWICE}: give clients the URL of this server without /v2"

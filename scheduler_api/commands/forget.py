@@ -7,8 +7,11 @@ from scheduler_api.core.recovery.erasure import Erasure
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Change
 from scheduler_api.dialects import outbound
+from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.settings import Settings
 from typing import NamedTuple
+
+DIALECTS = {dialect.label: dialect for dialect in outbound.DIALECTS}
 
 
 class Found(NamedTuple):
@@ -28,8 +31,15 @@ class Found(NamedTuple):
     callback=existing_tenant,
     help="Only of this tenant; needed if ID is the name of a schedule.",
 )
+@click.option(
+    "--dialect",
+    type=click.Choice([*DIALECTS]),
+    help="Only of this API; needed if several have this ID.",
+)
 @click.pass_obj
-def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
+def forget(
+    settings: Settings, name: str, tenant_id: str | None, dialect: str | None
+) -> None:
     """Erase an event or a schedule, with its content, log and callbacks.
 
     ID is the id that clients use. What is still to be sent is cancelled; what is being
@@ -37,11 +47,7 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
     """
     cell = open_cell(settings)
     erasure = Erasure(cell)
-    found = _find(erasure, name, tenant_id) or _find_unfinished(
-        erasure, name, tenant_id
-    )
-    if found is None:
-        raise click.ClickException(f"there is no event or schedule {name}")
+    found = _find_one(erasure, name, tenant_id, dialect)
     change = Change(found.owner.tenant, user(), "event.forget", name)
     audit.write(cell, change, before={"exists": True}, after={"cancelled": True})
     if found.is_schedule:
@@ -57,17 +63,38 @@ def forget(settings: Settings, name: str, tenant_id: str | None) -> None:
     click.echo(f"erased {name}, {erased.events} events in all")
 
 
-def _find(erasure: Erasure, name: str, tenant_id: str | None) -> Found | None:
-    for dialect in outbound.DIALECTS:
-        stored = dialect.public_ids.stored(name)
-        found = None if stored is None else _find_stored(erasure, stored)
-        if found is None and tenant_id is not None:
-            found = _find_named(erasure, Owner(tenant_id, dialect.name), name)
-        if found is None or found.owner.dialect != dialect.name:
-            continue
-        if tenant_id in (None, found.owner.tenant):
-            return found
-    return None
+def _find_one(
+    erasure: Erasure, name: str, tenant_id: str | None, label: str | None
+) -> Found:
+    """Return what has this id; refuse to guess if it is not the only one."""
+    dialects = outbound.DIALECTS if label is None else (DIALECTS[label],)
+    found = {
+        dialect.label: match
+        for dialect in dialects
+        if (match := _find(erasure, dialect, name, tenant_id))
+    }
+    if len(found) > 1:
+        raise click.ClickException(
+            f"{name} is an id of {' and '.join(found)}: add --dialect"
+        )
+    for match in found.values():
+        return match
+    unfinished = _find_unfinished(erasure, name, tenant_id)
+    if unfinished is None:
+        raise click.ClickException(f"there is no event or schedule {name}")
+    return unfinished
+
+
+def _find(
+    erasure: Erasure, dialect: Dialect, name: str, tenant_id: str | None
+) -> Found | None:
+    stored = dialect.public_ids.stored(name)
+    found = None if stored is None else _find_stored(erasure, stored)
+    if found is None and tenant_id is not None:
+        found = _find_named(erasure, Owner(tenant_id, dialect.name), name)
+    if found is None or found.owner.dialect != dialect.name:
+        return None
+    return found if tenant_id in (None, found.owner.tenant) else None
 
 
 def _find_unfinished(

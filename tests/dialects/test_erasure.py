@@ -372,6 +372,24 @@ def test_a_named_schedule_is_forgotten_by_its_tenant_and_name(
     assert mine.call("GET", "/v2/schedules/nightly")[0] == 404
 
 
+def test_nothing_is_forgotten_if_an_id_of_two_apis_is_given(
+    mine: Furnished, store_url: str
+) -> None:
+    event, tenant = clients_id(mine, "jiter", "event_id"), mine.web.tenant.id
+    headers = {"Upstash-Cron": "0 0 * * *", "Upstash-Schedule-Id": event}
+    mine.make("POST", f"/v2/schedules/{hook(MINE)}", headers=headers)
+    words = ("forget", event, "--tenant", tenant)
+
+    refused = run(store_url, *words)
+    assert "is an id of jiter and qstash: add --dialect" in refused.output
+    assert mine.call("GET", f"/v2/schedules/{event}")[0] == 200
+    assert mine.call("GET", f"/api/events/{event}")[0] == 200
+
+    assert run(store_url, *words, "--dialect", "qstash").exit_code == 0
+    assert mine.call("GET", f"/v2/schedules/{event}")[0] == 404
+    assert mine.call("GET", f"/api/events/{event}")[0] == 200
+
+
 def test_only_events_of_the_given_tenant_are_forgotten(
     mine: Furnished, other: Furnished, store_url: str
 ) -> None:

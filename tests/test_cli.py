@@ -20,7 +20,6 @@ from tests.sync_worker import new_sync_worker
 SECRET_KEY = "a secret key of the tests"
 LATER_MS = 1_900_000_000_000
 PREFIX = "{s1}:"
-WIDE = {"COLUMNS": "200"}
 NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
 
 
@@ -197,7 +196,7 @@ def test_a_failing_destination_is_listed_with_state_and_cause(
 ):
     hold(environ, "https://shop.example/bad", **fields)
 
-    result = run(environ | WIDE, "destination", "list")
+    result = run(environ, "destination", "list")
 
     assert result.exit_code == 0
     assert "https://shop.example/bad" in result.output
@@ -218,7 +217,7 @@ def test_a_held_destination_is_listed_with_its_exact_url(
 ):
     hold(environ, url)
 
-    assert f" {url} " in run(environ | WIDE, "destination", "list").output
+    assert f" {url} " in run(environ, "destination", "list").output
 
 
 def test_a_destination_that_a_breaker_holds_is_not_resumed(environ: dict[str, str]):
@@ -246,7 +245,7 @@ def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
     url = "https://Shop.example/orders?key=secret"
 
     paused = run(environ, "destination", "pause", "1", url)
-    listed = run(environ | WIDE, "destination", "list")
+    listed = run(environ, "destination", "list")
     resumed = run(environ, "destination", "resume", "1", url)
 
     assert paused.output == "https://shop.example:443 of tenant 1 is paused\n"
@@ -254,7 +253,7 @@ def test_a_destination_is_paused_listed_and_resumed(environ: dict[str, str]):
     assert "paused since" in listed.output
     assert "secret" not in listed.output
     assert resumed.output == "https://shop.example:443 of tenant 1 is resumed\n"
-    assert "closed" in run(environ | WIDE, "destination", "list").output
+    assert "closed" in run(environ, "destination", "list").output
 
 
 @pytest.mark.parametrize(
@@ -278,7 +277,7 @@ def test_wrong_arguments_of_destination_commands_are_reported(
 
 def test_limits_of_a_tenant_are_shown_and_changed_and_recorded(environ: dict[str, str]):
     run(environ, "tenant", "create", "Ada")
-    environ = environ | WIDE | {"SCHED_TENANT_PENDING_EVENTS": "7"}
+    environ = environ | {"SCHED_TENANT_PENDING_EVENTS": "7"}
     limits = ("tenant", "limits", "1")
 
     def shown(*words: str) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 MAX_NAME_LENGTH = 64
+PIPE_WIDTH = 10_000
 GONE = "the tenant is being removed"
 
 
@@ -107,8 +108,14 @@ def user() -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print a table. Its cells may contain any text: `[` begins no markup."""
-    Console(markup=False, emoji=False).print(table)
+    """Print a table. Its cells may contain any text: `[` begins no markup.
+
+    Rows are not wrapped in a file or pipe, so that programs find the names in them.
+    """
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(table)
 
 
 def to_seconds(at_ms: int) -> str:

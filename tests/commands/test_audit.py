@@ -12,7 +12,7 @@ def environ(valkey: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
-    return {"REDIS_URL": valkey, "SECRET_KEY": "x" * 16, "COLUMNS": "250"}
+    return {"REDIS_URL": valkey, "SECRET_KEY": "x" * 16}
 
 
 def run(environ: dict[str, str], words: str) -> Result:

@@ -14,7 +14,7 @@ PREFIX = "{s1}:"
 def environ(valkey: str) -> dict[str, str]:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
-    environ = {"REDIS_URL": valkey, "SECRET_KEY": "x" * 16, "COLUMNS": "200"}
+    environ = {"REDIS_URL": valkey, "SECRET_KEY": "x" * 16}
     run(environ, "tenant create Ada")
     return environ
 

@@ -303,6 +303,9 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None or exchange.has_head or done is None or done.done():
             return
         status = self._parser.get_status_code()
+        if status < 100:
+            # An interim response has at least 100. The lenient reader explains this.
+            raise NotHttp
         if status < 200 and status != 101:
             exchange.headers.clear()
         else:

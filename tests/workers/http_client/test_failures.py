@@ -76,6 +76,11 @@ HTTP = {
         Failure.PROTOCOL,
         "the response has a malformed status line: 'HTTP/1.1 20 OK'",
     ),
+    "status-below-100": (
+        writing(b"HTTP/1.1 099 X\r\n\r\n", first=False),
+        Failure.PROTOCOL,
+        "the response has a malformed status line: 'HTTP/1.1 099 X'",
+    ),
     "tls-port": (writing(ALERT, first=False), Failure.TLS_EXPECTED, "https://"),
     "silent": (hostile.never_respond, Failure.TIMEOUT, "did not answer within 0."),
     "drip": (

@@ -36,6 +36,8 @@ from scheduler_api.dialects.qstash.parsing.message import (
 from scheduler_api.dialects.qstash.signing import jwt
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
+# The end of the value of a logged header that has been cut.
+TRUNCATED = "...(truncated)"
 NON_RETRYABLE_STATUS = 489
 NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 
@@ -134,14 +136,31 @@ class QstashOutbound:
         )
 
     def _logged_headers(self, reply: Reply) -> Headers:
-        """Return the response headers to log; skip headers that exceed the limit."""
-        logged, left = [], self._response_log_bytes
-        for name, value in reply.headers:
-            length = len(name.encode()) + len(value.encode())
-            if length <= left:
-                logged.append((name, value))
-                left -= length
-        return tuple(logged)
+        """Return the response headers to log, in their order.
+
+        If they exceed the limit, the longest ones are cut or left out.
+        """
+        logged, left = {}, self._response_log_bytes
+        for at in sorted(
+            range(len(reply.headers)), key=lambda at: len("".join(reply.headers[at]))
+        ):
+            name, value = reply.headers[at]
+            left -= len(name.encode())
+            kept = _start_of(value, max_bytes=left)
+            if kept is None:
+                break
+            logged[at] = name, kept
+            left -= len(kept.encode())
+        return tuple([logged[at] for at in sorted(logged)])
+
+
+def _start_of(value: str, *, max_bytes: int) -> str | None:
+    """Return a value, or its start and a mark; None if there is no room for it."""
+    raw = value.encode()
+    if len(raw) <= max_bytes:
+        return value
+    room = max_bytes - len(TRUNCATED)
+    return f"{raw[:room].decode(errors='ignore')}{TRUNCATED}" if room > 0 else None
 
 
 def _body_wanted(message: Message) -> BodyWanted:

@@ -97,8 +97,10 @@ def test_a_limit_that_is_not_set_is_not_sent(flow: FlowControl, value: str) -> N
     assert headers["Upstash-Flow-Control-Value"] == value
 
 
-def kept(headers: tuple[tuple[str, str], ...], *, status: int = 500) -> object:
-    dialect = QstashOutbound(replace(SETTINGS, response_log_bytes=20))
+def kept(
+    headers: tuple[tuple[str, str], ...], *, status: int = 500, bytes_max: int = 20
+) -> object:
+    dialect = QstashOutbound(replace(SETTINGS, response_log_bytes=bytes_max))
     return dialect.conclude(BEGUN, Reply(status, headers=headers)).headers
 
 
@@ -137,6 +139,13 @@ def test_logged_headers_are_limited_in_bytes() -> None:
     assert kept((long, short, short)) == (short,)
     assert kept((short, ("Bcd", "\u00fcxxxx"))) == (short, ("Bcd", "\u00fcxxxx"))
     assert kept((("A", "x" * 19),)) == (("A", "x" * 19),)
+
+
+def test_a_logged_header_that_is_too_long_is_cut_and_marked() -> None:
+    cut = ("A", "x\u00fc...(truncated)")
+
+    assert kept((("A", "x" + "\u00fc" * 20), ("B", "1"))) == (cut, ("B", "1"))
+    assert kept((("A", "x" * 40), ("A", "y" * 41)), bytes_max=50) == (("A", "x" * 40),)
 
 
 def test_the_request_has_the_origin_of_the_message() -> None:

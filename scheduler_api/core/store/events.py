@@ -97,6 +97,17 @@ class Cancelled(StrEnum):
     MISSING = "missing"
 
 
+def check_accepted(result: Accepted) -> None:
+    """Do nothing if a draft was stored, or is a duplicate.
+
+    Raises: TimePassed, StoreFull, LimitReached.
+    """
+    if result.verdict is Verdict.LIMIT_REACHED:
+        raise LimitReached(result.id)
+    if result.verdict in REFUSALS:
+        raise REFUSALS[result.verdict]
+
+
 class EventStore:
     """The events of one cell.
 
@@ -134,10 +145,7 @@ class EventStore:
         [accepted] = self.create_many(owner, [replace(draft, ascending=True)])
         if accepted.duplicate_of is not None:
             raise Repeated(accepted.duplicate_of)
-        if accepted.verdict is Verdict.LIMIT_REACHED:
-            raise LimitReached(accepted.id)
-        if accepted.verdict is not Verdict.OK:
-            raise REFUSALS[accepted.verdict]
+        check_accepted(accepted)
         return Event.new(
             accepted.id,
             owner,

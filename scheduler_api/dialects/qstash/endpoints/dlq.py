@@ -12,9 +12,7 @@ from flask import Response, request
 from orjson import Fragment
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
-    LimitReached,
     NotFound,
-    StoreFull,
 )
 from scheduler_api.core.model import (
     NO_GATES,
@@ -28,6 +26,7 @@ from scheduler_api.core.model import (
 )
 from scheduler_api.core.recovery.dead_letters import Place
 from scheduler_api.core.store import audit
+from scheduler_api.core.store.events import check_accepted
 from scheduler_api.dialects.qstash.endpoints.readable import readable_messages
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
 from scheduler_api.dialects.qstash.parsing.filters import (
@@ -259,14 +258,10 @@ class DeadLetterQueue:
             (letter.event.id, self._draft(letter, headers, query)) for letter in letters
         ]
         results = self._dead_letters.replay(owner, drafts)
-        for result in results:
-            if result is not None and result.verdict is Verdict.FULL:
-                raise StoreFull
-            if result is not None and result.verdict is Verdict.LIMIT_REACHED:
-                raise LimitReached(result.id)
         pairs = zip(letters, results, strict=True)
         replayed = [(letter, result) for letter, result in pairs if result is not None]
         for letter, accepted in replayed:
+            check_accepted(accepted)
             log.info(
                 logfmt.line(
                     "dead_letter.replayed",

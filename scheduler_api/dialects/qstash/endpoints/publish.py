@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import (
-    LimitReached,
     NotFound,
-    StoreFull,
     UnreadableRecord,
 )
 from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
-from scheduler_api.core.store.events import CREATE_BATCH_SIZE
+from scheduler_api.core.store.events import CREATE_BATCH_SIZE, check_accepted
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
 from scheduler_api.dialects.qstash.parsing.addressing import (
     Addressing,
@@ -160,15 +158,11 @@ class Publishing:
         results = self._store.create_many(
             owner, drafts, batch_size=MAX_ENDPOINTS, all_or_none=True
         )
-        verdicts = {result.verdict for result in results}
-        if Verdict.FULL in verdicts:
-            raise StoreFull
         for result in results:
-            if result.verdict is Verdict.LIMIT_REACHED:
-                raise LimitReached(result.id)
+            check_accepted(result)
         rendered = list(map(self._render, drafts, results))
         _log(owner, results)
-        duplicate = verdicts == {Verdict.DUPLICATE}
+        duplicate = {each.verdict for each in results} == {Verdict.DUPLICATE}
         answer: object = rendered[0] if group is None else rendered
         ignored = Describer().describe(parsed.ignored) if parsed.ignored else ""
         return responses.respond(answer, 202 if duplicate else 201, ignored=ignored)

@@ -6,6 +6,12 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.erasure import Erasure
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Change
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import (
+    named_schedule,
+    owner_of_event,
+    owner_of_schedule,
+)
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.settings import Settings
@@ -46,10 +52,10 @@ def forget(
     sent is erased by a second call, after the attempt has ended.
     """
     cell = open_cell(settings)
-    erasure = Erasure(cell)
-    found = _find_one(erasure, name, tenant_id, dialect)
+    found = _find_one(cell, name, tenant_id, dialect)
     change = Change(found.owner.tenant, user(), "event.forget", name)
     audit.write(cell, change, before={"exists": True}, after={"cancelled": True})
+    erasure = Erasure(cell)
     if found.is_schedule:
         erased = erasure.forget_schedule(found.owner, found.id, name=name)
     else:
@@ -63,15 +69,13 @@ def forget(
     click.echo(f"erased {name}, {erased.events} events in all")
 
 
-def _find_one(
-    erasure: Erasure, name: str, tenant_id: str | None, label: str | None
-) -> Found:
+def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -> Found:
     """Return what has this id; refuse to guess if it is not the only one."""
     dialects = outbound.DIALECTS if label is None else (DIALECTS[label],)
     found = {
         dialect.label: match
         for dialect in dialects
-        if (match := _find(erasure, dialect, name, tenant_id))
+        if (match := _find(cell, dialect, name, tenant_id))
     }
     if len(found) > 1:
         raise click.ClickException(
@@ -79,42 +83,40 @@ def _find_one(
         )
     for match in found.values():
         return match
-    unfinished = _find_unfinished(erasure, name, tenant_id)
+    unfinished = _find_unfinished(cell, name, tenant_id)
     if unfinished is None:
         raise click.ClickException(f"there is no event or schedule {name}")
     return unfinished
 
 
 def _find(
-    erasure: Erasure, dialect: Dialect, name: str, tenant_id: str | None
+    cell: Cell, dialect: Dialect, name: str, tenant_id: str | None
 ) -> Found | None:
     stored = dialect.public_ids.stored(name)
-    found = None if stored is None else _find_stored(erasure, stored)
+    found = None if stored is None else _find_stored(cell, stored)
     if found is None and tenant_id is not None:
-        found = _find_named(erasure, Owner(tenant_id, dialect.name), name)
+        found = _find_named(cell, Owner(tenant_id, dialect.name), name)
     if found is None or found.owner.dialect != dialect.name:
         return None
     return found if tenant_id in (None, found.owner.tenant) else None
 
 
-def _find_unfinished(
-    erasure: Erasure, name: str, tenant_id: str | None
-) -> Found | None:
+def _find_unfinished(cell: Cell, name: str, tenant_id: str | None) -> Found | None:
     """Return a schedule whose erasure was interrupted."""
-    found = erasure.unfinished(name)
+    found = Erasure(cell).unfinished(name)
     if found is None or tenant_id not in (None, found[0].tenant):
         return None
     return Found(*found, is_schedule=True)
 
 
-def _find_stored(erasure: Erasure, stored: str) -> Found | None:
-    owner = erasure.owner_of_event(stored)
+def _find_stored(cell: Cell, stored: str) -> Found | None:
+    owner = owner_of_event(cell, stored)
     if owner is not None:
         return Found(owner, stored, is_schedule=False)
-    owner = erasure.owner_of_schedule(stored)
+    owner = owner_of_schedule(cell, stored)
     return None if owner is None else Found(owner, stored, is_schedule=True)
 
 
-def _find_named(erasure: Erasure, owner: Owner, name: str) -> Found | None:
-    schedule_id = erasure.schedule_named(owner, name)
+def _find_named(cell: Cell, owner: Owner, name: str) -> Found | None:
+    schedule_id = named_schedule(cell, owner, name)
     return None if schedule_id is None else Found(owner, schedule_id, is_schedule=True)

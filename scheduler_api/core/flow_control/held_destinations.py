@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from scheduler_api.core.delivery.destinations import Destination
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.flow_control.gates import Fields, set_gate
-from scheduler_api.core.model import Owner
 from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import read_event
-from scheduler_api.core.store.records import EVENT, GATE, SLOWED_BREAKER
+from scheduler_api.core.store.reads import owner_of_event, read_event
+from scheduler_api.core.store.records import GATE, SLOWED_BREAKER
 from typing import Any, cast
 
 HELD = (
@@ -85,7 +84,7 @@ class HeldDestinations:
     def all(self) -> list[HeldDestination]:
         """All held origins and routes of the cell, by tenant and URL.
 
-        Redis: three round trips, and two for each whose URL is not stored; not atomic.
+        Redis: three round trips, three more for each without a stored URL; not atomic.
         """
         key = keys.held_destinations(self._cell.prefix)
         found = cast(list[bytes], self._cell.client.hkeys(key))
@@ -144,12 +143,12 @@ class HeldDestinations:
 
     def _url_of(self, gate: str, waiter: bytes) -> str | None:
         """Return the URL of a gate, found by an event that waits there; or None."""
-        key = keys.event(self._cell.prefix, event_id := waiter.decode())
-        owner = cast(bytes | None, self._cell.client.hget(key, EVENT.code("owner")))
+        event_id = waiter.decode()
+        owner = owner_of_event(self._cell, event_id)
         if owner is None:
             return None
         try:
-            event = read_event(self._cell, Owner.parse(owner.decode()), event_id)
+            event = read_event(self._cell, owner, event_id)
         except (NotFound, UnreadableRecord):
             return None
         return gate_names.readable_gate(gate, event.content.url)

@@ -19,7 +19,6 @@ from scheduler_api.core.recovery.deletion import (
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import Cancelled, EventStore
-from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
 
 JOURNAL_AT_ONCE = 1_000
@@ -35,22 +34,6 @@ class Erasure:
         self._cell = cell
         self._client = cell.client
         self._prefix = cell.prefix
-
-    def owner_of_event(self, event_id: str) -> Owner | None:
-        """Return the owner of an event, None if there is no such event."""
-        key = keys.event(self._prefix, event_id)
-        return self._owner(key, EVENT.code("owner"))
-
-    def owner_of_schedule(self, schedule_id: str) -> Owner | None:
-        """Return the owner of a schedule, None if there is no such schedule."""
-        key = keys.schedule(self._prefix, schedule_id)
-        return self._owner(key, SCHEDULE.code("owner"))
-
-    def schedule_named(self, owner: Owner, name: str) -> str | None:
-        """Return the id of the schedule with a name, None if there is none."""
-        key = keys.names(self._prefix, str(owner))
-        found = cast(bytes | None, self._client.hget(key, name))
-        return None if found is None else found.decode()
 
     def forget_event(self, owner: Owner, event_id: str) -> Erased:
         """Erase an event, its callbacks, and the events of its URL group.
@@ -89,10 +72,6 @@ class Erasure:
                 tenant, dialect, schedule_id = key.removeprefix(start).split(":")
                 return Owner(tenant, dialect), schedule_id
         return None
-
-    def _owner(self, key: str, code: str) -> Owner | None:
-        owner = cast(bytes | None, self._client.hget(key, code))
-        return None if owner is None else Owner.parse(owner.decode())
 
     def _descendants(self, event_id: str) -> list[str]:
         """Return the ids of events whose ids begin with this id and a dot."""

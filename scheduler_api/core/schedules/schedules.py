@@ -60,7 +60,7 @@ from scheduler_api.core.store.cell import NO_OPTIONS, Cell
 from scheduler_api.core.store.functions import Arg, Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import discard, write_if_large
-from scheduler_api.core.store.reads import log_unreadable
+from scheduler_api.core.store.reads import log_unreadable, named_schedule
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from typing import cast
 
@@ -318,11 +318,10 @@ class Schedules:
 
         Raises: NotFound.
         """
-        key = keys.names(self._cell.prefix, str(owner))
-        found = cast(bytes | None, self._cell.client.hget(key, name))
+        found = named_schedule(self._cell, owner, name)
         if found is None:
             raise NotFound
-        return found.decode()
+        return found
 
     def get(self, owner: Owner, schedule_id: str) -> Schedule:
         """Return an owner's schedule, given its id.

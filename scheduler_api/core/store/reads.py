@@ -1,4 +1,4 @@
-"""Reads of events by id, and of the owners of events and schedules."""
+"""Reads of events by id, of owners, and of the ids of named schedules."""
 
 import logging
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from scheduler_api.core.model import Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT, SCHEDULE
+from typing import cast
 
 log = logging.getLogger("scheduler.store")
 
@@ -54,6 +55,31 @@ def read_events(
         else codec.decode_event(event_id, record, next(contents), quarantined_ms=at)
         for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True)
     ]
+
+
+def owner_of_event(cell: Cell, event_id: str) -> Owner | None:
+    """Return the owner of an event, None if there is no such event. One round trip."""
+    return _owner(cell, keys.event(cell.prefix, event_id), EVENT.code("owner"))
+
+
+def owner_of_schedule(cell: Cell, schedule_id: str) -> Owner | None:
+    """Return the owner of a schedule, None if there is none. One round trip."""
+    return _owner(cell, keys.schedule(cell.prefix, schedule_id), SCHEDULE.code("owner"))
+
+
+def _owner(cell: Cell, key: str, code: str) -> Owner | None:
+    owner = cast(bytes | None, cell.client.hget(key, code))
+    return None if owner is None else Owner.parse(owner.decode())
+
+
+def named_schedule(cell: Cell, owner: Owner, name: str) -> str | None:
+    """Return the id of the schedule with a name, None if there is none.
+
+    Redis: one round trip.
+    """
+    key = keys.names(cell.prefix, str(owner))
+    found = cast(bytes | None, cell.client.hget(key, name))
+    return None if found is None else found.decode()
 
 
 def name_members(cell: Cell, members: Sequence[str]) -> list[dict[str, object]]:

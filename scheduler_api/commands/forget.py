@@ -1,6 +1,7 @@
 """`forget`: erases one event or schedule."""
 
 import click
+from collections.abc import Sequence
 from scheduler_api.commands.common import existing_tenant, open_cell, user
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.erasure import Erasure
@@ -83,7 +84,7 @@ def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -
         )
     for match in found.values():
         return match
-    unfinished = _find_unfinished(cell, name, tenant_id)
+    unfinished = _find_unfinished(cell, dialects, name, tenant_id)
     if unfinished is None:
         raise click.ClickException(f"there is no event or schedule {name}")
     return unfinished
@@ -101,12 +102,15 @@ def _find(
     return found if tenant_id in (None, found.owner.tenant) else None
 
 
-def _find_unfinished(cell: Cell, name: str, tenant_id: str | None) -> Found | None:
+def _find_unfinished(
+    cell: Cell, dialects: Sequence[Dialect], name: str, tenant_id: str | None
+) -> Found | None:
     """Return a schedule whose erasure was interrupted."""
-    found = Erasure(cell).unfinished(name)
-    if found is None or tenant_id not in (None, found[0].tenant):
-        return None
-    return Found(*found, is_schedule=True)
+    names = [dialect.name for dialect in dialects]
+    for owner, schedule_id in Erasure(cell).unfinished(name):
+        if owner.dialect in names and tenant_id in (None, owner.tenant):
+            return Found(owner, schedule_id, is_schedule=True)
+    return None
 
 
 def _find_stored(cell: Cell, stored: str) -> Found | None:

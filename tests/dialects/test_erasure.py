@@ -390,6 +390,25 @@ def test_nothing_is_forgotten_if_an_id_of_two_apis_is_given(
     assert mine.call("GET", f"/api/events/{event}")[0] == 200
 
 
+def test_an_interrupted_forgetting_is_continued_for_the_given_tenant_and_api(
+    mine: Furnished, other: Furnished, store_url: str
+) -> None:
+    client, prefix = mine.web.cell.client, mine.web.cell.prefix
+    begun = {
+        each.web.tenant.id: keys.erasing(prefix, str(each.web.owner("qstash")), "x")
+        for each in (mine, other)
+    }
+    client.mset(dict.fromkeys(begun.values(), "nightly"))
+
+    for tenant, key in begun.items():
+        elsewhere = ("--tenant", tenant, "--dialect", "jiter")
+        assert run(store_url, "forget", "nightly", *elsewhere).exit_code == 1
+        assert client.exists(key)
+        done = run(store_url, "forget", "nightly", "--tenant", tenant)
+        assert done.output == "erased nightly, 0 events in all\n"
+        assert not client.exists(key)
+
+
 def test_only_events_of_the_given_tenant_are_forgotten(
     mine: Furnished, other: Furnished, store_url: str
 ) -> None:

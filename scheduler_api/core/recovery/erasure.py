@@ -5,7 +5,7 @@ continue. An event that is being sent is cancelled, and erased only when its att
 ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from scheduler_api.core.batches import batches
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.deletion import (
@@ -61,8 +61,8 @@ class Erasure:
             self._client.delete(unfinished)
         return erased
 
-    def unfinished(self, name: str) -> tuple[Owner, str] | None:
-        """Return the owner and the id of a schedule that is only partly erased.
+    def unfinished(self, name: str) -> Iterator[tuple[Owner, str]]:
+        """Yield owner and id of each schedule that is only partly erased.
 
         Redis: a scan of all keys.
         """
@@ -70,8 +70,7 @@ class Erasure:
         for key in scan(self._cell, f"{start}*"):
             if self._client.get(key) == name.encode():
                 tenant, dialect, schedule_id = key.removeprefix(start).split(":")
-                return Owner(tenant, dialect), schedule_id
-        return None
+                yield Owner(tenant, dialect), schedule_id
 
     def _descendants(self, event_id: str) -> list[str]:
         """Return the ids of events whose ids begin with this id and a dot."""

@@ -22,8 +22,9 @@ from urllib.parse import quote, unquote
 QUEUE, FLOW, DESTINATION, HOST = "q", "f", "d", "h"
 TENANT, EVERYTHING = "t", "a"
 DIGEST_LENGTH, ROUTE_DIGEST_LENGTH = 12, 8
+MAX_SEGMENTS = 15
 
-# The end of the gate of the routes that are not tracked.
+# In the gates of the routes that are not tracked.
 SHARED_ROUTE = ".*"
 # The end of the gate at which events wait for a slowed origin if their route is new.
 NEW_ROUTES = ".new"
@@ -74,13 +75,18 @@ def destination_digest(url: str) -> str:
 
 @lru_cache(maxsize=1024)
 def route_digest(url: str) -> str:
-    """Digests of a URL's origin and route, separated by a dot; '' if it is invalid."""
+    """Digests of a URL's origin and route, separated by a dot; '' if it is invalid.
+
+    The first digit of the route's digest is the number of its segments.
+    """
     origin = destination_digest(url)
     if not origin:
         return ""
     match = _ORIGIN.match(url)
     rest = url[match.end() :] if match and url.isascii() else parse(url).rest
-    route = hashlib.sha1(route_path(rest).encode()).hexdigest()
+    path = route_path(rest)
+    segments = min(path.count("/"), MAX_SEGMENTS)
+    route = f"{segments:x}{hashlib.sha1(path.encode()).hexdigest()}"
     return f"{origin}.{route[:ROUTE_DIGEST_LENGTH]}"
 
 
@@ -112,8 +118,10 @@ def readable_gate(gate: str, url: str) -> str | None:
     try:
         if not is_route(gate) or gate.endswith(NEW_ROUTES):
             return readable_origin(url)
-        shared = gate.endswith(SHARED_ROUTE)
-        return f"{readable_origin(url)}/*" if shared else readable_route(url)
+        if SHARED_ROUTE in gate:
+            segments = route_path(parse(url).rest).count("/")
+            return readable_origin(url) + segments * "/*"
+        return readable_route(url)
     except BadDestination:
         return None
 

@@ -528,9 +528,32 @@ def test_an_origin_has_a_limited_number_of_routes(engine: Engine):
 
     assert engine.client.zcard(keys.routes_of(PREFIX, origin(BAD))) == 64
     assert engine.worker.report(route(f"{HOST}/last"), 20, 20) == "slowed"
-    assert held(engine) == {f"{origin(BAD)}.*"}
+    assert held(engine) == {f"{origin(BAD)}.*1"}
     send(engine, [f"{HOST}/another"] * 9 + [f"{HOST}/aa"] * 9)
     assert len(begin(engine)) == 9 + TRICKLE
+
+
+def test_many_failing_routes_do_not_hold_one_with_another_number_of_segments(
+    engine: Engine,
+):
+    urls = [
+        f"{HOST}/t/{chr(97 + n // 26)}{chr(97 + n % 26)}/hook?key=1" for n in range(90)
+    ]
+    for url in urls:
+        engine.worker.report_all({route(url): outcomes("r")})
+    failing = send(engine, urls * 2)
+    [good] = send(engine, [GOOD])
+
+    begun = begin(engine)
+
+    assert held(engine) == {f"{origin(BAD)}.*3"}
+    assert good in ids(begun)
+    assert len(begun) == 2 * 64 + TRICKLE + 1
+    [waiting] = [id for id in failing[64:90] if id not in ids(begun)][-1:]
+    assert engine.get(waiting).held.by == f"{HOST}/*/*/*"
+    assert engine.worker.report_all({route(urls[-1]): outcomes("sssss")}) == {
+        route(urls[-1]): "half_open"
+    }
 
 
 def test_a_cell_forgets_the_route_that_was_reported_longest_ago(engine: Engine):
@@ -558,7 +581,7 @@ def test_the_shared_route_of_a_cell_without_room_holds_its_events(engine: Engine
     fail(engine, BAD)
     send(engine, [BAD] * 50)
 
-    assert held(engine) - set(names) == {f"{origin(BAD)}.*"}
+    assert held(engine) - set(names) == {f"{origin(BAD)}.*1"}
     assert len(begin(engine)) == TRICKLE
     assert fail(engine, GOOD) == {route(GOOD): "slowed"}
 

@@ -216,7 +216,7 @@ function breaker.report(ctx, item)
   local gate, is_route = item.gate, routes.is_route(item.gate)
   if is_route then
     gate = routes.track(ctx, gate, ctx.options.window_ms)
-    if gate ~= item.gate then item.url = string.gsub(item.url, '^(%a+://[^/]*).*$', '%1/*') end
+    if gate ~= item.gate then item.url = routes.readable_shared(item.url) end
   end
   local state = records.read(keys.gate(ctx, gate), STATE)
   local ramp = state.breaker and state.ramp_since_ms

@@ -4,7 +4,9 @@
 -- The field `destination` of an event has the form `<origin>.<route>`, each a digest. The gate of
 -- the origin is `d:<tenant>:<origin>`, the gate of the route `d:<tenant>:<origin>.<route>`.
 -- A route is tracked while its failures are counted. If an origin has more routes than can be
--- tracked, all others share one gate, `d:<tenant>:<origin>.*`. Events without a route belong to it.
+-- tracked, the others share gates: `d:<tenant>:<origin>.*<n>` counts for all with the same number of
+-- segments, which is the first digit of a route's digest. Events without a route belong to
+-- `d:<tenant>:<origin>.*`.
 local GATE = records.GATE
 local PER_ORIGIN, PER_CELL, KEPT_MS, FORGOTTEN_PER_CALL = 64, 10000, 3600000, 16
 local NEW_SUFFIX, NEW_PER_S = '.new', 5
@@ -23,27 +25,37 @@ function routes.is_route(gate) return string.find(gate, '.', 1, true) ~= nil end
 
 local function split(gate) return string.match(gate, '^([^.]*)%.(.*)$') end
 
+-- Returns the gate that a route shares with others if it is not tracked.
+local function shared_gate(origin, route) return origin .. '.*' .. string.match(route, '^%x?') end
+
 local function is_full(ctx, set)
   return redis.call('ZCARD', set) >= PER_ORIGIN
     or redis.call('ZCARD', keys.routes(ctx)) >= PER_CELL
 end
 
--- Returns the gate that counts for a route: its own gate, or the shared one if the route is not
+-- Returns the gate that counts for a route: its own gate, or a shared one if the route is not
 -- tracked and no more routes can be tracked.
 local function gate_for(ctx, route_gate)
   local origin, route = split(route_gate)
   local set = keys.routes_of(ctx, origin)
   local own = redis.call('ZSCORE', set, route) or not is_full(ctx, set)
-  return own and route_gate or origin .. '.*'
+  return own and route_gate or shared_gate(origin, route)
 end
 
 -- Returns the gate of the origin and the gate that counts for the route, each only if it is held.
 function routes.held(ctx, origin, route)
-  local shared = origin .. '.*'
+  local shared = shared_gate(split(route))
   local held = redis.call('HMGET', keys.held_destinations(ctx), origin, route, shared)
   local as_route = held[2] and route
     or held[3] and gate_for(ctx, route) == shared and shared
   return held[1] and origin, as_route
+end
+
+-- Returns what routes that share a gate have in common, such as `https://shop.example/*/*`, from the
+-- URL of one of them.
+function routes.readable_shared(url)
+  local origin, path = string.match(url, '^(%a+://[^/]*)(.*)$')
+  return origin and origin .. string.gsub(path, '/[^/]*', '/*') or url
 end
 
 -- Forgets a route, unless it is held. Returns whether it is forgotten.
@@ -78,7 +90,7 @@ function routes.track(ctx, route_gate, window_ms)
   local set = keys.routes_of(ctx, origin)
   if not redis.call('ZSCORE', set, route) then
     make_room(ctx, origin, window_ms)
-    if is_full(ctx, set) then return origin .. '.*' end
+    if is_full(ctx, set) then return shared_gate(origin, route) end
   end
   redis.call('ZADD', set, ctx.now, route)
   redis.call('ZADD', keys.routes(ctx), ctx.now, route_gate)
@@ -90,6 +102,9 @@ end
 -- Returns how many routes of an origin are slowed, or were until their ramp.
 function routes.count_slowed(ctx, origin)
   local names, count = {origin .. '.*'}, 0
+  for digit in string.gmatch('0123456789abcdef', '.') do
+    names[#names + 1] = shared_gate(origin, digit)
+  end
   for _, route in ipairs(redis.call('ZRANGE', keys.routes_of(ctx, origin), 0, -1)) do
     if route ~= '*' then names[#names + 1] = origin .. '.' .. route end
   end

@@ -108,24 +108,11 @@ class TenantRemoval:
 
     def _delete_gates(self, tenant_id: str) -> None:
         """Remove the tenant's gates from the sets that all tenants share."""
-        prefix, client = self._prefix, self._client
-        due = client.zscan_iter(keys.due(prefix), match="g:*", count=KEYS_AT_ONCE)
-        found = {
-            *(member[2:] for member, _ in due),
-            *client.sscan_iter(keys.waiting_gates(prefix), count=KEYS_AT_ONCE),
-            *(gate for gate, _ in client.hscan_iter(keys.held_destinations(prefix))),
-            *(gate for gate, _ in client.zscan_iter(keys.routes(prefix))),
-            *(
-                member[2:]
-                for member, _ in client.zscan_iter(keys.quarantine(prefix), match="g:*")
-            ),
-        }
-        gates = [
-            each for each in map(bytes.decode, found) if is_gate_of(tenant_id, each)
-        ]
+        prefix = self._prefix
+        gates = {gate for gate in self._shared_gates() if is_gate_of(tenant_id, gate)}
         for batch in batches(gates, KEYS_AT_ONCE):
             members = [f"g:{gate}" for gate in batch]
-            with client.pipeline(transaction=False) as pipe:
+            with self._client.pipeline(transaction=False) as pipe:
                 pipe.zrem(keys.due(prefix), *members)
                 pipe.srem(keys.waiting_gates(prefix), *batch)
                 pipe.hdel(keys.held_destinations(prefix), *batch)
@@ -133,6 +120,19 @@ class TenantRemoval:
                 pipe.zrem(keys.quarantine(prefix), *members)
                 pipe.hdel(keys.quarantine_reasons(prefix), *members)
                 pipe.execute()
+
+    def _shared_gates(self) -> Iterator[str]:
+        """Yield the gates in the sets that all tenants share; some come repeatedly."""
+        prefix, client, count = self._prefix, self._client, KEYS_AT_ONCE
+        for place in (keys.due, keys.quarantine):
+            members = client.zscan_iter(place(prefix), match="g:*", count=count)
+            yield from (member.decode()[2:] for member, _ in members)
+        for gate in client.sscan_iter(keys.waiting_gates(prefix), count=count):
+            yield gate.decode()
+        held = client.hscan_iter(keys.held_destinations(prefix), count=count)
+        routes = client.zscan_iter(keys.routes(prefix), count=count)
+        for found in (held, routes):
+            yield from (gate.decode() for gate, _ in found)
 
     def _delete_keys(self, tenant_id: str) -> None:
         """Delete all keys that have the tenant in their names."""

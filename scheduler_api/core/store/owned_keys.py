@@ -29,11 +29,11 @@ def belongs_to(tenant_id: str, name: str) -> bool:
     """Whether a key belongs to a tenant; `name` is its name without the prefix."""
     family, _, rest = name.partition(":")
     if family in OF_OWNERS:
-        return rest.split(":")[0] == tenant_id
+        return rest.partition(":")[0] == tenant_id
     return family in OF_GATES and is_gate_of(tenant_id, rest)
 
 
 def is_gate_of(tenant_id: str, gate: str) -> bool:
     """Whether a gate holds back only events of a tenant."""
     kind, _, rest = gate.partition(":")
-    return kind != SHARED_GATE and rest.split(":")[0].split(".")[0] == tenant_id
+    return kind != SHARED_GATE and rest.partition(":")[0] == tenant_id

@@ -19,7 +19,7 @@ from scheduler_api.core.store.connection import (
 )
 from scheduler_api.core.store.epoch import Epoch, claim_database, establish
 from scheduler_api.core.store.processes import Load, SignOfLife
-from scheduler_api.core.store.reads import name_members
+from scheduler_api.core.store.reads import log_quarantined, name_members
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import Settings
 from types import FrameType
@@ -130,8 +130,7 @@ class Ticker:
     def _log(self, claimed: Claim) -> None:
         for named in name_members(self.cell, claimed.interrupted):
             log.warning(logfmt.line("attempt.interrupted", **named))
-        for named in name_members(self.cell, claimed.quarantined):
-            log.error(logfmt.line("record.quarantined", **named))
+        log_quarantined(self.cell, claimed.quarantined)
         for url in claimed.closed:
             log.warning(logfmt.line("breaker.changed", url=url, state="closed"))
 

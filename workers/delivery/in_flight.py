@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
+from scheduler_api.core.store.reads import log_quarantined
 from workers import supervision
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
@@ -204,8 +205,6 @@ class InFlight:
         begun, not_begun = await self._store.begin(
             ids, share=share, paused_routes=self._pacer.paused_routes
         )
-        if not_begun and log.isEnabledFor(logging.DEBUG):
-            log.debug(logfmt.line("events.not_begun", **Counter(not_begun.values())))
         for event in begun:
             delivery = Delivery(event, now_s + self._lease_s, now_s)
             self._deliveries[event.id] = delivery
@@ -214,7 +213,16 @@ class InFlight:
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if not_begun:
+            await self._log_not_begun(not_begun)
         return len(begun)
+
+    async def _log_not_begun(self, codes: Mapping[str, str]) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(logfmt.line("events.not_begun", **Counter(codes.values())))
+        quarantined = [each for each, code in codes.items() if code == "quarantined"]
+        if quarantined:
+            await asyncio.to_thread(log_quarantined, self._store.cell, quarantined)
 
     async def _deliver(self, delivery: Delivery) -> None:
         settlement = await self._deliverer.deliver(

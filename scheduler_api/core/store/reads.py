@@ -103,6 +103,17 @@ def name_members(cell: Cell, members: Sequence[str]) -> list[dict[str, object]]:
     return [_name(*each) for each in zip(members, replies, strict=True)]
 
 
+def log_quarantined(cell: Cell, members: Sequence[str]) -> None:
+    """Log which members were quarantined, and why. Redis: two round trips if any."""
+    if not members:
+        return
+    ids = [member.lstrip("~") for member in members]
+    reasons = cell.client.hmget(keys.quarantine_reasons(cell.prefix), ids)
+    for named, reason in zip(name_members(cell, ids), reasons, strict=True):
+        problem = reason.decode(errors="replace") if isinstance(reason, bytes) else ""
+        log.error(logfmt.line("record.quarantined", **named, problem=problem))
+
+
 def log_unreadable(cell: Cell, member: str, problem: UnreadableRecord) -> None:
     """Log that a reader leaves out an event or schedule. Redis: one round trip."""
     [named] = name_members(cell, [member])

@@ -7,7 +7,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import log_unreadable, name_members
+from scheduler_api.core.store.reads import log_quarantined, log_unreadable, name_members
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.dialects import outbound
 
@@ -72,4 +72,19 @@ def test_a_malformed_id_does_not_prevent_the_line(
 
     assert caplog.messages == [
         'record.unreadable event="not base 36" owner=5:jiter problem="attempts: x"'
+    ]
+
+
+def test_a_quarantined_member_is_logged_with_the_reason(
+    cell: Cell, caplog: pytest.LogCaptureFixture
+):
+    put_event(cell, "2a", "5:qstash")
+    reasons = {"2a": "due_ms is missing", "g:q:5:qstash:orders": "bad gate"}
+    cell.client.hset(keys.quarantine_reasons(PREFIX), mapping=reasons)
+
+    log_quarantined(cell, ["~2a", "g:q:5:qstash:orders"])
+
+    assert caplog.messages == [
+        'record.quarantined event=msg_2a owner=5:qstash problem="due_ms is missing"',
+        'record.quarantined member=g:q:5:qstash:orders problem="bad gate"',
     ]

@@ -87,6 +87,8 @@ log = logging.getLogger("scheduler.web")
 def no_destination(_owner: Owner, **_in_path: str) -> Response:
     """Refuse a message or schedule without a destination."""
     route = request.path.rstrip("/")
+    if f"{route}/".lower() == ENQUEUE:
+        route = f"{route}/<queue>"
     example = f"POST {route}/https://example.com/path"
     raise missing_destination(f"put it behind {route}/, as in {example}")
 

@@ -78,11 +78,12 @@ def read_enqueue_target(
     Raises: BadValue, if a URL follows the route; NotFound, as `read_target`.
     """
     rest = _after_route(environ, route)
-    queue, _, text = rest.partition("/")
-    if _SCHEME.fullmatch(queue):
+    name, _, text = rest.partition("/")
+    queue = unquote(name)
+    if _SCHEME.match(queue):
         example = f"{route}<queue>/{rest}"[:NAME_MAX_LENGTH]
         raise BadValue("queueName", f"is missing: POST {example}")
-    return unquote(queue), parse_target(text)
+    return queue, parse_target(text)
 
 
 def read_configuration(environ: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -73,8 +73,25 @@ def test_a_path_without_a_destination_says_where_it_belongs(
     assert re.split("[?#]", path)[0].lower().rstrip("/") in answer["error"].lower()
 
 
+@pytest.mark.parametrize("path", ["/v2/enqueue", "/V2/Enqueue/"])
+def test_enqueue_without_anything_says_that_a_queue_comes_first(
+    api: Any, path: str
+) -> None:
+    status, answer = post(api, path)
+
+    example = "POST /v2/enqueue/<queue>/https://example.com/path"
+    assert status == 400
+    assert answer["error"].lower().endswith(example.lower())
+
+
 @pytest.mark.parametrize("start", ["/v2/enqueue/", "/v2/Enqueue/"])
-@pytest.mark.parametrize("url", [HOOK, "HTTP://h?a=1", f"{HOOK}/{'a' * 999}"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(HOOK, "HTTP://h?a=1", f"{HOOK}/{'a' * 999}"),
+        *("http%3A%2F%2Fh.com%2Fa", "https%3a//h.com"),
+    ],
+)
 def test_enqueue_without_a_queue_says_so(api: Any, start: str, url: str) -> None:
     status, answer = post(api, start + url)
 

@@ -101,18 +101,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_health(app, built)
     app.extensions[http_errors.EXTENSION] = _error_at
     app.before_request(_refuse_leading_slashes)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Unauthorized, _unauthorized)
-    app.register_error_handler(TooManyFailedLogins, _too_many_failed_logins)
-    app.register_error_handler(Forbidden, _forbidden)
-    app.register_error_handler(StoreFull, _store_full)
-    app.register_error_handler(Conflict, _conflict)
-    app.register_error_handler(LimitReached, _limit_reached)
-    app.register_error_handler(TooManyRequests, _too_many_requests)
-    app.register_error_handler(redis.ConnectionError, _store_unreachable)
-    app.register_error_handler(redis.TimeoutError, _store_unreachable)
-    app.register_error_handler(ResponseError, _store_error)
-    app.register_error_handler(Exception, _internal_error)
+    _add_error_handlers(app)
     return app
 
 
@@ -129,6 +118,21 @@ def _check_store(built: services.Services) -> None:
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:
         log.warning(logfmt.line("store.unreachable", problem=err))
+
+
+def _add_error_handlers(app: Flask) -> None:
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Unauthorized, _unauthorized)
+    app.register_error_handler(TooManyFailedLogins, _too_many_failed_logins)
+    app.register_error_handler(Forbidden, _forbidden)
+    app.register_error_handler(StoreFull, _store_full)
+    app.register_error_handler(Conflict, _conflict)
+    app.register_error_handler(LimitReached, _limit_reached)
+    app.register_error_handler(TooManyRequests, _too_many_requests)
+    app.register_error_handler(redis.ConnectionError, _store_unreachable)
+    app.register_error_handler(redis.TimeoutError, _store_unreachable)
+    app.register_error_handler(ResponseError, _store_error)
+    app.register_error_handler(Exception, _internal_error)
 
 
 def _refuse_leading_slashes() -> Response | None:

@@ -1,6 +1,7 @@
 """`tenant limits`: shows and changes the limits of a tenant."""
 
 import click
+from collections.abc import Mapping
 from dataclasses import asdict
 from rich.table import Table
 from scheduler_api.commands.common import (
@@ -12,6 +13,7 @@ from scheduler_api.commands.common import (
 )
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
+from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.dialects import outbound
 from typing import Any
 
@@ -57,19 +59,23 @@ def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> N
             limits.set(tenant_id, changes, by=user())
         except NotFound as err:
             raise click.ClickException(GONE) from err
-    own, all_limits = limits.own(tenant_id), limits.of(tenant_id)
     owners = limits.owners(tenant_id)
-    if all_limits.stored_bytes and "stored_bytes" in changes:
+    if "stored_bytes" in changes and limits.of(tenant_id).stored_bytes:
         usage.recount(cell, tenant_id, owners)
     used = {
         "pending_events": usage.pending(cell, owners),
         "stored_bytes": usage.stored_bytes(cell, tenant_id),
     }
+    print_table(_table(limits, tenant_id, used))
+
+
+def _table(limits: Limits, tenant_id: str, used: Mapping[str, int | None]) -> Table:
+    own = limits.own(tenant_id)
     table = Table("limit", "value", "set for", "used")
-    for name, value in asdict(all_limits).items():
+    for name, value in asdict(limits.of(tenant_id)).items():
         source = "this tenant" if name in own else "all tenants"
         table.add_row(name, str(value or "none"), source, _text(used.get(name)))
-    print_table(table)
+    return table
 
 
 def _text(used: int | None) -> str:

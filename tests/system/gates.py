@@ -9,6 +9,7 @@ from statistics import median
 from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
 from tests.system.messages import begin_times, max_per_second, publish
+from tests.system.observer import CREATED_WITHIN_MS
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
@@ -64,16 +65,15 @@ def paused_destination(cell: Cell, *, events: int) -> Report:
     cell.start("ticker", "worker")
     held, tenant = HeldDestinations(cell.events.cell), cell.owner.tenant
     destination, other = parse(cell.receiver.url("")), Receiver()
-    at_ms = cell.events.cell.now_ms()
-    running = [
-        cell.create(f"run-{n}", at_ms=at_ms + 200, query="delay_ms=500")
-        for n in range(5)
-    ]
+    at_ms = cell.events.cell.now_ms() + CREATED_WITHIN_MS
+    running = cell.create_at(
+        {f"run-{n}": at_ms for n in range(5)}, query="delay_ms=500"
+    )
     wait_until(lambda: len(cell.receiver.times_ms()) == len(running), within_s=20)
     held.set_paused(tenant, destination, paused=True)
-    at_ms = cell.events.cell.now_ms()
-    waiting = [cell.create(f"wait-{n}", at_ms=at_ms + 200 + n) for n in range(events)]
-    cell.create("other", at_ms=at_ms + 200, url=other.url(""))
+    at_ms = cell.events.cell.now_ms() + CREATED_WITHIN_MS
+    waiting = cell.create_at({f"wait-{n}": at_ms + n for n in range(events)})
+    cell.create("other", at_ms=at_ms, url=other.url(""))
 
     def count_waiting() -> int:
         return sum(destination.waiting for destination in held.all())

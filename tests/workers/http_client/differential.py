@@ -22,7 +22,7 @@ from workers.http_client.client import HttpClient, Request
 
 # The receiver closes a connection after this time without a request.
 IDLE_S = 0.15
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 # How many requests a client sends at the same time.
 PARALLEL = 24
 # A body that is longer is shown by its length.

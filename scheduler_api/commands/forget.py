@@ -86,7 +86,8 @@ def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -
         return match
     unfinished = _find_unfinished(cell, dialects, name, tenant_id)
     if unfinished is None:
-        raise click.ClickException(f"there is no event or schedule {name}")
+        hint = "" if tenant_id else "; the name of a schedule needs --tenant"
+        raise click.ClickException(f"there is no event or schedule {name}{hint}")
     return unfinished
 
 

@@ -365,7 +365,9 @@ def test_a_named_schedule_is_forgotten_by_its_tenant_and_name(
     headers = {"Upstash-Cron": "0 0 * * *", "Upstash-Schedule-Id": "nightly"}
     mine.make("POST", f"/v2/schedules/{hook(MINE)}", headers=headers)
 
-    assert run(store_url, "forget", "nightly").exit_code == 1
+    refused = run(store_url, "forget", "nightly")
+    assert refused.exit_code == 1
+    assert "the name of a schedule needs --tenant" in refused.output
     done = run(store_url, "forget", "nightly", "--tenant", mine.web.tenant.id)
 
     assert done.exit_code == 0

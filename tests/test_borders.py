@@ -28,7 +28,7 @@ LAYERS = (
     {"store"},
     {"delivery"},
     {"settings"} | VOCABULARY,
-    {"cron", "ids", "errors", "batches"},
+    {"cron", "ids", "errors", "batches", "frozen"},
 )
 HEIGHT = {
     name: height for height, layer in enumerate(reversed(LAYERS)) for name in layer

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from scheduler_api.core.cron.clock_changes import ClockChange
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
+from scheduler_api.core.frozen import frozen
 from scheduler_api.core.headers import POSSIBLE_DUPLICATE
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Owner:
         return cls(tenant, dialect)
 
 
-@dataclass(frozen=True)
+@frozen
 class Content:
     """What to send, and where. Stored content never changes; edits store new content.
 
@@ -412,7 +413,7 @@ class Schedule:
         return past or self.state is ScheduleState.ENDED
 
 
-@dataclass(frozen=True)
+@frozen
 class Begun:
     """An event for which a worker has begun an attempt.
 

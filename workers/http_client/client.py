@@ -3,11 +3,11 @@
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.delivery.destinations import AddressPolicy, Destination, parse
 from scheduler_api.core.delivery.request import BodyWanted
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.frozen import frozen
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
 from types import TracebackType
@@ -50,7 +50,7 @@ _EXPECTED = (
 _BODYLESS = frozenset(("GET", "HEAD"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A request. Headers are sent in this order, with one byte per character."""
 
@@ -64,7 +64,7 @@ class Request:
     body_wanted: BodyWanted = BodyWanted.NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """The result of one attempt.
 

@@ -1,9 +1,10 @@
 """Data that a worker and the outbound half of a dialect exchange about an attempt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.frozen import frozen
 from scheduler_api.core.headers import ATTEMPT, EVENT_ID, POSSIBLE_DUPLICATE
 from scheduler_api.core.model import Begun, Content, FollowUp, Outcome
 from typing import Protocol
@@ -25,7 +26,7 @@ class BodyWanted(Enum):
         return self is BodyWanted.ALWAYS
 
 
-@dataclass(frozen=True)
+@frozen
 class Outgoing:
     """The HTTP request to send in an attempt, or the URL group to send the event to.
 
@@ -50,7 +51,7 @@ class Outgoing:
     group: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Decision:
     """What happens to an event after an attempt.
 

@@ -2,9 +2,10 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.frozen import frozen
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Begun, FollowUp, Outcome, Owner
 from scheduler_api.core.settings.limits import BreakerLimits
@@ -44,7 +45,7 @@ class Share(TypedDict):
     only_others: NotRequired[bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What a worker logs about an attempt.
 
@@ -87,7 +88,7 @@ class Outcomes(NamedTuple):
     cause: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Settlement:
     """The end of one attempt.
 
@@ -108,7 +109,7 @@ class Settlement:
     report: Report = Report()
 
 
-@dataclass(frozen=True)
+@frozen
 class Settled:
     """The answer to a settlement.
 

@@ -38,10 +38,9 @@ class AttemptLog:
     """Logs attempts that the store has settled.
 
     At the level `debug`, all attempts are logged, up to 20 a second, of which 10 are
-    left to failures. At higher levels,
-    only failures are logged, up to 10 a minute for each route. What exceeds a limit is
-    summed up in one line. Lines name the origin of a URL: path and query may have
-    secrets.
+    left to failures. At higher levels, only failures are logged, up to 10 a minute for
+    each route. What exceeds a limit is summed up in one line. Lines name the origin of
+    a URL: path and query may have secrets.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -55,6 +54,8 @@ class AttemptLog:
 
     def add(self, owner: Owner, settlement: Settlement, settled: Settled) -> None:
         """Log an attempt, or count it for the next summary."""
+        if settlement.outcome is Outcome.DELIVERED and not self._logs_all:
+            return
         kind = _kind(settlement, settled)
         if not log.isEnabledFor(LEVELS[kind]):
             return

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from redis.exceptions import RedisError
@@ -49,20 +50,28 @@ class Counts:
     url: str = ""  # of the last attempt
     cause: str = ""
 
-    def add(
+    def add_success(self, url: str, *, held: bool) -> None:
+        """Count a successful attempt."""
+        self.url = url
+        self.attempts += 1
+        self.successes += 1
+        self._add_latest(SUCCESS, held=held)
+
+    def add_other(
         self, outcome: str, *, failed: bool, held: bool, url: str, cause: str
     ) -> None:
-        """Count an attempt."""
-        self.url = url
+        """Count an attempt that was not successful."""
+        self.url, self.cause = url, cause
+        self.is_notable = True
         self.attempts += outcome not in (DELAY, NEUTRAL)
         self.failures += failed
-        self.successes += outcome == SUCCESS
+        self._add_latest(outcome, held=held)
+
+    def _add_latest(self, outcome: str, *, held: bool) -> None:
         if outcome != NEUTRAL:
             self.latest = (self.latest + outcome)[-LATEST:]
         if held:
             self.latest_held = (self.latest_held + outcome)[-LATEST:]
-        if outcome != SUCCESS:
-            self.is_notable, self.cause = True, cause
 
     def add_delay(self, delay_ms: int) -> None:
         """Note how long the receiver asked to wait."""
@@ -113,8 +122,8 @@ class BreakerReports:
         self._limits = limits
         self._pacer = pacer or Pacer(0)
         # By gate. Both are reported together, routes first.
-        self._routes: dict[str, Counts] = {}
-        self._origins: dict[str, Counts] = {}
+        self._routes = defaultdict[str, Counts](Counts)
+        self._origins = defaultdict[str, Counts](Counts)
         # By gate, for gates to report even if all attempts succeed, least recent first.
         self._remembered: dict[str, Reported] = {}
         self._urgent = asyncio.Event()
@@ -126,31 +135,45 @@ class BreakerReports:
             return
         self._suspicion.note(begun.origin, result)
         if self._suspicion.is_active:
-            self._routes, self._origins = {}, {}
+            self._take_counts()
             return
         outcome, delay_ms = classify(result)
         held = begun.origin_held or begun.route_held
-        if outcome == NEUTRAL and not held:
-            return
-        found = None
-        if outcome != SUCCESS:
-            found = cause(result.status, result.error, result.detail)
+        if outcome == SUCCESS:
+            self._count_success(begun)
+        elif outcome != NEUTRAL or held:
+            self._count_other(begun, result, outcome, delay_ms)
+        if held:
+            self._urgent.set()
+
+    def _count_success(self, begun: Begun) -> None:
+        url = "" if begun.content is None else begun.content.url
+        self._origins[begun.origin].add_success(url, held=begun.origin_held)
+        self._routes[begun.route].add_success(url, held=begun.route_held)
+        self._pacer.note(begun.route, succeeded=True)
+        if begun.origin_held:
+            self._remember(begun.origin)
+        if begun.origin_held or begun.route_held or begun.passes_origin:
+            self._remember(begun.route)
+
+    def _count_other(
+        self, begun: Begun, result: Result, outcome: str, delay_ms: int
+    ) -> None:
+        found = cause(result.status, result.error, result.detail)
         sentence = found.sentence if found else ""
         url = "" if begun.content is None else begun.content.url
-        origin = self._origins.setdefault(begun.origin, Counts())
-        origin.add(
+        origin = self._origins[begun.origin]
+        origin.add_other(
             outcome,
             failed=outcome == ORIGIN_FAILURE,
             held=begun.origin_held,
             url=url,
             cause=sentence,
         )
-        if outcome != NEUTRAL:
-            self._pacer.note(begun.route, succeeded=outcome == SUCCESS)
         may_trip = self._may_trip(begun.origin, origin)
         if outcome != ORIGIN_FAILURE:
-            route = self._routes.setdefault(begun.route, Counts())
-            route.add(
+            route = self._routes[begun.route]
+            route.add_other(
                 outcome,
                 failed=outcome == ROUTE_FAILURE,
                 held=begun.route_held,
@@ -160,14 +183,19 @@ class BreakerReports:
             if outcome == DELAY:
                 route.add_delay(delay_ms)
             may_trip = may_trip or self._may_trip(begun.route, route)
-        if begun.origin_held or outcome != SUCCESS:
-            self._remember(begun.origin)
-        if held or begun.passes_origin or outcome != SUCCESS:
-            self._remember(begun.route)
+        if outcome != NEUTRAL:
+            self._pacer.note(begun.route, succeeded=False)
+        self._remember(begun.origin)
+        self._remember(begun.route)
         if may_trip:
             self._pacer.set_reporting(True)
-        if may_trip or held:
             self._urgent.set()
+
+    def _take_counts(self) -> dict[str, Counts]:
+        counts = {**self._routes, **self._origins}
+        self._routes.clear()
+        self._origins.clear()
+        return counts
 
     def _may_trip(self, gate: str, counts: Counts) -> bool:
         """Whether the attempts of this worker alone are enough to change a breaker."""
@@ -190,8 +218,7 @@ class BreakerReports:
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
             self._suspicion.update()
-            counts = {**self._routes, **self._origins}
-            self._routes, self._origins = {}, {}
+            counts = self._take_counts()
             reported = {g: c for g, c in counts.items() if g in self._remembered}
             for gate, each in reported.items():
                 if each.successes and not each.is_notable:
@@ -230,10 +257,11 @@ def classify(result: Result) -> tuple[str, int]:
 
     The outcome is NEUTRAL if the attempt says nothing about the receiver.
     """
-    if result.status is not None:
+    if result.status in RETRY_AFTER_STATUSES:
         delay_ms = _requested_ms(result)
         if delay_ms:
             return DELAY, delay_ms
+    if result.status is not None:
         return (SUCCESS if result.status < 500 else ROUTE_FAILURE), 0
     if result.error in ORIGIN_FAILURES:
         return ORIGIN_FAILURE, 0
@@ -241,8 +269,6 @@ def classify(result: Result) -> tuple[str, int]:
 
 
 def _requested_ms(result: Result) -> int:
-    if result.status not in RETRY_AFTER_STATUSES:
-        return 0
     values = {name.lower(): value for name, value in reversed(result.headers)}
     ended_ms = result.started_ms + int(result.total_ms)
     return retry_after_ms(values.get("retry-after", ""), now_ms=ended_ms)

@@ -35,8 +35,11 @@ class Secrets:
 
     def at(self, name: str, now_ms: int) -> list[str]:
         """Return the secrets that sign at a time, the newest last."""
+        present = [self.by_name[name]]
+        if not self.replaced:
+            return present
         replaced = self.replaced.get(name, ())
-        return [old for until_ms, old in replaced if now_ms < until_ms] + [self[name]]
+        return [old for until_ms, old in replaced if now_ms < until_ms] + present
 
     def rotated(
         self, changed: Mapping[str, str], *, now_ms: int, until_ms: int

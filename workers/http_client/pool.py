@@ -11,6 +11,7 @@ import socket
 import ssl
 from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
+from contextlib import suppress
 from itertools import islice
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from scheduler_api.core.delivery.routes import route
@@ -18,7 +19,7 @@ from time import perf_counter
 from workers.http_client.connection import HttpConnection
 from workers.http_client.errors import Blocked, LeaseLost
 from workers.http_client.exchange import HttpExchange, Phase
-from workers.http_client.ramp import Ramp
+from workers.http_client.ramp import Crowded, Ramp
 from workers.http_client.resolver import Resolver
 
 # The time limit from the first socket to the end of the TLS handshake.
@@ -73,7 +74,10 @@ class HttpConnectionPool:
         """
         await self._slots.acquire()
         try:
-            connection = await self._connect(origin, url, exchange)
+            connection = None
+            while connection is None:
+                with suppress(Crowded):
+                    connection = await self._connect(origin, url, exchange)
         except BaseException:
             self._slots.release()
             raise
@@ -121,7 +125,10 @@ class HttpConnectionPool:
     async def _connect(
         self, origin: Origin, url: str, exchange: HttpExchange
     ) -> HttpConnection:
-        """Connect when it is this exchange's turn."""
+        """Connect when it is this exchange's turn.
+
+        Raises: Crowded, and what `connect` raises.
+        """
         ramp = self._ramp(origin)
         if not ramp.enter():
             await self._wait(ramp, url, exchange)

@@ -22,6 +22,10 @@ SILENT_S = 1.0
 FORGOTTEN_S = 60.0
 
 
+class Crowded(Exception):
+    """The receiver has accepted other connections, but not this one."""
+
+
 class Ramp:
     """The connections to one origin that are in use.
 
@@ -119,18 +123,21 @@ class Ramp:
 
     @contextmanager
     def connecting(self) -> Iterator[None]:
-        """Watch how long it takes to connect, and how it ends."""
+        """Watch how long it takes to connect, and how it ends.
+
+        Raises: Crowded, instead of the error: it is worth connecting again.
+        """
         begun_s = perf_counter()
         slow = asyncio.get_running_loop().call_later(SLOW_S, self.halve, begun_s)
         self._connecting += 1
         try:
             yield
             self.accepted_s = perf_counter()
-        except ConnectionResetError:
+        except (ConnectionResetError, TimeoutError) as err:
             self.halve(begun_s)
-            raise
-        except TimeoutError as err:
-            if not self.accepted:
+            if self.accepted_s > begun_s:
+                raise Crowded from err
+            if isinstance(err, TimeoutError) and not self.accepted:
                 self._fail(err)
             raise
         finally:

@@ -16,7 +16,7 @@ from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
 from workers.http_client import ramp
 from workers.http_client.client import HttpClient, Result
 from workers.http_client.failures import Failure
-from workers.http_client.ramp import START, Ramp
+from workers.http_client.ramp import START, Crowded, Ramp
 
 ALL = 60
 HERD = 120
@@ -249,6 +249,24 @@ def test_connecting_that_is_slow_or_reset_halves_the_number(
             if error is not None:
                 raise error
         assert connections.limit == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [ConnectionResetError, TimeoutError])
+@pytest.mark.parametrize("accepts", [True, False])
+def test_connecting_is_tried_again_if_the_receiver_accepts_others(
+    kind: type[OSError], accepts: bool
+) -> None:
+    async def main() -> None:
+        connections = Ramp(100)
+        connections.enter()
+        connections.enter()
+        with pytest.raises(Crowded if accepts else kind), connections.connecting():
+            if accepts:
+                with connections.connecting():
+                    pass
+            raise kind
 
     run(main())
 

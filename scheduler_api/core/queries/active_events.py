@@ -7,7 +7,7 @@ from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import log_unreadable
+from scheduler_api.core.store.reads import execute_reads, log_unreadable
 from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
@@ -76,7 +76,10 @@ def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
     for event_id in event_ids:
         pipe.hmget(keys.event(cell.prefix, event_id), codes)
     found: dict[str, Record] = {}
-    for event_id, values in zip(event_ids, pipe.execute(), strict=True):
+    for event_id, values in zip(event_ids, execute_reads(pipe), strict=True):
+        if isinstance(values, UnreadableRecord):
+            log_unreadable(cell, event_id, values)
+            continue
         pairs = zip(codes, values, strict=True)
         record = EVENT.named({c.encode(): v for c, v in pairs if v is not None})
         created = record.get("created_ms", b"")
@@ -95,7 +98,10 @@ def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
     for place in places:
         pipe.getrange(place, 0, HEAD_BYTES - 1)
     heads = {}
-    for place, start in zip(places, pipe.execute(), strict=True):
+    for place, start in zip(places, execute_reads(pipe), strict=True):
+        if isinstance(start, UnreadableRecord):
+            heads[place] = b""
+            continue
         line, end, _ = cast(bytes, start).partition(b"\n")
         if not end:
             stored = cast(bytes | None, cell.client.get(place)) or b""

@@ -6,7 +6,7 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Owner, State
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import log_unreadable
+from scheduler_api.core.store.reads import execute_reads, log_unreadable, readable
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
@@ -66,8 +66,8 @@ def replay_origins(cell: Cell, event_ids: Iterable[str]) -> dict[str, str]:
         pipe.hget(keys.event(cell.prefix, event_id), EVENT.code("replay_of"))
     return {
         event_id: origin.decode()
-        for event_id, origin in zip(ids, pipe.execute(), strict=True)
-        if origin is not None
+        for event_id, origin in zip(ids, execute_reads(pipe), strict=True)
+        if isinstance(origin, bytes)
     }
 
 
@@ -97,8 +97,11 @@ def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
         pipe = cell.client.pipeline(transaction=False)
         for event_id in batch:
             pipe.hgetall(keys.log(cell.prefix, event_id))
-        for event_id, lines in zip(batch, pipe.execute(), strict=True):
-            yield from _decoded(cell, event_id, lines)
+        for event_id, lines in zip(batch, execute_reads(pipe), strict=True):
+            try:
+                yield from _decoded(cell, event_id, readable(lines))
+            except UnreadableRecord as err:
+                log_unreadable(cell, event_id, err)
 
 
 def _decoded(cell: Cell, event_id: str, lines: dict[bytes, bytes]) -> Sequence[Attempt]:

@@ -14,7 +14,13 @@ from scheduler_api.core.queries.filters import (
 )
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import log_unreadable, read_event, read_events
+from scheduler_api.core.store.reads import (
+    execute_reads,
+    log_unreadable,
+    read_event,
+    read_events,
+    readable,
+)
 from scheduler_api.core.store.records import EVENT
 from typing import NamedTuple, cast
 
@@ -230,8 +236,10 @@ class Queries:
 
         Raises: UnreadableRecord.
         """
-        key = keys.log(self._prefix, event_id)
-        return _attempts(event_id, cast(dict[bytes, bytes], self._client.hgetall(key)))
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(keys.log(self._prefix, event_id))
+        [lines] = execute_reads(pipe)
+        return _attempts(event_id, readable(lines))
 
     def history(self, schedule_id: str, *, limit: int) -> Iterator[PastAttempt]:
         """The attempts of a schedule's newest occurrences, oldest first.
@@ -257,7 +265,7 @@ class Queries:
         for event_id in ids:
             pipe.hmget(keys.event(self._prefix, event_id), PAST)
             pipe.hgetall(keys.log(self._prefix, event_id))
-        replies = pipe.execute()
+        replies = [readable(reply) for reply in execute_reads(pipe)]
         for event_id, record, lines in zip(
             ids, replies[::2], replies[1::2], strict=True
         ):
@@ -286,12 +294,16 @@ class Queries:
         ids = [member.decode() for members in newest for member in members]
         for event_id in ids:
             pipe.hmget(keys.event(self._prefix, event_id), UNDER_WAY)
-        records = pipe.execute()
+        records = execute_reads(pipe)
         return {
             event_id.partition(".")[0]
-            for event_id, (begun, ended) in zip(ids, records, strict=True)
-            if begun is not None and ended is None
+            for event_id, record in zip(ids, records, strict=True)
+            if not isinstance(record, UnreadableRecord) and _is_under_way(*record)
         }
+
+
+def _is_under_way(begun: bytes | None, ended: bytes | None) -> bool:
+    return begun is not None and ended is None
 
 
 def _attempts(event_id: str, lines: Mapping[bytes, bytes]) -> list[Attempt]:

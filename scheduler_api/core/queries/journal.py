@@ -6,8 +6,13 @@ from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import log_unreadable, read_events
-from typing import NamedTuple, cast
+from scheduler_api.core.store.reads import (
+    execute_reads,
+    log_unreadable,
+    read_events,
+    readable,
+)
+from typing import Any, NamedTuple, cast
 
 # How many entries of a journal, and how many events, are read at once. The contents of
 # these events have to fit in memory.
@@ -101,7 +106,7 @@ class Journal:
             pipe.hget(keys.log(self._prefix, event_id), str(number))
         return [
             None if stored is None else _attempt(self._cell, event_id, number, stored)
-            for (event_id, number), stored in zip(of, pipe.execute(), strict=True)
+            for (event_id, number), stored in zip(of, execute_reads(pipe), strict=True)
         ]
 
 
@@ -133,9 +138,9 @@ def _entry(name: bytes, fields: dict[bytes, bytes]) -> Entry:
     )
 
 
-def _attempt(cell: Cell, event_id: str, number: int, stored: bytes) -> Attempt | None:
+def _attempt(cell: Cell, event_id: str, number: int, stored: Any) -> Attempt | None:
     try:
-        return codec.decode_attempt(event_id, str(number).encode(), stored)
+        return codec.decode_attempt(event_id, str(number).encode(), readable(stored))
     except UnreadableRecord as err:
         log_unreadable(cell, event_id, err)
         return None

@@ -8,6 +8,7 @@ from scheduler_api.core.model import Held, Schedule, State
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import execute_reads, log_unreadable, readable
 from scheduler_api.core.store.records import EVENT
 from typing import cast
 
@@ -45,12 +46,11 @@ def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
 
     The run of an event is listed while the event is stored. Skipped fire times are
     listed for 30 days, at most the newest thousand. If a clock change skips several
-    fire times, they are listed as one run, at the time of the change.
+    fire times, they are listed as one run, at the time of the change. The runs
+    of unreadable events are logged and left out.
 
     Redis: three reads, and one for each event that waits for its destination; not
     atomic.
-
-    Raises: UnreadableRecord.
     """
     skipped_key = keys.skipped(cell.prefix, schedule.id)
     with cell.client.pipeline(transaction=False) as pipe:
@@ -80,13 +80,15 @@ def _fired(
     pipe = cell.client.pipeline(transaction=False)
     for event_id, _ in occurrences:
         pipe.hmget(keys.event(cell.prefix, event_id.decode()), RUN_CODES)
-    for (event_id, wanted_ms), values in zip(occurrences, pipe.execute(), strict=True):
-        stored = zip(RUN, values, strict=True)
-        record = {name: value for name, value in stored if value is not None}
-        if "owner" not in record:
-            continue
+    for (event_id, wanted_ms), values in zip(
+        occurrences, execute_reads(pipe), strict=True
+    ):
         fired_s = event_id.decode().partition(".")[2]
         try:
+            stored = zip(RUN, readable(values), strict=True)
+            record = {name: value for name, value in stored if value is not None}
+            if "owner" not in record:
+                continue
             yield Run(
                 at_ms=int(fired_s) * 1000 if fired_s.isdecimal() else int(wanted_ms),
                 event_id=event_id.decode(),
@@ -97,8 +99,9 @@ def _fired(
                 replay_of=record.get("replay_of", b"").decode() or None,
                 held=_held(cell, schedule, record) if "waits_at" in record else None,
             )
-        except (KeyError, ValueError) as err:
-            raise UnreadableRecord(f"event {event_id.decode()}") from err
+        except (KeyError, ValueError, UnreadableRecord) as err:
+            problem = UnreadableRecord(f"event {event_id.decode()}: {err}")
+            log_unreadable(cell, event_id.decode(), problem)
 
 
 def _held(cell: Cell, schedule: Schedule, record: dict[str, bytes]) -> Held | None:

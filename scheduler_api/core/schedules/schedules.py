@@ -60,9 +60,14 @@ from scheduler_api.core.store.cell import NO_OPTIONS, Cell
 from scheduler_api.core.store.functions import Arg, Options
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.large_content import discard, write_if_large
-from scheduler_api.core.store.reads import log_unreadable, named_schedule
-from scheduler_api.core.store.records import EVENT, SCHEDULE
-from typing import cast
+from scheduler_api.core.store.reads import (
+    execute_reads,
+    log_unreadable,
+    named_schedule,
+    readable,
+)
+from scheduler_api.core.store.records import EVENT, SCHEDULE, Record
+from typing import Any, cast
 
 # How many schedules are read at once. More schedules would take too much memory.
 BATCH = 100
@@ -389,17 +394,19 @@ class Schedules:
         prefix, pipe = self._cell.prefix, self._cell.client.pipeline(False)
         for schedule_id in schedule_ids:
             pipe.hgetall(keys.schedule(prefix, schedule_id))
-        found = [
-            (schedule_id, SCHEDULE.named(stored))
-            for schedule_id, stored in zip(schedule_ids, pipe.execute(), strict=True)
-            if stored
-        ]
+        found = []
+        for schedule_id, stored in zip(schedule_ids, execute_reads(pipe), strict=True):
+            if isinstance(stored, UnreadableRecord):
+                yield schedule_id, partial(readable, stored)
+            elif stored:
+                found.append((schedule_id, SCHEDULE.named(stored)))
         for schedule_id, record in found:
             revision = record.get("revision", b"").decode()
             pipe.get(keys.template(prefix, schedule_id, revision))
-        for (schedule_id, record), stored in zip(found, pipe.execute(), strict=True):
-            decode = partial(schedule_record.decode, schedule_id, record, stored)
-            yield schedule_id, decode
+        for (schedule_id, record), stored in zip(
+            found, execute_reads(pipe), strict=True
+        ):
+            yield schedule_id, partial(_decode, schedule_id, record, stored)
 
     def delete(self, schedule: Schedule, *, change: Change | None = None) -> None:
         """Delete a schedule.
@@ -425,9 +432,8 @@ class Schedules:
     def newest_states(self, schedules: Sequence[Schedule]) -> dict[str, State]:
         """Return the states of the newest occurrences of schedules, by event id.
 
-        Occurrences that are no longer stored are left out. Redis: one round trip.
-
-        Raises: UnreadableRecord.
+        Occurrences that are no longer stored, or unreadable, are left out. Redis: one
+        round trip.
         """
         newest = map(newest_occurrence, schedules)
         ids = [event_id for event_id in newest if event_id is not None]
@@ -435,9 +441,13 @@ class Schedules:
         for event_id in ids:
             pipe.hmget(keys.event(self._cell.prefix, event_id), NEWEST)
         states = {}
-        for event_id, (owner, state) in zip(ids, pipe.execute(), strict=True):
-            if owner is not None:
-                states[event_id] = _state(event_id, state)
+        for event_id, values in zip(ids, execute_reads(pipe), strict=True):
+            try:
+                owner, state = readable(values)
+                if owner is not None:
+                    states[event_id] = _state(event_id, state)
+            except UnreadableRecord as err:
+                log_unreadable(self._cell, event_id, err)
         return states
 
     def next_ms(self, schedule: Schedule, *, now_ms: int | None = None) -> int | None:
@@ -511,6 +521,10 @@ def newest_occurrence(schedule: Schedule) -> str | None:
     if schedule.last_fired_ms is None:
         return None
     return f"{schedule.id}.{schedule.last_fired_ms // 1000}"
+
+
+def _decode(schedule_id: str, record: Record, template: Any) -> Schedule:
+    return schedule_record.decode(schedule_id, record, readable(template))
 
 
 def _state(event_id: str, stored: bytes | None) -> State:

@@ -1,16 +1,44 @@
 """Reads of events by id, of owners, and of the ids of named schedules."""
 
 import logging
+import redis
 from collections.abc import Sequence
+from redis.client import Pipeline
 from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.records import EVENT, SCHEDULE
-from typing import cast
+from typing import Any, cast
 
 log = logging.getLogger("scheduler.store")
+
+
+def execute_reads(pipe: Pipeline) -> list[Any]:
+    """Execute a pipeline; return an UnreadableRecord for each key of the wrong type.
+
+    Raises: redis.ResponseError, if the server refuses a command for another reason.
+    """
+    return [_reply(each) for each in pipe.execute(raise_on_error=False)]
+
+
+def _reply(reply: Any) -> Any:
+    if isinstance(reply, redis.ResponseError) and "WRONGTYPE" in str(reply):
+        return UnreadableRecord(str(reply))
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def readable(reply: Any) -> Any:
+    """Return a reply of `execute_reads`.
+
+    Raises: UnreadableRecord: the key has the wrong type.
+    """
+    if isinstance(reply, UnreadableRecord):
+        raise reply
+    return reply
 
 
 def read_event(cell: Cell, owner: Owner, event_id: str) -> Event:
@@ -39,7 +67,7 @@ def read_events(
     for event_id in event_ids:
         pipe.hgetall(keys.event(cell.prefix, event_id))
         pipe.zscore(keys.quarantine(cell.prefix), event_id)
-    replies = pipe.execute()
+    replies = [readable(reply) for reply in execute_reads(pipe)]
     found = [EVENT.named(record) for record in replies[::2]]
     records = [
         record if record.get("owner") == str(owner).encode() else None
@@ -48,7 +76,7 @@ def read_events(
     for event_id, record in zip(event_ids, records, strict=True):
         if record is not None:
             pipe.get(codec.content_key(cell.prefix, event_id, record))
-    contents = iter(pipe.execute())
+    contents = map(readable, execute_reads(pipe))
     return [
         None
         if record is None

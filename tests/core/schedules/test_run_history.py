@@ -14,8 +14,11 @@ from scheduler_api.core.model import (
     ScheduleState,
     State,
 )
-from scheduler_api.core.schedules import fire_times
+from scheduler_api.core.queries import attempts
+from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.schedules import fire_times, run_history
 from scheduler_api.core.schedules.run_history import Run
+from scheduler_api.core.schedules.schedules import newest_occurrence
 from scheduler_api.core.store import keys
 from tests.core.engine import OTHER, OWNER, PREFIX, START_MS, Engine, ids, settlement
 from tests.core.function_calls import COMMANDS
@@ -46,6 +49,28 @@ def test_clock_overlap_and_jitter_options_are_stored_and_applied(engine: Engine)
     assert schedule.options.clock == clock
     assert (schedule.options.overlap, schedule.options.jitter_ms) == (Overlap.QUEUE, 1)
     assert first_ms < default.times_ms[0] < skipping.times_ms[0]
+
+
+def test_an_occurrence_of_the_wrong_type_is_left_out(engine: Engine):
+    engine.checks_faults = False
+    bad, good = engine.schedule(), engine.schedule()
+    engine.now_ms = bad.times_ms[0]
+    engine.claim()
+    bad, good = engine.schedules.all_of(OWNER)
+    bad_id, good_id = map(newest_occurrence, (bad, good))
+    assert bad_id is not None
+    for key in (keys.event(PREFIX, bad_id), keys.log(PREFIX, bad_id)):
+        engine.client.delete(key)
+        engine.client.zadd(key, {"x": 1})
+
+    queries = Queries(engine.cell)
+
+    assert engine.schedules.newest_states([bad, good]) == {good_id: State.ACTIVE}
+    assert run_history.newest(engine.cell, bad, limit=5) == []
+    assert len(run_history.newest(engine.cell, good, limit=5)) == 1
+    assert queries.busy([bad.id, good.id]) == set()
+    assert list(attempts.of_schedule(engine.cell, bad.id)) == []
+    assert attempts.replay_origins(engine.cell, [bad_id]) == {}
 
 
 def _before_gap() -> int:

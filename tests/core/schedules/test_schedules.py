@@ -183,6 +183,24 @@ def test_a_damaged_schedule_is_unreadable(engine: Engine):
         engine.schedules.get(OWNER, schedule.id)
 
 
+@pytest.mark.parametrize("family", ["schedule", "template"])
+def test_a_schedule_with_a_key_of_the_wrong_type_hides_no_other(
+    engine: Engine, family: str
+):
+    engine.checks_faults = False
+    bad, good = engine.schedule(), engine.schedule()
+    key = {
+        "schedule": keys.schedule(PREFIX, bad.id),
+        "template": keys.template(PREFIX, bad.id, bad.revision),
+    }[family]
+    engine.client.delete(key)
+    engine.client.zadd(key, {"x": 1})
+
+    assert engine.schedules.all_of(OWNER) == [good]
+    with pytest.raises(UnreadableRecord):
+        engine.schedules.get(OWNER, bad.id)
+
+
 def test_e5_a_repeated_creation_creates_one_schedule(engine: Engine):
     engine.use_server_clock()
 

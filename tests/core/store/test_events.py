@@ -23,7 +23,7 @@ from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.large_content import INLINE_BYTES, write_if_large
-from scheduler_api.core.store.reads import read_event, read_events
+from scheduler_api.core.store.reads import execute_reads, read_event, read_events
 from scheduler_api.core.store.records import EVENT
 from tests.core.engine import (
     CONTENT,
@@ -458,3 +458,12 @@ def test_an_unreadable_record_does_not_stop_forgetting(
     engine.client.set(keys.event(PREFIX, "bad"), "no hash")
 
     assert engine.store.forget(["bad", begun.id], before_ms=engine.now_ms + 1) == 1
+
+
+def test_an_error_that_no_record_causes_is_raised(engine: Engine):
+    pipe = engine.client.pipeline(transaction=False)
+    pipe.hgetall("{s1}:e:1")
+    pipe.execute_command("NO-SUCH-COMMAND")  # type: ignore[no-untyped-call]
+
+    with pytest.raises(redis.ResponseError, match="unknown command"):
+        execute_reads(pipe)

@@ -44,3 +44,40 @@ def test_an_unreadable_message_is_not_cancelled_by_a_filter(api: Any):
 
     assert (status, cancelled) == (200, {"cancelled": 1})
     assert api.call("GET", f"/v2/messages/{good}")[0] == 404
+
+
+@pytest.mark.parametrize("family", ["event", "body", "log"])
+def test_a_key_of_the_wrong_type_hides_no_other_message(api: Any, family: str):
+    bad, good = publish_two(api)
+    for each in (bad, good):
+        api.attempt(each, "dead", status=500)
+    make_wrong_type(api, bad, family)
+
+    _, events = api.call("GET", "/v2/events")
+    status, letters = api.call("GET", "/v2/dlq")
+
+    assert good in {entry["messageId"] for entry in events["events"]}
+    assert status == 200
+    assert good in {letter["messageId"] for letter in letters["messages"]}
+
+
+@pytest.mark.parametrize("family", ["event", "body"])
+def test_a_message_with_a_key_of_the_wrong_type_is_not_found(api: Any, family: str):
+    bad, good = publish_two(api)
+    make_wrong_type(api, bad, family)
+
+    assert api.call("GET", f"/v2/messages/{bad}")[0] == 404
+    assert api.call("GET", f"/v2/messages/{good}")[0] == 200
+    cancelled = api.call("DELETE", f"/v2/messages?url={HOOK}")
+    assert cancelled == (200, {"cancelled": 1})
+
+
+def make_wrong_type(api: Any, message_id: str, family: str) -> None:
+    prefix, event_id = api.cell.prefix, message_id.removeprefix("msg_")
+    key = {
+        "event": keys.event(prefix, event_id),
+        "body": keys.body(prefix, event_id, ""),
+        "log": keys.log(prefix, event_id),
+    }[family]
+    api.cell.client.delete(key)
+    api.cell.client.zadd(key, {"x": 1})

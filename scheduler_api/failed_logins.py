@@ -8,11 +8,13 @@ from an address that others share.
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.log_limit import LogLimit, describe
 
 ALLOWED_FAILURES = 60
 PERIOD_S = 60.0
@@ -22,6 +24,8 @@ FORGOTTEN_AFTER_S = 600.0
 MAX_ADDRESSES = 10_000
 # Networks of this size belong to one client.
 IPV6_PREFIX_LENGTH = 64
+# The first failures of so many addresses are logged in each minute.
+LOGGED_ADDRESSES = 10
 
 log = logging.getLogger("scheduler.web")
 
@@ -53,7 +57,8 @@ class FailedLogins:
 
     Up to 60 failures within a minute are answered as usual; all processes share this
     number evenly. Each further failure starts a wait of 1, 2, 4, … up to 60 seconds, in
-    which all failures are refused.
+    which all failures are refused. The first failure of an address in a minute is
+    logged, and each that starts a wait.
     """
 
     def __init__(
@@ -62,6 +67,12 @@ class FailedLogins:
         self._allowed = max(1, ALLOWED_FAILURES // processes)
         self._clock = clock
         self._failures: dict[str, _Failures] = {}
+        self._log_limit = LogLimit(
+            limit=LOGGED_ADDRESSES,
+            period_s=int(PERIOD_S),
+            sum_up=_sum_up,
+            clock=clock,
+        )
 
     def count(self, address: str) -> None:
         """Count a request with a wrong token.
@@ -85,9 +96,18 @@ class FailedLogins:
         if failures.count >= self._allowed:
             failures.wait_s = min(MAX_WAIT_S, failures.wait_s * 2)
             failures.refused_until_s = now_s + failures.wait_s
-            log.warning(
-                logfmt.line("login.failed", address=client, failures=failures.count)
-            )
+            _log(client, failures)
+        elif failures.count == 1 and self._log_limit.admits("", "addresses"):
+            _log(client, failures)
+
+
+def _log(client: str, failures: _Failures) -> None:
+    log.warning(logfmt.line("login.failed", address=client, failures=failures.count))
+
+
+def _sum_up(left_out: Mapping[str, Counter[str]]) -> None:
+    for counts in left_out.values():
+        log.warning(logfmt.line("login.failed", summary=describe(counts)))
 
 
 def _client(address: str) -> str:

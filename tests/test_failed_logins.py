@@ -11,6 +11,7 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.failed_logins import (
     ALLOWED_FAILURES,
+    LOGGED_ADDRESSES,
     MAX_ADDRESSES,
     FailedLogins,
     TooManyFailedLogins,
@@ -88,6 +89,27 @@ def test_an_address_starts_again_after_ten_quiet_minutes(
     waits = [wait_of(logins) for _ in range(ALLOWED_FAILURES + 1)]
 
     assert waits == [0] * ALLOWED_FAILURES + [1]
+
+
+def test_the_first_failure_of_an_address_in_a_minute_is_logged(
+    logins: FailedLogins, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        for address in (HERE, HERE, THERE):
+            logins.count(address)
+        clock.now_s += 60
+
+    lines = [f"login.failed address={address} failures=1" for address in (HERE, THERE)]
+    assert caplog.messages == lines * 2
+
+
+def test_the_log_names_a_few_of_many_addresses(
+    logins: FailedLogins, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        logins.count(f"192.0.2.{number}")
+
+    assert len(caplog.messages) == LOGGED_ADDRESSES
 
 
 @pytest.mark.parametrize(

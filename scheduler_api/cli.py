@@ -33,6 +33,7 @@ from scheduler_api.core.delivery.destinations import BadDestination, Destination
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.flow_control.held_destinations import (
     CLOSED,
+    HALF_OPEN,
     HeldDestination,
     HeldDestinations,
 )
@@ -155,7 +156,9 @@ def _state(held: HeldDestination) -> str:
     if held.since_ms is not None:
         states.append(f"{held.state} since {to_seconds(held.since_ms)}")
         if held.probe_ms is not None:
-            states.append(f"next probe {to_seconds(held.probe_ms)}")
+            due = held.state == HALF_OPEN
+            when = "with the next event" if due else to_seconds(held.probe_ms)
+            states.append(f"next probe {when}")
     return "; ".join(states) or held.state
 
 

@@ -86,10 +86,15 @@ main.add_command(token)
 @main.command("fsck")
 @click.pass_obj
 def check_store(settings: Settings) -> None:
-    """Print each fault in the records and sets of the store; exit 1 if any."""
-    faults = walk.check(open_cell(settings))
-    for fault in faults:
-        click.echo(str(fault))
+    """Print each fault in the records and sets of the store; exit 1 if any.
+
+    Quarantined events, schedules and gates are printed too, with the reason. They are
+    no faults.
+    """
+    cell = open_cell(settings)
+    faults = walk.check(cell)
+    for line in (*faults, *walk.quarantined(cell)):
+        click.echo(str(line))
     raise SystemExit(1 if faults else 0)
 
 

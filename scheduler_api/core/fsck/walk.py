@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from scheduler_api.core import logfmt
 from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.fsck import gates as fsck_gates
@@ -17,6 +18,7 @@ from scheduler_api.core.fsck import search_terms
 from scheduler_api.core.fsck.records import Problem, check_event, check_schedule
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import quarantined_lines
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from scheduler_api.core.tenants.url_groups import read_group
 from typing import Any, cast
@@ -87,6 +89,17 @@ def check(cell: Cell) -> list[Fault]:
     Redis: SCAN in chunks; inspect_records or MULTI for each batch.
     """
     return list(islice(_Walk(cell).faults(), MAX_FAULTS))
+
+
+def quarantined(cell: Cell) -> Iterator[logfmt.Message]:
+    """Yield a log line for each quarantined event, schedule and gate, with the reason.
+
+    A member of the quarantine is no fault of the store. Redis: ZSCAN, and two round
+    trips for each batch.
+    """
+    found = cell.client.zscan_iter(keys.quarantine(cell.prefix), count=SCAN_COUNT)
+    for batch in batches((_text(member) for member, _ in found), BATCH_SIZE):
+        yield from quarantined_lines(cell, batch)
 
 
 class _Walk:

@@ -133,19 +133,33 @@ def name_members(cell: Cell, members: Sequence[str]) -> list[dict[str, object]]:
 
 def log_quarantined(cell: Cell, members: Sequence[str]) -> None:
     """Log which members were quarantined, and why. Redis: two round trips if any."""
+    for line in quarantined_lines(cell, members):
+        log.error(line)
+
+
+def quarantined_lines(cell: Cell, members: Sequence[str]) -> list[logfmt.Message]:
+    """Return a log line for each quarantined member, with the quarantine reason.
+
+    Redis: two round trips if any.
+    """
     if not members:
-        return
+        return []
     ids = [member.lstrip("~") for member in members]
     reasons = cell.client.hmget(keys.quarantine_reasons(cell.prefix), ids)
-    for named, reason in zip(name_members(cell, ids), reasons, strict=True):
-        problem = reason.decode(errors="replace") if isinstance(reason, bytes) else ""
-        log.error(logfmt.line("record.quarantined", **named, problem=problem))
+    return [
+        logfmt.line("record.quarantined", **named, problem=_problem(reason))
+        for named, reason in zip(name_members(cell, ids), reasons, strict=True)
+    ]
 
 
 def log_unreadable(cell: Cell, member: str, problem: UnreadableRecord) -> None:
     """Log that a reader leaves out an event or schedule. Redis: one round trip."""
     [named] = name_members(cell, [member])
     log.warning(logfmt.line("record.unreadable", **named, problem=problem))
+
+
+def _problem(reason: object) -> str:
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else ""
 
 
 def _schedule_id(member: str) -> str:

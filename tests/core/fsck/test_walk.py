@@ -571,6 +571,27 @@ def test_the_command_prints_nothing_for_a_consistent_store(valkey: str):
     assert (result.exit_code, result.output) == (0, "")
 
 
+def test_the_command_prints_the_reason_of_each_quarantined_record(valkey: str):
+    with redis.Redis.from_url(valkey, decode_responses=True) as client:
+        client.flushall()
+        for member, key in (
+            ("2a", keys.event(PREFIX, "2a")),
+            ("s:7", keys.schedule(PREFIX, "7")),
+        ):
+            client.set(key, "record is not a hash")
+            client.zadd(keys.quarantine(PREFIX), {member: 1})
+            reason = f"WRONGTYPE {member}"
+            client.hset(keys.quarantine_reasons(PREFIX), member, reason)
+        result = run_command(valkey)
+        client.flushall()
+
+    assert sorted(result.output.splitlines()) == [
+        'record.quarantined member=2a problem="WRONGTYPE 2a"',
+        'record.quarantined member=s:7 problem="WRONGTYPE s:7"',
+    ]
+    assert result.exit_code == 0
+
+
 def test_the_command_prints_every_fault_and_fails(valkey: str):
     with redis.Redis.from_url(valkey) as client:
         client.flushall()

@@ -1,7 +1,8 @@
 """Reads the body of a request, and refuses an incomplete body."""
 
 import time
-from flask import Request
+from flask import Request, has_request_context
+from flask import request as current
 from gunicorn.http.errors import ParseException
 from scheduler_api.web.refusal import Refusal
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -11,6 +12,8 @@ RECHECK = "scheduler.recheck"
 # After a body that took longer to arrive, the token is checked again: it may have been
 # revoked meanwhile, or its tenant removed.
 QUICK_S = 1.0
+# How much of a header's value an error message quotes.
+MAX_QUOTED = 40
 
 
 def read_body(
@@ -57,3 +60,16 @@ def read_body(
     if time.monotonic() - began_s > QUICK_S and RECHECK in request.environ:
         request.environ[RECHECK]()
     return raw
+
+
+def unreadable(fault: str) -> str:
+    """Return what is wrong with a body that cannot be read as JSON.
+
+    If the present request has a `Content-Encoding`, the text names it: such bodies are
+    not decoded.
+    """
+    encoding = current.headers.get("Content-Encoding") if has_request_context() else ""
+    if not encoding or encoding.lower() == "identity":
+        return fault
+    named = f"Content-Encoding {encoding[:MAX_QUOTED]} is not supported here"
+    return f"{fault}; {named}: send plain JSON"

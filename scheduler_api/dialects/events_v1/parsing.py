@@ -64,6 +64,8 @@ def parse_object(raw: bytes) -> dict[str, object]:
     Raises: Refusal.
     """
     body = read_json(raw.decode("utf-8", "replace"))
+    if body is None:
+        raise invalid(request_body.unreadable(BAD_BODY))
     if not isinstance(body, dict):
         raise invalid(BAD_BODY)
     return body

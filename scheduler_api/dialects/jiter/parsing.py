@@ -52,7 +52,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
     try:
         body = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as err:
-        raise Refusal(400, BAD_BODY) from err
+        raise Refusal(400, request_body.unreadable(BAD_BODY)) from err
     if not isinstance(body, dict):
         raise Refusal(400, BAD_BODY)
     return body

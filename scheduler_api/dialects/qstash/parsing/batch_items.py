@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.json_faults import json_fault
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.request_body import unreadable
 
 # How many items and runs of brackets of an invalid body are read. This takes about a
 # second.
@@ -39,7 +40,8 @@ def parse_items(raw: bytes, *, max_items: int) -> list[object]:
         try:
             texts = list(_split(raw.strip(_BLANKS)))
         except _NotAList:
-            raise Refusal(400, f"body {json_fault(raw, err)}") from err
+            fault = unreadable(f"body {json_fault(raw, err)}")
+            raise Refusal(400, fault) from err
         _check_count(len(texts), max_items)
         return [_parse_item(text) for text in texts]
     if not isinstance(items, list):

@@ -90,5 +90,6 @@ def read_json(request: Request, *, limit_bytes: int) -> object:
     try:
         body: object = orjson.loads(raw)
     except orjson.JSONDecodeError as err:
-        raise Refusal(400, f"body {json_fault(raw, err)}") from err
+        fault = request_body.unreadable(f"body {json_fault(raw, err)}")
+        raise Refusal(400, fault) from err
     return body

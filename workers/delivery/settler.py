@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
+from scheduler_api.core.batches import batches
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 
@@ -88,6 +89,6 @@ class Settler:
         if connects == self._connects_seen:
             return
         recent = [settlement for _, settlement in self._recent]
-        for start in range(0, len(recent), MAX_BATCH):
-            await self._store.settle(recent[start : start + MAX_BATCH])
+        for batch in batches(recent, MAX_BATCH):
+            await self._store.settle(batch)
         self._connects_seen = connects

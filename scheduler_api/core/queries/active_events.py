@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
@@ -37,8 +38,7 @@ def unfinished(cell: Cell, owner: Owner) -> Iterator[list[str]]:
             cell.client.zscan(key, cursor, count=AT_ONCE),
         )
         ids = [member.decode() for member, _ in found]
-        for at in range(0, len(ids), AT_ONCE):
-            yield ids[at : at + AT_ONCE]
+        yield from batches(ids, AT_ONCE)
         if not cursor:
             return
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Owner, State
 from scheduler_api.core.store import codec, keys
@@ -93,7 +94,7 @@ def _members(read_page: ReadPage) -> Iterator[str]:
 
 
 def _logged(cell: Cell, event_ids: Iterator[str]) -> Iterator[Attempt]:
-    while batch := list(islice(event_ids, BATCH)):
+    for batch in batches(event_ids, BATCH):
         pipe = cell.client.pipeline(transaction=False)
         for event_id in batch:
             pipe.hgetall(keys.log(cell.prefix, event_id))

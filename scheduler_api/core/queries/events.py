@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Content, Event, Owner, State
 from scheduler_api.core.queries.filters import (
@@ -78,7 +78,7 @@ class Queries:
         """
         entries = heapq.merge(*self._sources(owner, selection, now_ms=now_ms))
         yielded: set[str] = set()
-        while batch := list(islice(entries, BATCH)):
+        for batch in batches(entries, BATCH):
             for event in self._read([entry.id for entry in batch], owner):
                 if event.id not in yielded and selection.matches(event):
                     yielded.add(event.id)
@@ -255,8 +255,8 @@ class Queries:
         newest = cast(list[bytes], self._client.zrange(key, -limit, -1))
         ids = [member.decode() for member in newest]
         contents: dict[bytes, Content | None] = {}
-        for at in range(0, len(ids), BATCH):
-            yield from self._past(schedule_id, ids[at : at + BATCH], contents)
+        for batch in batches(ids, BATCH):
+            yield from self._past(schedule_id, batch, contents)
 
     def _past(
         self, schedule_id: str, ids: list[str], contents: dict[bytes, Content | None]

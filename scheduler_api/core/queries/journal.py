@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, Owner
 from scheduler_api.core.store import codec, keys
@@ -80,9 +81,8 @@ class Journal:
 
     def events(self, owner: Owner, event_ids: Iterable[str]) -> Iterator[Event]:
         """Yield the existing, readable events with the given ids; read in batches."""
-        ids = list(dict.fromkeys(event_ids))
-        for at in range(0, len(ids), RECORDS):
-            yield from self._readable(owner, ids[at : at + RECORDS])
+        for ids in batches(dict.fromkeys(event_ids), RECORDS):
+            yield from self._readable(owner, ids)
 
     def _readable(self, owner: Owner, ids: Sequence[str]) -> Iterator[Event]:
         """Read events at once, or one by one if any event is unreadable."""

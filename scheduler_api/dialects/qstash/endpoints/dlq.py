@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from flask import Response, request
 from orjson import Fragment
 from scheduler_api.core import logfmt
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import (
     NotFound,
 )
@@ -352,8 +353,7 @@ class DeadLetterQueue:
             else [_listed_places(listed, query.after)]
         )
         for chunk in chunks:
-            for start in range(0, len(chunk), BATCH):
-                yield chunk[start : start + BATCH]
+            yield from batches(chunk, BATCH)
 
     def _select(
         self, owner: Owner, event_ids: Iterable[str], query: DeadLetterQuery

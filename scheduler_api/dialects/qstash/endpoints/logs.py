@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from flask import Response, request
 from orjson import Fragment
+from scheduler_api.core.batches import batches
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.journal import Cursor, Entry
 from scheduler_api.dialects.qstash.endpoints.readable import readable_messages
@@ -175,12 +176,11 @@ class Logs:
 def _batches(
     entries: list[Entry], query: LogQuery, *, size: int
 ) -> Iterator[list[Entry]]:
-    """Yield the entries whose kind and event match the query, in batches."""
+    """Return the entries whose kind and event match the query, in batches."""
     ids = query.conditions.ids
     candidates = [
         entry
         for entry in entries
         if entry.kind in query.kinds and (ids is None or entry.event_id in ids)
     ]
-    for start in range(0, len(candidates), size):
-        yield candidates[start : start + size]
+    return batches(candidates, size)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from flask import Response, request
 from scheduler_api.core import logfmt
+from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Event, Owner, State
 from scheduler_api.core.queries.active_events import (
@@ -112,8 +113,7 @@ class Messages:
         if conditions.ids is not None:
             parsed = map(read_message_id, conditions.ids)
             listed = [event_id for event_id in parsed if event_id is not None]
-            for start in range(0, len(listed), AT_ONCE):
-                yield listed[start : start + AT_ONCE]
+            yield from batches(listed, AT_ONCE)
             return
         for ids in unfinished(self._cell, owner):
             if cancellation.is_unfiltered:

@@ -82,7 +82,8 @@ def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -
         raise click.ClickException(
             f"{name} is an id of {' and '.join(found)}: add --dialect"
         )
-    for match in found.values():
+    if found:
+        [match] = found.values()
         return match
     unfinished = _find_unfinished(cell, dialects, name, tenant_id)
     if unfinished is None:

@@ -8,5 +8,5 @@ described as "Pure" do no input or output. The layers from top to bottom:
     store        all writes, and reads by id
     delivery     destinations, requests, retries and signatures; no I/O
     settings     settings; shared definitions such as model, headers and timestamps
-    cron, ids, errors, batches
+    cron, ids, errors, batches, frozen
 """

@@ -135,7 +135,7 @@ class BreakerReports:
             return
         self._suspicion.note(begun.origin, result)
         if self._suspicion.is_active:
-            self._take_counts()
+            self._clear_counts()
             return
         outcome, delay_ms = classify(result)
         held = begun.origin_held or begun.route_held
@@ -191,11 +191,9 @@ class BreakerReports:
             self._pacer.set_reporting(True)
             self._urgent.set()
 
-    def _take_counts(self) -> dict[str, Counts]:
-        counts = {**self._routes, **self._origins}
+    def _clear_counts(self) -> None:
         self._routes.clear()
         self._origins.clear()
-        return counts
 
     def _may_trip(self, gate: str, counts: Counts) -> bool:
         """Whether the attempts of this worker alone are enough to change a breaker."""
@@ -218,7 +216,8 @@ class BreakerReports:
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
             self._suspicion.update()
-            counts = self._take_counts()
+            counts = {**self._routes, **self._origins}
+            self._clear_counts()
             reported = {g: c for g, c in counts.items() if g in self._remembered}
             for gate, each in reported.items():
                 if each.successes and not each.is_notable:

@@ -9,6 +9,7 @@ certain where the response ends.
 
 import re
 from collections.abc import Iterable, Iterator
+from scheduler_api.core.delivery.attempt_fields import TRUNCATED
 from typing import NamedTuple
 from workers.http_client.errors import HeadTooLarge, NotHttp, TlsExpected
 
@@ -19,7 +20,7 @@ HEADER_MAX_BYTES = 64 * 1024
 HEADERS_MAX_BYTES = 256 * 1024
 # How much of a name or a value is kept, with the mark.
 KEPT_BYTES = 8 * 1024
-TRUNCATED = b"...(truncated)"
+MARK = TRUNCATED.encode()
 # A head that is not longer than this needs no check: a header takes at least 4 bytes.
 UNCHECKED_BYTES = 4 * HEADERS_MAX
 # How many bytes of a malformed response are quoted.
@@ -50,12 +51,12 @@ def limit_headers(headers: RawHeaders) -> RawHeaders:
 def _cut(raw: bytes) -> bytes:
     if len(raw) <= KEPT_BYTES:
         return raw
-    start = raw[: KEPT_BYTES - len(TRUNCATED)]
+    start = raw[: KEPT_BYTES - len(MARK)]
     try:
         raw.decode()
     except UnicodeDecodeError:
-        return start + TRUNCATED
-    return start.decode(errors="ignore").encode() + TRUNCATED
+        return start + MARK
+    return start.decode(errors="ignore").encode() + MARK
 
 
 class Head(NamedTuple):

@@ -2,6 +2,9 @@
 
 from scheduler_api.core.delivery.causes import Cause
 
+# The end of a text that has been cut.
+TRUNCATED = "...(truncated)"
+
 
 def error_fields(found: Cause | None) -> dict[str, str]:
     """Return why the attempt failed, as a sentence and a stable code; {} for None."""

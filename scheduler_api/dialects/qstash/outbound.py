@@ -6,6 +6,7 @@ Source: https://upstash.com/docs/qstash/howto/receiving
 from collections.abc import Sequence
 from dataclasses import replace
 from scheduler_api.core.delivery import retry
+from scheduler_api.core.delivery.attempt_fields import TRUNCATED
 from scheduler_api.core.delivery.request import (
     Answer,
     BodyWanted,
@@ -36,8 +37,6 @@ from scheduler_api.dialects.qstash.parsing.message import (
 from scheduler_api.dialects.qstash.signing import jwt
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
-# The end of the value of a logged header that has been cut.
-TRUNCATED = "...(truncated)"
 NON_RETRYABLE_STATUS = 489
 NON_RETRYABLE_HEADER = "upstash-nonretryable-error"
 

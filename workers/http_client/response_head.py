@@ -20,7 +20,7 @@ HEADER_MAX_BYTES = 64 * 1024
 HEADERS_MAX_BYTES = 256 * 1024
 # How much of a name or a value is kept, with the mark.
 KEPT_BYTES = 8 * 1024
-MARK = TRUNCATED.encode()
+CUT_END = TRUNCATED.encode()
 # A head that is not longer than this needs no check: a header takes at least 4 bytes.
 UNCHECKED_BYTES = 4 * HEADERS_MAX
 # How many bytes of a malformed response are quoted.
@@ -51,12 +51,12 @@ def limit_headers(headers: RawHeaders) -> RawHeaders:
 def _cut(raw: bytes) -> bytes:
     if len(raw) <= KEPT_BYTES:
         return raw
-    start = raw[: KEPT_BYTES - len(MARK)]
+    start = raw[: KEPT_BYTES - len(CUT_END)]
     try:
         raw.decode()
     except UnicodeDecodeError:
-        return start + MARK
-    return start.decode(errors="ignore").encode() + MARK
+        return start + CUT_END
+    return start.decode(errors="ignore").encode() + CUT_END
 
 
 class Head(NamedTuple):

@@ -267,6 +267,6 @@ def _store_error(err: ResponseError) -> Response:
 
 def _internal_error(err: Exception) -> Response:
     """Return a response with status 500; log the error and the ids in the path."""
-    ids = request.view_args or {}
-    log.error(logfmt.line("web.fault", endpoint=request.endpoint, **ids), exc_info=err)
+    fields = {**(request.view_args or {}), "endpoint": request.endpoint}
+    log.error(logfmt.line("web.fault", **fields), exc_info=err)
     return _error(500, _api(request.path).internal_error(request.endpoint))

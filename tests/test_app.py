@@ -363,15 +363,17 @@ def test_a_store_that_refuses_to_serve_is_answered_503(
 def test_an_internal_error_is_json_and_is_logged_with_the_ids_of_its_route(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    @app.get("/broken/<event_id>")
-    def broken(event_id: str) -> str:
+    # The parameters of some routes have the names of parameters of functions.
+    @app.get("/broken/<event_id>/<name>/<endpoint>/<exc_info>")
+    def broken(event_id: str, **_others: str) -> str:
         raise ZeroDivisionError(event_id)
 
-    answer = app.test_client().get("/broken/77")
+    answer = app.test_client().get("/broken/77/hourly/x/y")
 
     assert answer.status_code == 500
     assert answer.get_json() == {"message": "Internal server error"}
-    assert "event_id=77" in caplog.text
+    [line] = [r.getMessage() for r in caplog.records if "fault" in r.getMessage()]
+    assert "event_id=77 name=hourly endpoint=broken" in line
 
 
 def test_an_accepted_event_is_logged_in_one_line_without_its_payload(

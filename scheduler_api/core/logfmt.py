@@ -42,8 +42,10 @@ class Message:
         return " ".join(words)
 
 
-def line(name: str, **fields: object) -> Message:
+def line(name: str, /, **fields: object) -> Message:
     """Return a log message; fields that are None are left out.
+
+    A field may have any name, also `name`.
 
     In text, values that are empty or have blanks, `"`, `=` or control characters are
     quoted. In quoted values `"` becomes `'`, a line break becomes a space, and any

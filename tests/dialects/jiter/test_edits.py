@@ -84,6 +84,28 @@ def test_a_rescheduled_event_is_due_at_its_new_time(api: Any) -> None:
     assert due == [(b"1", later_ms)]
 
 
+@pytest.mark.parametrize(
+    "time", ["5138-11-16T09:46:40.000Z", "9957-09-09T11:16:15.001Z"]
+)
+def test_an_edit_may_set_a_year_above_5138_together_with_other_fields(
+    api: Any, time: str
+) -> None:
+    # Lua writes such times, of 15 digits, as floats.
+    event = api.create()
+    changes = {
+        "payload": "y",
+        "destination": "http://h.example/",
+        "scheduledTime": time,
+    }
+
+    status, edited = _put(api, event["id"], **changes)
+    cancelled = _put(api, event["id"], **changes, status="Cancelled")[1]
+
+    assert (status, edited) == (200, edited | changes)
+    assert cancelled == cancelled | changes | {"status": "Cancelled"}
+    assert api.call("GET", f"/api/events/{event['id']}")[1]["scheduledTime"] == time
+
+
 def test_an_empty_edit_changes_nothing(api: Any) -> None:
     event = api.create()
 

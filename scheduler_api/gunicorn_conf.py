@@ -35,6 +35,12 @@ limit_request_line = 8190
 limit_request_field_size = 16_384
 limit_request_fields = 500
 
+# The application itself reads the headers of trusted proxies. Without these lines,
+# gunicorn would obey SCRIPT_NAME and X-Forwarded-Proto of any client on this machine,
+# and of all clients whose requests a proxy on this machine passes on.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
 graceful_timeout = 10
 timeout = 60
 # Node, httpx and other clients close idle connections after 5 s. The server waits

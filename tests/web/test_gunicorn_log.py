@@ -10,7 +10,7 @@ from gunicorn.http.errors import (
     InvalidRequestLine,
     LimitRequestLine,
 )
-from scheduler_api.web.gunicorn_log import GunicornLog
+from scheduler_api.web.gunicorn_log import REFUSED_PER_MINUTE, GunicornLog
 
 SECRET = "canary"
 
@@ -57,3 +57,26 @@ def test_s26_a_refused_request_is_not_quoted(
     [logged] = kept.lines
     assert logged.startswith(f"Invalid request from ip=::1{line}")
     assert SECRET not in logged
+
+
+def test_a_flood_of_refused_requests_is_counted_in_one_line(log: GunicornLog) -> None:
+    kept = Lines()
+    log.error_log.addHandler(kept)
+    log._limit._clock = lambda: 120.0
+
+    for number in range(500):
+        log.warning(f"Invalid request from ip=::{number}: {InvalidHeader('X')}")
+    log._limit.close()
+
+    assert len(kept.lines) == REFUSED_PER_MINUTE + 1
+    assert kept.lines[-1] == "Invalid request: … and 490 more: 490 refused"
+
+
+def test_other_warnings_are_all_logged(log: GunicornLog) -> None:
+    kept = Lines()
+    log.error_log.addHandler(kept)
+
+    for _ in range(2 * REFUSED_PER_MINUTE):
+        log.warning("Worker graceful timeout (pid:%s)", 7)
+
+    assert kept.lines == ["Worker graceful timeout (pid:7)"] * 2 * REFUSED_PER_MINUTE

@@ -154,6 +154,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
     cell_readiness = readiness.Readiness(
         cell,
         high_water_percent=settings.store_high_water_percent,
+        stops_on_clock_step=settings.stop_on_clock_step,
         tenants=outbound.tenants(cell, settings),
         sign=sign,
     )

@@ -39,7 +39,7 @@ from scheduler_api.core.flow_control.held_destinations import (
 )
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.settings.engine import SettingsError
-from scheduler_api.core.store import layout
+from scheduler_api.core.store import clock_step, layout
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
@@ -112,6 +112,16 @@ def accept_store(settings: Settings) -> None:
     client = connect(settings.redis_url)
     epoch = accept(client, settings.prefix, by=user())
     click.echo(f"accepted store {epoch}; tickers continue within a second")
+
+
+@main.command("accept-clock")
+@click.pass_obj
+def accept_clock(settings: Settings) -> None:
+    """Continue after the store's clock has stepped."""
+    client = connect(settings.redis_url)
+    if not clock_step.accept(client, settings.prefix, by=user()):
+        raise click.ClickException("no step of the store's clock was reported")
+    click.echo("accepted the store's clock; tickers continue within a second")
 
 
 @main.command("empty-store")

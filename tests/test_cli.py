@@ -308,3 +308,14 @@ def test_a_limit_that_is_no_number_is_refused(environ: dict[str, str], value: st
 
     assert result.exit_code == 2
     assert "expected a number" in result.output
+
+
+def test_r31_an_operator_accepts_a_step_of_the_stores_clock(environ: dict[str, str]):
+    without_step = run(environ, "accept-clock")
+    with redis.Redis.from_url(environ["REDIS_URL"]) as client:
+        client.set(keys.clock_step(PREFIX), "1000 301000")
+        result = run(environ, "accept-clock")
+        left = client.exists(keys.clock_step(PREFIX))
+
+    assert (without_step.exit_code, result.exit_code, left) == (1, 0, 0)
+    assert "no step" in without_step.output

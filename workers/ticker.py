@@ -12,6 +12,7 @@ from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
+from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.connection import (
     RETRY_INTERVAL_S,
     TIMEOUT_S,
@@ -24,6 +25,7 @@ from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import Settings
 from types import FrameType
 from workers.bootstrap import start_process
+from workers.store_clock import StoreClock
 
 log = logging.getLogger("scheduler.ticker")
 
@@ -42,7 +44,13 @@ class EvictingStore(Exception):
 class Ticker:
     """Claim due events and enqueue them in RQ, then sleep until the next is due."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        *,
+        clock: StoreClock | None = None,
+    ) -> None:
         self.client = client
         self.prefix = settings.prefix
         self.cell = Cell(client, settings.prefix)
@@ -59,8 +67,16 @@ class Ticker:
         self.stopping = threading.Event()
         self._epoch = Epoch()
         self._checked_at = 0.0
-        self._is_same_store = False
+        self._may_claim = False
+        self._is_full = False
+        self._clock = clock or StoreClock()
+        # Whether the next claim checks the store's clock, and the clock's last jump.
+        self._checks_clock = True
+        self._jump: ClockStep | None = None
+        self._stops_on_step = settings.stop_on_clock_step
+        self._unreported: ClockStep | None = None
         self._claimed_at: float | None = None
+        self._is_working = False
 
     def tick(self) -> float:
         """Claim once; return how many seconds to sleep until the next tick.
@@ -69,35 +85,99 @@ class Ticker:
         """
         if time.monotonic() - self._checked_at >= MAX_WAIT_S:
             self._check_store()
-        if not self._is_same_store:
+        if not self._may_claim:
             return MAX_WAIT_S
-        claimed = claim(
-            self.cell,
-            room=self.envelope_size,
-            timeouts=self.timeouts,
-            enqueuer=self.enqueuer,
-        )
+        try:
+            claimed = self._claim()
+        except redis.RedisError:
+            self._is_working = False
+            raise
+        if claimed.is_unexpected:
+            return 0.0
         self._claimed_at = time.monotonic()
+        if not self._is_working:
+            self._is_working = True
+            self._report()
         self._log(claimed)
         if claimed.next_us is None or claimed.rq_full:
             return MAX_WAIT_S
         wait_s = claimed.next_us / 1_000_000 - WAKE_UP_S
         return min(max(0.0, wait_s), MAX_WAIT_S)
 
+    def _claim(self) -> Claim:
+        """Claim, unless the store's clock has stepped; report a step."""
+        since_ms = self._clock.now_ms()
+        claimed = claim(
+            self.cell,
+            room=self.envelope_size,
+            timeouts=self.timeouts,
+            enqueuer=self.enqueuer,
+            expected_ms=self._clock.expected_ms(since_ms)
+            if self._checks_clock
+            else None,
+            jump=self._jump,
+        )
+        has_stepped = self._observe(claimed.now_ms, since_ms=since_ms)
+        # If the store was only slow to run the claim, repeat the claim unchecked.
+        self._checks_clock = has_stepped or not claimed.is_unexpected
+        return claimed
+
+    def _observe(self, store_ms: int, *, since_ms: float) -> bool:
+        """Return whether the store's clock has stepped; report the step."""
+        step = self._clock.observe(store_ms, since_ms=since_ms)
+        if step is None:
+            return False
+        if step.ms > 0:
+            self._jump = step
+        if self._stops_on_step:
+            self._may_claim = self._is_working = False
+        self._unreported = step
+        hint = "run `python -m scheduler_api accept-clock` to continue"
+        log.critical(
+            logfmt.line(
+                "store.clock_stepped",
+                step_ms=step.ms,
+                hint=hint if self._stops_on_step else None,
+            )
+        )
+        self._report()
+        return True
+
     def _check_store(self) -> None:
-        """Report that a ticker runs; check the store's memory, policy and epoch."""
-        self._checked_at = time.monotonic()
+        """Report that a ticker runs; check the store's memory, policy, epoch, clock."""
+        self._checked_at, since_ms = time.monotonic(), self._clock.now_ms()
         pipe = self.client.pipeline(transaction=False)
         pipe.info("memory")
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted_epoch(self.prefix))
-        memory, epoch, accepted = pipe.execute()
-        self._is_same_store = self._check_epoch(epoch, accepted)
+        pipe.get(keys.clock_step(self.prefix))
+        pipe.time()
+        memory, epoch, accepted, stepped, (seconds, micros) = pipe.execute()
+        step = ClockStep.parse(stepped)
+        is_stopped = self._stops_on_step and bool(step or self._unreported)
+        self._may_claim = self._check_epoch(epoch, accepted) and not is_stopped
+        self._is_working = self._is_working and self._may_claim
+        if step is not None and step.ms > 0:
+            self._jump = step
         limit = memory.get("maxmemory") or 0
-        is_full = memory["used_memory"] * 100 >= limit * self.high_water_percent > 0
-        self._sign.report(self._load(), is_full=is_full)
+        self._is_full = (
+            memory["used_memory"] * 100 >= limit * self.high_water_percent > 0
+        )
+        if not self._observe(seconds * 1000 + micros // 1000, since_ms=since_ms):
+            self._report()
         if limit and memory.get("maxmemory_policy") != "noeviction":
             raise EvictingStore(EvictingStore.__doc__)
+
+    def _report(self) -> None:
+        """Report that a ticker runs, and whether its last claim was successful."""
+        self._sign.report(
+            self._load(),
+            is_full=self._is_full,
+            is_working=self._is_working,
+            step=self._unreported,
+            keeps_step=self._stops_on_step,
+        )
+        self._unreported = None
 
     def _load(self) -> Load:
         if self._claimed_at is None:

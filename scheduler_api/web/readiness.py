@@ -18,6 +18,7 @@ from scheduler_api.core import logfmt, timestamps
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import Epoch, claim_database
 from scheduler_api.core.store.processes import (
     Process,
@@ -76,6 +77,8 @@ STORE_FULL = "the store is full: new events are refused"
 STORE_AT_LIMIT = (
     "the store has reached its memory limit: new events are refused, deliveries wait"
 )
+CLOCK_STEPPED = "the store's clock has stepped by {} s"
+CLOCK_STOPS = f"{CLOCK_STEPPED}: deliveries wait until an operator accepts it"
 SLOW_WORKERS = (
     "slow receivers take more than half of the deliveries in {} of {} workers"
 )
@@ -124,6 +127,7 @@ class _Seen:
     processes: list[Process]
     oldest_due_ms: int
     now_ms: int
+    clock_step: ClockStep | None
 
 
 class Readiness:
@@ -138,6 +142,7 @@ class Readiness:
         cell: Cell,
         *,
         high_water_percent: int,
+        stops_on_clock_step: bool,
         tenants: Tenants,
         sign: SignOfLife,
     ) -> None:
@@ -145,10 +150,12 @@ class Readiness:
         Args:
             cell: with a client that does not retry, so that the first error is seen.
             high_water_percent: as in `EngineSettings`.
+            stops_on_clock_step: likewise.
             sign: of this process.
         """
         self._cell = cell
         self._high_water_percent = high_water_percent
+        self._stops_on_clock_step = stops_on_clock_step
         self._tenants = tenants
         self._sign = sign
         self._is_checked = False
@@ -177,6 +184,8 @@ class Readiness:
             return Answer([_reason(err)])
         missing = self._data_faults(seen)
         missing += _kind_faults(seen) or self._write_faults()
+        if seen.clock_step and self._stops_on_clock_step:
+            missing.append(CLOCK_STOPS.format(seen.clock_step.seconds))
         missing += [role for role, is_alive in seen.alive.items() if not is_alive]
         return Answer(missing, self._degraded(seen), seen.oldest_due_ms, seen.processes)
 
@@ -192,13 +201,14 @@ class Readiness:
         pipe.exists(keys.full(prefix))
         pipe.hgetall(keys.processes(prefix))
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
+        pipe.get(keys.clock_step(prefix))
         pipe.time()
         replies = pipe.execute(raise_on_error=False)
         for reply in replies:
             # `execute` itself would put the command before the error code.
             if isinstance(reply, redis.RedisError):
                 raise reply
-        epoch, accepted, newest, *alive, info, full, stored, due, clock = replies
+        epoch, accepted, newest, *alive, info, full, stored, due, step, clock = replies
         now_ms = clock[0] * 1000 + clock[1] // 1000
         return _Seen(
             epoch=epoch,
@@ -210,6 +220,7 @@ class Readiness:
             processes=read_processes(stored, now_ms=now_ms),
             oldest_due_ms=max(0, now_ms - int(due[0][1])) if due else 0,
             now_ms=now_ms,
+            clock_step=ClockStep.parse(step),
         )
 
     def _data_faults(self, seen: _Seen) -> list[str]:
@@ -252,6 +263,8 @@ class Readiness:
             found.append(STORE_AT_LIMIT)
         elif seen.is_marked_full or used * 100 >= high_water > 0:
             found.append(STORE_FULL)
+        if seen.clock_step and not self._stops_on_clock_step:
+            found.append(CLOCK_STEPPED.format(seen.clock_step.seconds))
         workers = [each for each in seen.processes if each.role == "worker"]
         if slow := sum(bool(each.load.get("slow")) for each in workers):
             found.append(SLOW_WORKERS.format(slow, len(workers)))

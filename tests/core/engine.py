@@ -130,8 +130,16 @@ class Engine:
             owner, Draft(content, deadline_ms, at_ms=at_ms, must_be_future=True)
         )
 
-    def claim(self, room: int = 100, *, enqueuer: RqEnqueuer | None = None) -> Claim:
-        return claims.claim(self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer)
+    def claim(
+        self,
+        room: int = 100,
+        *,
+        enqueuer: RqEnqueuer | None = None,
+        jump: tuple[int, int] | None = None,
+    ) -> Claim:
+        return claims.claim(
+            self.cell, room=room, timeouts=TIMEOUTS, enqueuer=enqueuer, jump=jump
+        )
 
     def tick(self, ms: int, *, step_ms: int = 1_000) -> list[Claim]:
         """Advance the clock by `ms` in small steps, and claim after each step."""

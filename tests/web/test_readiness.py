@@ -14,8 +14,9 @@ from flask.testing import FlaskClient
 from ipaddress import ip_network
 from scheduler_api.app import create_app
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import clock_step, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import accept, claim_database
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.id_sequence import IdSequence
@@ -496,3 +497,22 @@ def test_processes_are_shown_to_an_operator(
         "tenant": {False},
         "nobody": {False},
     }
+
+
+# The store's clock
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_r31_a_step_of_the_stores_clock_is_shown(
+    client: redis.Redis, valkey: str, stops: bool
+) -> None:
+    http = app_on(valkey, stop_on_clock_step=stops).test_client()
+    client.set(keys.clock_step(PREFIX), str(ClockStep(1_000_000, 700_000)))
+
+    status, body = ready(http)
+    clock_step.accept(client, PREFIX)
+
+    assert status == (503 if stops else 200)
+    [reason] = body["missing" if stops else "degraded"]
+    assert "clock has stepped by -300.0 s" in reason
+    assert ready(http)[1]["status"] == "ok"

@@ -129,10 +129,31 @@ def test_a_ticker_reports_its_last_claim(ticker: Ticker):
     assert 0 <= process.load["lastClaimAgeMs"] < 60_000
 
 
-def test_a_ticker_that_waits_for_an_operator_still_reports(ticker: Ticker):
+def test_a_ticker_that_waits_for_an_operator_is_listed_but_not_alive(ticker: Ticker):
     ticker.client.flushall()
     ticker._checked_at = 0.0
 
     ticker.tick()
 
+    assert not ticker.client.exists(keys.alive(PREFIX, "ticker"))
+    assert ticker.client.hlen(keys.processes(PREFIX)) == 1
+
+
+def test_r07_a_ticker_whose_claims_fail_is_not_alive(ticker: Ticker):
+    ticker.client.delete(keys.alive(PREFIX, "ticker"), keys.due(PREFIX))
+    ticker.client.set(keys.due(PREFIX), "unreadable")
+
+    for _ in range(2):
+        ticker._checked_at = 0.0
+        with pytest.raises(redis.ResponseError):
+            ticker.tick()
+        ticker.client.delete(keys.alive(PREFIX, "ticker"))
+    ticker._checked_at = 0.0
+    with pytest.raises(redis.ResponseError):
+        ticker.tick()
+    broken = ticker.client.exists(keys.alive(PREFIX, "ticker"))
+    ticker.client.delete(keys.due(PREFIX))
+    ticker.tick()
+
+    assert not broken
     assert ticker.client.exists(keys.alive(PREFIX, "ticker"))

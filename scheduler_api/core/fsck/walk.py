@@ -34,6 +34,7 @@ NO_TTL = -1
 PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
+        "clock_step",
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications"),
     )

@@ -177,6 +177,13 @@ class EngineSettings:
         default=90,
         doc="percentage of the store's memory limit above which new events are refused",
     )
+    stop_on_clock_step: bool = variable(
+        "SCHED_STOP_ON_CLOCK_STEP",
+        read_yes_or_no,
+        default=False,
+        doc="after a step of the store's clock by more than a second, deliver nothing"
+        " until an operator accepts it",
+    )
     offer_lease_ms: int = variable(
         "SCHED_OFFER_LEASE_MS",
         read_integer(100, 60_000),

@@ -32,6 +32,9 @@ class Claim:
         rq_full: whether due events wait because RQ is full. If so, the first `begin`
             that finds room in RQ wakes the ticker.
         closed: origins and routes whose breakers were closed because they are idle.
+        now_ms: the time of the store's clock.
+        is_unexpected: whether the claim did nothing, because this time differs from
+            the expected one by more than a second.
     """
 
     ids: list[str]
@@ -43,6 +46,8 @@ class Claim:
     epoch: str
     rq_full: bool = False
     closed: tuple[str, ...] = ()
+    now_ms: int = 0
+    is_unexpected: bool = False
 
 
 def claim(
@@ -51,6 +56,8 @@ def claim(
     room: int,
     timeouts: ClaimTimeouts,
     enqueuer: RqEnqueuer | None = None,
+    expected_ms: int | None = None,
+    jump: tuple[int, int] | None = None,
 ) -> Claim:
     """Offer up to `room` due events and end expired leases.
 
@@ -58,6 +65,12 @@ def claim(
 
     Redis: claim, atomic. If the client repeats the call, the second call offers other
     events. The events of the first call are offered again when their leases end.
+
+    Args:
+        expected_ms: the time of the store's clock, as far as the caller knows. The
+            claim does nothing if the clock differs by more than a second.
+        jump: the times before and after the last forward step of the store's clock. A
+            schedule fires only once for all its fire times in between.
     """
     options: dict[str, object] = {
         "room": room,
@@ -66,11 +79,15 @@ def claim(
         "grace_ms": timeouts.grace_ms,
         "missed_grace_ms": timeouts.missed_grace_ms,
     }
+    if expected_ms is not None:
+        options["expected_ms"] = expected_ms
+    if jump is not None:
+        options["jumped_from_ms"], options["jumped_to_ms"] = jump
     if enqueuer is not None:
         options["rq"] = enqueuer.options
     reply = cell.call("claim", options, [enqueuer.job_template()] if enqueuer else ())
     ids, isolated, short, next_us, interrupted, quarantined, epoch, *rest = reply
-    rq_full, closed = rest
+    rq_full, closed, now_ms, is_unexpected = rest
     return Claim(
         ids=[i.decode() for i in ids],
         isolated_ids=[i.decode() for i in isolated],
@@ -81,4 +98,6 @@ def claim(
         epoch=epoch.decode(),
         rq_full=rq_full == 1,
         closed=tuple(url.decode() for url in closed),
+        now_ms=now_ms,
+        is_unexpected=is_unexpected == 1,
     )

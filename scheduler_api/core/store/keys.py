@@ -392,6 +392,15 @@ def last_claim_at(prefix: str) -> str:
     return f"{prefix}last_claim_at"
 
 
+def clock_step(prefix: str) -> str:
+    """String, the last step of the store's clock: the times before and after it, in ms.
+
+    TTL: an hour. If tickers wait for an operator, the key does not expire; the command
+    `accept-clock` deletes it.
+    """
+    return f"{prefix}clock_step"
+
+
 def rq_full(prefix: str) -> str:
     """String, present while the ticker waits for room in RQ.
 

@@ -14,6 +14,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import claim_database
 
 log = logging.getLogger("scheduler.process")
@@ -25,6 +26,8 @@ TTL_MS = 10_000
 ROLE_TTL_MS = 5_000
 # Longer than the interval of the ticker's reports, which renew it.
 FULL_MS = 5_000
+# A step of the store's clock is shown for this long, unless an operator must accept it.
+CLOCK_STEP_MS = 3_600_000
 
 # What a process does at the moment, such as the number of its events in flight.
 Load = Mapping[str, int | bool]
@@ -62,7 +65,6 @@ class SignOfLife:
             "process": nonce(),
             "role": role,
             "ttl_ms": TTL_MS,
-            "role_ttl_ms": ROLE_TTL_MS,
         }
         self._report: dict[str, object] = {
             "role": role,
@@ -72,13 +74,31 @@ class SignOfLife:
             "settings": settings,
         }
 
-    def report(self, load: Load = IDLE, *, is_full: bool = False) -> None:
+    def report(
+        self,
+        load: Load = IDLE,
+        *,
+        is_full: bool = False,
+        is_working: bool = True,
+        step: ClockStep | None = None,
+        keeps_step: bool = False,
+    ) -> None:
         """Report; works in a full store too. Redis: report_alive, atomic.
 
         Args:
             is_full: whether the store has to refuse new events.
+            is_working: whether the process does the work of its role.
+            step: a step of the store's clock.
+            keeps_step: whether the step is kept until an operator accepts it.
         """
-        options = self._options | ({"full_ms": FULL_MS} if is_full else {})
+        options: dict[str, object] = dict(self._options)
+        if is_working:
+            options["role_ttl_ms"] = ROLE_TTL_MS
+        if is_full:
+            options["full_ms"] = FULL_MS
+        if step is not None:
+            options["clock_step"] = str(step)
+            options |= {} if keeps_step else {"clock_step_ms": CLOCK_STEP_MS}
         text = json.dumps(self._report | {"load": dict(load)})
         self._cell.call("report_alive", options, [text])
 

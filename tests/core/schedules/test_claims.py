@@ -2,7 +2,13 @@
 
 import pytest
 from scheduler_api.core.cron.expression import FULL, parse
-from scheduler_api.core.model import Outcome, Schedule, ScheduleState, State
+from scheduler_api.core.model import (
+    MissedRuns,
+    Outcome,
+    Schedule,
+    ScheduleState,
+    State,
+)
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.records import EVENT, SCHEDULE
 from tests.core.cron.fire_times import times_of
@@ -38,6 +44,27 @@ def test_a_schedule_fires_exactly_at_its_time(engine: Engine):
     assert early.ids == []
     assert early.next_us == 1_000
     assert claim.ids == [f"{schedule.id}.{schedule.times_ms[0] // 1000}"]
+
+
+@pytest.mark.parametrize("expression", ["* * * * *", "*/10 * * * * *"])
+@pytest.mark.parametrize("policy", list(MissedRuns))
+def test_r31_a_schedule_fires_once_after_a_forward_step_of_the_clock(
+    engine: Engine, expression: str, policy: MissedRuns
+):
+    schedule = engine.schedule(expression, missed_runs=policy, max_missed=100)
+    before_ms, engine.now_ms = engine.now_ms, engine.now_ms + 300_000
+    jump = (before_ms, engine.now_ms)
+
+    fired = []
+    for _ in range(20):
+        fired += engine.claim(jump=jump).ids
+        engine.schedules.top_up(schedule.id)
+    engine.now_ms += MINUTE_MS
+    later = engine.claim(jump=jump).ids
+
+    assert len(fired) == 1
+    # The first one is offered again, because no worker has begun it.
+    assert len({*later} - {*fired}) == 1
 
 
 def test_an_occurrence_is_offered_by_the_claim_that_creates_it(engine: Engine):

@@ -4,7 +4,9 @@
 -- Keys: prefix.
 -- Options: room (maximum number of members to take from `due`); offer_ms, lease_ms, grace_ms and
 --   missed_grace_ms (see `ClaimTimeouts` in claims.py); rq (see lib/rq; if it is absent, the call
---   enqueues nothing).
+--   enqueues nothing); expected_ms (the time of the store's clock, as the caller expects it; absent
+--   if the caller does not know it); jumped_from_ms and jumped_to_ms (the last forward step of the
+--   store's clock; absent if there was none).
 -- Args: the template of RQ jobs (see lib/rq), if the option rq is present.
 -- Answer: a list of:
 --   ids of the offered events that are not isolated;
@@ -15,11 +17,14 @@
 --   members that this call moved to quarantine;
 --   the epoch of the store;
 --   1 if due events wait because RQ is full, otherwise 0;
---   URLs of origins and routes whose breakers this call closed, because they are idle.
+--   URLs of origins and routes whose breakers this call closed, because they are idle;
+--   the time of the store's clock, in ms;
+--   1 if the call has done nothing, because this time differs from expected_ms by more than a
+--     second, otherwise 0.
 -- Atomic, so concurrent claims get different events. A repeated call does not get the events of the
 -- first call again. They return to `due` when their offer leases end.
 local EVENT = records.EVENT
-local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE = 200, 2000, 0.8
+local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE, TOLERANCE_MS = 200, 2000, 0.8, 1000
 local DEAD_FROM, ISOLATED_FROM = 5, 2
 local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
@@ -209,6 +214,10 @@ end
 
 local function claim(key_names, args)
   local ctx = context.new(key_names, args)
+  local expected_ms = ctx.options.expected_ms
+  if expected_ms and math.abs(ctx.now - expected_ms) > TOLERANCE_MS then
+    return {{}, {}, {}, -1, {}, {}, '', 0, {}, ctx.now, 1}
+  end
   local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {},
     closed = {}}
   local epoch
@@ -227,7 +236,7 @@ local function claim(key_names, args)
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
   return {batch.ids, isolated, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
-    epoch, waits_for_rq and 1 or 0, batch.closed}
+    epoch, waits_for_rq and 1 or 0, batch.closed, ctx.now, 0}
 end
 
 redis.register_function{function_name = 'claim_' .. VERSION, callback = claim,

@@ -77,6 +77,21 @@ function fire_times.drop_missed(ctx, times, grace_ms, policy, limit)
   return start and string.sub(times, start) or '', missed, not next_due and keep > 0
 end
 
+-- Drops fire times that a forward step of the clock has passed, except the newest one. Otherwise, the
+-- schedule would fire several times at once, although no time has passed. Adds the dropped fire
+-- times to `missed`; returns the text of the remaining ones.
+function fire_times.drop_jumped(times, missed, from_ms, to_ms)
+  if not to_ms then return times end
+  local due_ms, fire_ms, rest = fire_times.first(times)
+  while due_ms and due_ms > from_ms do
+    local next_due, next_fire, later = fire_times.first(rest)
+    if not next_due or next_due > to_ms then break end
+    missed[#missed + 1] = fire_ms
+    times, due_ms, fire_ms, rest = rest, next_due, next_fire, later
+  end
+  return times
+end
+
 -- Records fire times that were skipped, and the reason. A repeated call only extends the TTL.
 function fire_times.record_skipped(ctx, sid, reason, skipped)
   if #skipped == 0 then return end

@@ -14,6 +14,7 @@ function keys.rq_full(ctx) return ctx.prefix .. 'rq_full' end
 function keys.last_claim_at(ctx) return ctx.prefix .. 'last_claim_at' end
 function keys.lease_grace_until(ctx) return ctx.prefix .. 'lease_grace_until' end
 function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
+function keys.clock_step(ctx) return ctx.prefix .. 'clock_step' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
 function keys.processes(ctx) return ctx.prefix .. 'processes' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end

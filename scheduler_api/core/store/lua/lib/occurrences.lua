@@ -112,6 +112,7 @@ function occurrences.fire(ctx, sid, batch)
   local times, missed, must_plan = fire_times.drop_missed(ctx,
     fire_times.checked(record.fire_times), ctx.options.missed_grace_ms,
     record.missed_policy or 'latest', records.integer(record, 'missed_limit', 0))
+  times = fire_times.drop_jumped(times, missed, ctx.options.jumped_from_ms, ctx.options.jumped_to_ms)
   if missed[1] then redis.call('HINCRBY', key, SCHEDULE.missed, #missed) end
   fire_times.record_skipped(ctx, sid, 'missed', missed)
   local last, due_ms, fire_ms, rest = missed[#missed], fire_times.first(times)

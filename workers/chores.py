@@ -2,7 +2,7 @@
 
 import logging
 import redis
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from scheduler_api.core import logfmt
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
@@ -186,3 +186,13 @@ def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     """
     cell.client.set(keys.chore(cell.prefix, name), at_ms)
     log.info(logfmt.line(f"chore.{name}", **counts))
+
+
+# All chores, with the cron expressions by which the clock enqueues them.
+CHORES: dict[Callable[[], int], str] = {
+    retention: "*/10 * * * *",
+    check: "7 * * * *",
+    failures: "0 * * * *",
+    stored_bytes: "*/10 * * * *",
+    libraries: "*/10 * * * *",
+}

@@ -6,27 +6,18 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from rq.job import Job
-from rq.serializers import JSONSerializer
+from rq import Queue
 from rq_scheduler import Scheduler
 from scheduler_api.core import logfmt
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from types import FrameType
-from typing import Any
 from workers import chores
 from workers.bootstrap import report_in_thread, start_process
+from workers.chores_worker import ChoreJob
 
 log = logging.getLogger("scheduler.clock")
 
-CHORES: dict[Callable[[], int], str] = {
-    chores.retention: "*/10 * * * *",
-    chores.check: "7 * * * *",
-    chores.failures: "0 * * * *",
-    chores.stored_bytes: "*/10 * * * *",
-    chores.libraries: "*/10 * * * *",
-}
 INTERVAL_S = 1
 REGISTER_INTERVAL_S = 600
 OVERDUE_MS = 3 * 3_600_000
@@ -34,15 +25,15 @@ CHORE_TIMEOUT_S = 3_600
 NEVER_EXPIRES = -1
 
 
-class JsonJob(Job):
-    """An RQ job that is stored as JSON by default.
+class ChoreScheduler(Scheduler):  # type: ignore[misc]
+    """Puts every job on the chores' queue.
 
-    rq-scheduler creates jobs without a serializer; RQ would then use pickle.
+    rq-scheduler itself would import the class of the queue that the job names.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["serializer"] = kwargs.get("serializer") or JSONSerializer
-        super().__init__(*args, **kwargs)
+    def get_queue_for_job(self, job: ChoreJob) -> Queue:
+        """Return the queue of the chores."""
+        return Queue(chores.QUEUE, connection=self.connection, job_class=ChoreJob)
 
 
 class Clock:
@@ -54,8 +45,8 @@ class Clock:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._scheduler = Scheduler(
-            chores.QUEUE, connection=client, interval=INTERVAL_S, job_class=JsonJob
+        self._scheduler = ChoreScheduler(
+            chores.QUEUE, connection=client, interval=INTERVAL_S, job_class=ChoreJob
         )
         self._registered_at: float | None = None
         self.stopping = threading.Event()
@@ -80,7 +71,7 @@ class Clock:
         This restores a chore that was lost in a crash of rq-scheduler. Due to the fixed
         ids, a repeated registration does not duplicate a chore.
         """
-        for function, cron in CHORES.items():
+        for function, cron in chores.CHORES.items():
             self._scheduler.cron(
                 cron,
                 func=f"{function.__module__}.{function.__name__}",

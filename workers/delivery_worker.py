@@ -21,7 +21,9 @@ from types import FrameType
 from typing import Any, TypeVar
 from workers import supervision
 from workers.bootstrap import RQ_LEVEL, start_process
+from workers.deliver import deliver
 from workers.delivery.delivery_loop import DeliveryLoop
+from workers.listed_jobs import ListedJob, by_name, only_listed
 
 log = logging.getLogger("scheduler.worker")
 
@@ -36,6 +38,12 @@ FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout)
 T = TypeVar("T")
 
 
+class EnvelopeJob(ListedJob):
+    """An envelope. A delivery worker runs no jobs, but RQ's maintenance reads them."""
+
+    functions = by_name(deliver)
+
+
 class DeliveryWorker(SimpleWorker):
     """Fetch envelopes and deliver their events on a separate event loop.
 
@@ -48,6 +56,7 @@ class DeliveryWorker(SimpleWorker):
     def __init__(self, queues: list[Queue], *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = WORKER_TTL_S
         super().__init__(queues, *args, **kwargs)
+        only_listed(self, EnvelopeJob)
         if self.queue_names() != [QUEUE]:
             sys.exit(f"{type(self).__name__} works on the queue {QUEUE} only")
         self.connection.set_retry(NO_RETRY)

@@ -17,7 +17,7 @@ def client(valkey: str):
 
 
 SCHEDULED = "rq:scheduler:scheduled_jobs"
-NAMES = {f"chore-{chore.__name__}" for chore in clock.CHORES}
+NAMES = {f"chore-{chore.__name__}" for chore in chores.CHORES}
 
 
 def make_all_due(client: redis.Redis) -> None:
@@ -42,7 +42,7 @@ def test_a_due_chore_is_enqueued_once(client: redis.Redis):
     queue = Queue(chores.QUEUE, connection=client, serializer=JSONSerializer)
     assert sorted(queue.get_job_ids()) == sorted(NAMES)
     functions = {job.func_name for job in queue.get_jobs()}
-    assert functions == {f"workers.chores.{chore.__name__}" for chore in clock.CHORES}
+    assert functions == {f"workers.chores.{chore.__name__}" for chore in chores.CHORES}
 
 
 def test_the_jobs_of_chores_are_json(client: redis.Redis):

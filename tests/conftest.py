@@ -45,7 +45,7 @@ def clock() -> Clock:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port that was free a moment ago."""
-    return _free_port()
+    return unused_port()
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def own_valkey(
 
 @contextmanager
 def _running(binary: str | Path, folder: Path) -> Iterator[tuple[str, int]]:
-    port = _free_port()
+    port = unused_port()
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
@@ -88,7 +88,7 @@ def _running(binary: str | Path, folder: Path) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL)
     try:
         url = f"redis://127.0.0.1:{port}/0"
-        _wait_until_ready(url)
+        wait_until_ready(url)
         yield url, server.pid
     finally:
         server.kill()
@@ -119,13 +119,15 @@ def wait_until() -> Callable[..., None]:
     return wait
 
 
-def _free_port() -> int:
+def unused_port() -> int:
+    """Return a TCP port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(url: str) -> None:
+def wait_until_ready(url: str) -> None:
+    """Wait until a store, or a Sentinel, answers."""
     deadline_s = time.monotonic() + 10
     with redis.Redis.from_url(url) as client:
         while True:

@@ -38,7 +38,8 @@ def test_missing_variables_are_named():
 
     assert str(caught.value).splitlines() == [
         "REDIS_URL: missing, expected"
-        " redis://[:password@]host[:port][/db], rediss://… or unix://…",
+        " redis://[:password@]host[:port][/db], rediss://…, unix://…"
+        " or redis+sentinel://…",
         "SECRET_KEY: missing, expected"
         " at least 16 random characters, as `openssl rand -hex 32` gives",
     ]
@@ -70,6 +71,7 @@ def test_an_empty_value_counts_as_absent():
         ("REDIS_URL", "http://store.example", "rediss://"),
         ("REDIS_URL", "redis://", "redis://"),
         ("REDIS_URL", "redis://store.example:port", "redis://"),
+        ("REDIS_URL", "redis+sentinel://store.example", "redis+sentinel://"),
         ("SECRET_KEY", "short", "at least 16"),
         ("PORT", "0", "from 1 to 65535"),
         ("PORT", "+80", "an integer"),

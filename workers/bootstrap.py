@@ -10,7 +10,7 @@ from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.connection import RETRY_ONCE, connect
+from scheduler_api.core.store.connection import RETRY_ONCE, connect, watched_addresses
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.settings import Settings, from_env
@@ -68,11 +68,11 @@ def address_policy(settings: EngineSettings) -> AddressPolicy:
     """Return the policy on the addresses that deliveries may reach.
 
     Even in allowed networks, deliveries cannot reach the port of the web process on
-    this machine or the port of the store.
+    this machine or the ports of the store and its Sentinels.
     """
     closed_ports: set[tuple[Address | None, int]] = {(None, settings.port)}
-    if settings.store_address is not None:
-        host, port = settings.store_address
+    stores = (*settings.store_addresses, *watched_addresses(settings.redis_url))
+    for host, port in stores:
         closed_ports.add((None, port))
         closed_ports.update((ip_address(address), port) for address in _resolve(host))
     return replace(

@@ -11,6 +11,8 @@ import redis
 from collections import deque
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.connection import DefaultParser
+from scheduler_api.core.settings import sentinel_url
+from scheduler_api.core.store.connection import sentinel_of
 from scheduler_api.core.store.functions import Arg
 from time import monotonic
 from typing import Any, cast
@@ -27,11 +29,15 @@ class RedisConnection:
     once more. Use an instance on one event loop only.
 
     Args:
-        url: as in `redis.Redis.from_url`.
+        url: as in `StoreClient.from_url`.
         timeout_s: for connecting, and for each reply.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
+        self._sentinels = None
+        if sentinel_url.is_sentinel(url):
+            self._sentinels = sentinel_url.read(url)
+            url = self._sentinels.store_url
         self._options = cast(dict[str, Any], parse_url(url))
         self._timeout_s = timeout_s
         self.connects = 0
@@ -105,11 +111,19 @@ class RedisConnection:
         tls = None
         if connection_class is SSLConnection:
             tls = SSLConnection(**options).ssl_context.get()
-        host, port = options.get("host", "localhost"), options.get("port", PORT)
+        host, port = await self._address(options)
         _, protocol = await loop.create_connection(
             self._new_protocol, host, port, ssl=tls
         )
         return protocol
+
+    async def _address(self, options: dict[str, Any]) -> tuple[str, int]:
+        """Return host and port of the store; ask the Sentinels if there are any."""
+        if self._sentinels is None:
+            return options.get("host", "localhost"), options.get("port", PORT)
+        sentinel, service = sentinel_of(self._sentinels), self._sentinels.service
+        with sentinel:
+            return await asyncio.to_thread(sentinel.discover_master, service)
 
     def _new_protocol(self) -> "_RedisProtocol":
         return _RedisProtocol(self._timeout_s)
@@ -210,7 +224,12 @@ class _RedisProtocol(asyncio.Protocol):
         if future.done():
             # The caller that waited for this reply was cancelled.
             return
-        if isinstance(reply, Exception):
+        if isinstance(reply, redis.ReadOnlyError):
+            # After a failover, the next connection finds the new primary.
+            error = redis.ConnectionError("the store has become a replica")
+            future.set_exception(error)
+            self.close(error)
+        elif isinstance(reply, Exception):
             future.set_exception(reply)
         else:
             future.set_result(reply)

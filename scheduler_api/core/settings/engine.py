@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.settings import sentinel_url
 from scheduler_api.core.settings.limits import BreakerLimits, Caps, TenantLimits
 from scheduler_api.core.settings.variables import (
     DAY_MS,
@@ -353,13 +354,17 @@ class EngineSettings:
         return f"{{{self.cell}}}:"
 
     @property
-    def store_address(self) -> tuple[str, int] | None:
-        """Host and port of the store; None if the store has a Unix socket.
+    def store_addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of the store, or of its Sentinels; empty for a Unix socket.
 
-        Deliveries must not connect to this port.
+        Deliveries must not connect to these ports.
         """
+        if sentinel_url.is_sentinel(self.redis_url):
+            return sentinel_url.read(self.redis_url).sentinels
         url = urlsplit(self.redis_url)
-        return None if url.scheme == "unix" else (str(url.hostname), url.port or 6379)
+        if url.scheme == "unix":
+            return ()
+        return ((str(url.hostname), url.port or 6379),)
 
     @property
     def caps(self) -> Caps:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from scheduler_api.core.settings import sentinel_url
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -132,7 +133,13 @@ def read_host(text: str) -> str:
 
 
 def read_redis_url(text: str) -> str:
-    expected = "redis://[:password@]host[:port][/db], rediss://… or unix://…"
+    if sentinel_url.is_sentinel(text):
+        sentinel_url.read(text)
+        return text
+    expected = (
+        "redis://[:password@]host[:port][/db], rediss://…, unix://…"
+        " or redis+sentinel://…"
+    )
     try:
         url = urlsplit(text)
         named = bool(
@@ -174,4 +181,4 @@ def mask_all(_text: str) -> str:
 
 def mask_password(url: str) -> str:
     masked = re.sub(r"(?<=://).*@", "***@", url)
-    return re.sub(r"(?<=[?&]password=)[^&]*", "***", masked)
+    return re.sub(r"(?<=password=)[^&]*", "***", masked)

@@ -37,12 +37,15 @@ def test_all_keys_begin_with_the_cell():
 
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("url", "addresses"),
     [
-        ("redis://:p@store.example:6380/1", ("store.example", 6380)),
-        ("rediss://[::1]", ("::1", 6379)),
-        ("unix:///run/valkey.sock", None),
+        ("redis://:p@store.example:6380/1", [("store.example", 6380)]),
+        ("rediss://[::1]", [("::1", 6379)]),
+        ("redis+sentinel://a,b:26380/m", [("a", 26379), ("b", 26380)]),
+        ("unix:///run/valkey.sock", []),
     ],
 )
-def test_the_stores_address_is_known(url: str, address: tuple[str, int] | None):
-    assert settings(redis_url=url).store_address == address
+def test_the_addresses_of_the_store_are_known(
+    url: str, addresses: list[tuple[str, int]]
+):
+    assert list(settings(redis_url=url).store_addresses) == addresses

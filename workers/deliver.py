@@ -19,7 +19,7 @@ def deliver(ids: list[str], schedule_ids: list[str], isolated: bool) -> None:
     The job does not fail after an error of the store, because the events become due
     again when their offer ends.
 
-    Raises: SettingsError, ForeignDatabase, UnknownLayout.
+    Raises: SettingsError, ForeignDatabase, UnknownLayout, TooFewDescriptors.
     """
     settings = start_job()
     try:

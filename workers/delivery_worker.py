@@ -23,6 +23,7 @@ from workers import supervision
 from workers.bootstrap import RQ_LEVEL, start_process
 from workers.deliver import deliver
 from workers.delivery.delivery_loop import DeliveryLoop
+from workers.descriptors import TooFewDescriptors
 from workers.listed_jobs import ListedJob, by_name, only_listed
 
 log = logging.getLogger("scheduler.worker")
@@ -33,7 +34,7 @@ FETCH_INTERVAL_S = 1.0
 HEARTBEAT_INTERVAL_S = 5.0
 
 # After these errors the process exits with the message, because a retry cannot help.
-FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout)
+FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout, TooFewDescriptors)
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from workers.delivery.fan_out import FanOut
 from workers.delivery.in_flight import InFlight
 from workers.delivery.key_ring import KeyRing
 from workers.delivery.pacer import Pacer
+from workers.descriptors import reserve
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
 
@@ -38,7 +39,12 @@ async def open_in_flight(
 
     Args:
         preload_tenants: the number of tenants whose secrets are read in advance.
+
+    Raises: TooFewDescriptors.
     """
+    capacity = settings.max_in_flight
+    limit = capacity * HTTP_CLIENT_LIMIT_FACTOR
+    connections_max = min(2 * limit, reserve(capacity) - capacity)
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     client = connect(settings.redis_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix)
@@ -47,7 +53,8 @@ async def open_in_flight(
     fan_out = FanOut(EventStore(cell, caps=settings.caps))
     http_client = HttpClient(
         address_policy(settings),
-        limit=settings.max_in_flight * HTTP_CLIENT_LIMIT_FACTOR,
+        limit=limit,
+        connections_max=connections_max,
         body_cap_bytes=settings.response_log_bytes,
     )
     longest_holds_ms = outbound.longest_holds_ms(settings)
@@ -69,7 +76,7 @@ async def open_in_flight(
         in_flight = InFlight(
             store,
             deliverer,
-            capacity=settings.max_in_flight,
+            capacity=capacity,
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
             pacer=pacer,

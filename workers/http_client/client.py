@@ -113,6 +113,8 @@ class HttpClient:
     Args:
         limit: the maximum number of requests in flight. Further requests wait, and the
             time that they wait counts towards their deadlines.
+        connections_max: beyond this number of connections, no idle ones are kept.
+            Default: twice the limit.
         body_cap_bytes: how much of a response body to keep, unless the request has its
             own cap; the rest is not read.
         keepalive_s: how long an idle connection is kept.
@@ -127,6 +129,7 @@ class HttpClient:
         *,
         limit: int,
         body_cap_bytes: int,
+        connections_max: int | None = None,
         keepalive_s: float = KEEPALIVE_S,
         user_agent: str = "scheduler-api",
         tls: ssl.SSLContext | None = None,
@@ -134,6 +137,7 @@ class HttpClient:
     ) -> None:
         self._policy = policy
         self._limit = limit
+        self._connections_max = connections_max or 2 * limit
         self._body_cap_bytes = body_cap_bytes
         self._keepalive_s = keepalive_s
         self._tls = tls
@@ -151,6 +155,7 @@ class HttpClient:
             resolver=Resolver(self._policy, self._lookup),
             tls=self._tls or tls_context(),
             limit=self._limit,
+            connections_max=self._connections_max,
             keepalive_s=self._keepalive_s,
         )
         return self

@@ -34,6 +34,9 @@ BODY_TIMEOUT_S = 10.0
 # A body that is longer than this is written in pieces of this size, as fast as the
 # receiver reads.
 PIECE_BYTES = 256 * 1024
+# How many pieces of a response body are read, such as chunks. A body of a million
+# chunks of one byte would keep the worker from everything else for a while.
+PIECES_MAX = 50_000
 # A connection reads at most this much before its first request.
 EARLY_MAX_BYTES = 64 * 1024
 
@@ -209,7 +212,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
-        if exchange is None or self._done is None:
+        if exchange is None or self._done is None or self._done.done():
             self._received_unrequested(data)
             return
         if not exchange.first_byte_s:
@@ -329,7 +332,11 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or exchange.complete or exchange.truncated:
             return
+        if exchange.pieces >= PIECES_MAX:
+            self._end(NotHttp("the response body has too many chunks"))
+            return
         exchange.body += piece
+        exchange.pieces += 1
         if len(exchange.body) > exchange.body_cap_bytes:
             del exchange.body[exchange.body_cap_bytes :]
             exchange.truncated = True

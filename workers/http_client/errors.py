@@ -3,7 +3,11 @@
 The module `failures` maps each exception to its code.
 """
 
+import errno
 from scheduler_api.core.errors import SchedulerError
+
+# This machine has no resources for a connection; the receiver is not involved.
+OWN_ERRNOS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Blocked(SchedulerError):

@@ -47,6 +47,7 @@ class HttpExchange:
         "headers",
         "may_write",
         "phase",
+        "pieces",
         "read_bytes",
         "refusal",
         "started_s",
@@ -74,6 +75,7 @@ class HttpExchange:
         self.status: int | None = None
         self.headers: RawHeaders = []
         self.body = bytearray()
+        self.pieces = 0  # of the body
         self.has_head = False
         self.truncated = False
         self.complete = False

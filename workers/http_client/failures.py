@@ -9,6 +9,7 @@ from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import BadHeader
 from workers.http_client.errors import (
+    OWN_ERRNOS,
     Blocked,
     ConnectionClosed,
     HeadTooLarge,
@@ -110,11 +111,14 @@ _ERRNO = {
     # After the system's own number of attempts to connect.
     errno.ETIMEDOUT: _TIMEOUTS[Phase.CONNECT],
     **dict.fromkeys(
-        (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
-        (Failure.WORKER, "the worker has no resources for a connection"),
+        OWN_ERRNOS, (Failure.WORKER, "the worker has no resources for a connection")
     ),
     **dict.fromkeys(
-        (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
+        (
+            *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
+            # No address of this machine can reach the receiver.
+            errno.EADDRNOTAVAIL,
+        ),
         (Failure.UNREACHABLE, "the receiver cannot be reached"),
     ),
 }

@@ -43,6 +43,7 @@ class HttpConnectionPool:
         resolver: Resolver,
         tls: ssl.SSLContext,
         limit: int,
+        connections_max: int,
         keepalive_s: float,
     ) -> None:
         self._policy = policy
@@ -52,7 +53,7 @@ class HttpConnectionPool:
         self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._ramps: dict[Origin, Ramp] = {}
-        self._connections_max = 2 * limit
+        self._connections_max = connections_max
         self._connections: set[HttpConnection] = set()
         # A ramp stands for its origin: its hash is faster.
         self._idle: defaultdict[Ramp, list[HttpConnection]] = defaultdict(list)

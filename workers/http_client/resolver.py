@@ -1,6 +1,8 @@
 """Resolves host names to addresses that the policy allows."""
 
 import asyncio
+import encodings.idna  # noqa: F401  # at first use, no file may be left to open
+import errno
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -8,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from scheduler_api.core.delivery.destinations import AddressPolicy
-from workers.http_client.errors import Blocked, NoAddress
+from workers.http_client.errors import OWN_ERRNOS, Blocked, NoAddress
 
 ADDRESSES_MAX = 8
 # If a name server does not reply, the thread that resolves the name is blocked until
@@ -35,12 +37,15 @@ class Resolver:
                 the other addresses, the owner of the name could find out which internal
                 ports are open.
             NoAddress: the name has no address.
+            OSError: this machine has no resources to resolve the name.
         """
         if _is_address(host):
             return [host]
         try:
             addresses = await self._resolve(host)
         except (OSError, UnicodeError) as err:
+            if isinstance(err, OSError) and err.errno in OWN_ERRNOS:
+                raise
             raise NoAddress(_explain(host, err)) from err
         if not addresses:
             raise NoAddress(f"the host name {host} has no address")
@@ -73,7 +78,11 @@ class Resolver:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(finish, set_outcome)
 
-        threading.Thread(target=work, name="resolver", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="resolver", daemon=True).start()
+        except RuntimeError as err:
+            self._threads.release()
+            raise OSError(errno.ENOMEM, str(err)) from err
         return await addresses
 
 

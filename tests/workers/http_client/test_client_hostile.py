@@ -1,6 +1,7 @@
 """Tests that no receiver can block, overload or break the client (S-12 to S-14)."""
 
 import asyncio
+import errno
 import pytest
 import random
 import resource
@@ -22,6 +23,7 @@ from tests.workers.http_client.sending import (
     run,
     send_to,
 )
+from workers.http_client.connection import HttpConnection
 from workers.http_client.failures import Failure
 
 
@@ -524,5 +526,68 @@ def test_fuzz_no_response_makes_the_client_raise() -> None:
             assert result.error is None or result.error in Failure
             assert result.total_ms <= 2 * (DEADLINE_MS + GRACE_MS)
             assert all((name + value).encode() for name, value in result.headers)
+
+    run(main())
+
+
+def test_s13_a_body_of_many_chunks_is_cut_off() -> None:
+    async def behave(connection: hostile.Connection) -> None:
+        await connection.read_request()
+        await connection.write(hostile.CHUNKED + b"1\r\nx\r\n" * 60_000)
+        await connection.hang()
+
+    async def main() -> None:
+        result = await send_to(behave)
+
+        assert (result.status, result.error) == (200, None)
+        assert result.detail == "the response body has too many chunks"
+        assert result.body_incomplete
+        assert result.body == b"x" * 50_000
+
+    run(main())
+
+
+def test_s13_data_after_the_cap_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = list[bytes]()
+    on_body = HttpConnection.on_body
+
+    def record(connection: HttpConnection, piece: bytes) -> None:
+        pieces.append(piece)
+        on_body(connection, piece)
+
+    async def behave(connection: hostile.Connection) -> None:
+        await connection.read_request()
+        await connection.write(hostile.CHUNKED)
+        while True:
+            await connection.write(b"4000\r\n" + bytes(0x4000) + b"\r\n")
+
+    async def main() -> None:
+        monkeypatch.setattr(HttpConnection, "on_body", record)
+        result = await send_to(behave)
+
+        assert result.body_truncated
+        # The kernel gives at most 256 KiB at once; what comes later is dropped.
+        assert sum(map(len, pieces)) <= CAP_BYTES + 256 * 1024
+
+    run(main())
+
+
+def test_a_name_that_this_machine_has_no_resources_to_resolve_is_its_own_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lookup(_: str) -> list[str]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        async with new_client(lookup=lookup) as client:
+            errors = [(await client.send(post("http://name.example/"))).error]
+            monkeypatch.setattr(threading.Thread, "start", start)
+            for _ in range(200):
+                errors.append((await client.send(post("http://name.example/"))).error)
+
+            assert {*errors} == {Failure.WORKER}
 
     run(main())

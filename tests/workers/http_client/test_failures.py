@@ -168,7 +168,7 @@ def test_a_response_before_the_request_is_the_response() -> None:
         (socket.gaierror(socket.EAI_FAIL, "a failure"), "not looked up: a failure"),
         (socket.gaierror(socket.EAI_MEMORY, "memory"), "not looked up: memory"),
         (UnicodeError("label too long"), "name.example does not exist"),
-        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError(errno.EIO, "input or output error"), "input or output error"),
     ],
 )
 def test_a_failed_lookup_says_why(err: Exception, text: str) -> None:
@@ -216,7 +216,8 @@ MANY = "Multiple exceptions: [Errno {}] ('::1', 80), [Errno {}] ('192.0.2.1', 80
             Failure.CONNECT_TIMEOUT,
         ),
         (OSError(errno.EMFILE, "x"), Failure.WORKER),
-        (OSError(errno.EADDRNOTAVAIL, "x"), Failure.WORKER),
+        (OSError(errno.ENFILE, "x"), Failure.WORKER),
+        (OSError(errno.EADDRNOTAVAIL, "x"), Failure.UNREACHABLE),
         (OSError(errno.EPERM, "x"), Failure.CONNECT),
         (
             OSError(MANY.format(errno.ENETUNREACH, errno.ECONNREFUSED)),

@@ -1,164 +1,167 @@
 """Runs failure scenarios on complete systems and reports the outcome of the events.
 
-`scripts/chaos` runs this module. The scenarios are those of the system tests, but with
-the leases and sizes of a production system.
+`scripts/chaos` runs this module. Some scenarios are those of the system tests, but with
+the leases of a production system.
 """
 
+import chaos_destinations
+import chaos_overload
+import chaos_processes
+import chaos_store
 import click
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from chaos_scenario import Scenario, Sizes
+from chaos_table import Row, terminal, update_page
 from pathlib import Path
-from tests.system import failing, gates, outages, terminations, workloads
-from tests.system.cell import Cell
-from tests.system.report import Report
-from tests.system.supervised import Supervised
+from rich.console import Console
+from shutil import which
+from typing import Any
 
-Sizes = dict[str, int]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A failure scenario: a description in one line, and a function that runs it.
-
-    The arguments of the function are a folder and sizes, such as the number of events.
-    """
-
-    description: str
-    run: Callable[[Path, Sizes], Report]
-
-
-def in_cell(
-    scenario: Callable[..., Report],
-    arguments: Callable[[Sizes], dict[str, object]] = lambda _: {},
-    **settings: str,
-) -> Scenario:
-    """Make a scenario that runs on a system of separately started processes.
-
-    Args:
-        arguments: a function that computes the scenario's arguments from the sizes.
-        settings: environment variables of the processes.
-    """
-
-    def run(folder: Path, sizes: Sizes) -> Report:
-        with Cell(folder, **settings) as cell:
-            return scenario(cell, **arguments(sizes))
-
-    return Scenario(first_line(scenario), run)
-
-
-def first_line(scenario: Callable[..., Report]) -> str:
-    """Return the first line of a scenario's docstring."""
-    return (scenario.__doc__ or "").partition("\n")[0]
-
-
-def supervised(folder: Path, sizes: Sizes) -> Report:
-    """Run the scenario with a system that `scripts/up` supervises."""
-    with Supervised(folder) as system:
-        return terminations.supervised_kills(system, kills=sizes["kills"])
-
-
-def outage(how: str) -> Scenario:
-    """Make a scenario with a store that is stopped, killed or frozen."""
-    return in_cell(outages.store_outage, lambda n: {"away_s": n["away_s"], "how": how})
-
-
+FAMILIES = (chaos_processes, chaos_store, chaos_destinations, chaos_overload)
 SCENARIOS: dict[str, Scenario] = {
-    "on-time": in_cell(
-        workloads.on_time, lambda n: {"events": n["events"], "over_s": 10}
-    ),
-    "kills": in_cell(
-        terminations.worker_and_ticker_kills,
-        lambda n: {
-            "events": n["events"] * 5 // 2,
-            "over_s": n["kills"] * 2,
-            "workers": n["kills"],
-            "tickers": n["kills"],
-        },
-    ),
-    "interruption": in_cell(terminations.interruption, lambda _: {"events": 100}),
-    "supervised": Scenario(first_line(terminations.supervised_kills), supervised),
-    "outage": outage("stopped"),
-    "outage-killed": outage("killed"),
-    "outage-frozen": outage("frozen"),
-    "web-kills": in_cell(terminations.web_kills, lambda n: {"kills": n["kills"]}),
-    "drain": in_cell(terminations.drain, lambda _: {"events": 500, "outlasting": 10}),
-    "rolling": in_cell(terminations.rolling_restart),
-    "frozen-ticker": in_cell(
-        outages.frozen_ticker, lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]}
-    ),
-    "frozen-worker": in_cell(outages.frozen_worker),
-    "poison": in_cell(terminations.poison_event, lambda _: {"neighbours": 100}),
-    "isolated-events": in_cell(
-        terminations.isolated_events, lambda _: {"suspects": 100, "others": 1_000}
-    ),
-    "per-second": in_cell(
-        workloads.schedule_every_second, lambda n: {"seconds": n["seconds"]}
-    ),
-    "queue": in_cell(gates.queue_order, lambda _: {"events": 500, "every_s": 3}),
-    "flow-control": in_cell(
-        gates.rate_and_parallelism,
-        lambda n: {"events": n["events"], "rate": 50, "parallelism": 5, "timed": True},
-    ),
-    "starvation": in_cell(
-        gates.starvation,
-        lambda n: {"few": 20, "others": n["events"]},
-        SCHED_DESTINATION_PARALLELISM="5",
-    ),
-    "hanging": in_cell(
-        failing.hanging_destination,
-        lambda n: {"events": n["events"], "over_s": 10, "rounds": 3},
-    ),
-    "destination-outage": in_cell(
-        failing.destination_outage,
-        lambda n: {"events": n["events"] * 5 // 2, "away_s": n["frozen_s"]},
-    ),
-    "one-bad-route": in_cell(
-        failing.one_bad_route,
-        lambda n: {
-            "events": n["events"],
-            "for_s": n["frozen_s"],
-            "letters": 40,
-            "away_s": 30,
-        },
-    ),
-    "backlog": in_cell(workloads.backlog, lambda n: {"events": n["backlog"]}),
+    name: scenario for family in FAMILIES for name, scenario in family.SCENARIOS.items()
 }
+NAMESPACE = ("unshare", "--net", "--mount")
+# Set in the process that has its own network.
+OWN_NETWORK = "CHAOS_OWN_NETWORK"
 
 
-@click.command(
-    epilog="\b\n"
-    + "\n".join(f"{name:18} {s.description}" for name, s in SCENARIOS.items())
-)
+def epilog() -> str:
+    """Return the names of all scenarios, with their rules and faults."""
+    lines = (
+        f"{name:20} {' '.join(s.rules)}: {s.fault}" for name, s in SCENARIOS.items()
+    )
+    return "\b\n" + "\n".join(lines)
+
+
+def selected(names: tuple[str, ...], rules: tuple[str, ...]) -> list[str]:
+    """Return the named scenarios, and those that check one of the rules; else all."""
+    chosen = [
+        name
+        for name, scenario in SCENARIOS.items()
+        if name in names or set(rules) & set(scenario.rules)
+    ]
+    return chosen if names or rules else list(SCENARIOS)
+
+
+def enter_own_network() -> bool:
+    """Run this program again in its own network, in which no fault leaves the machine.
+
+    Returns: False if the user may not do so. Otherwise, it does not return, unless the
+        program already has its own network.
+    """
+    if os.environ.get(OWN_NETWORK):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return True
+    if which("unshare") is None or which("ip") is None:
+        return False
+    if subprocess.run([*NAMESPACE, "true"], check=False).returncode:
+        return False
+    os.environ[OWN_NETWORK] = "1"
+    os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, *sys.argv])
+
+
+def lacks(scenario: Scenario, *, own_network: bool) -> list[str]:
+    """Return what a scenario needs and this machine does not have."""
+    missing = [program for program in scenario.needs if which(program) is None]
+    if scenario.machines and not own_network:
+        missing.append("the right to create network namespaces")
+    return missing
+
+
+def run_round(row: Row, folder: Path, sizes: Sizes, seed: str) -> None:
+    """Run a round of a scenario, add it to the row, and print it."""
+    started_s = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        report = SCENARIOS[row.name].run(folder, sizes, seed)
+    except Exception as err:
+        took_s = time.monotonic() - started_s
+        problem = f"{type(err).__name__}: {str(err)[-500:]}"
+        row.fail(problem, seed=seed, took_s=took_s)
+        click.echo(f"{seed}: failed: {problem} ({took_s:.0f} s)")
+        return
+    took_s = time.monotonic() - started_s
+    row.add(report, seed=seed, took_s=took_s)
+    click.echo(f"{seed}: {report} ({took_s:.0f} s)")
+
+
+def run_all(
+    rows: list[Row], *, rounds: int, seed: int, keep: Path | None, sizes: Sizes
+) -> None:
+    """Run the rounds of all scenarios; one round of each, then the next of each."""
+    for number in range(1, rounds + 1):
+        for row in rows:
+            name = f"{row.name}-{seed}-{number}"
+            with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+                run_round(row, (keep or Path(scratch)) / name, sizes, name)
+
+
+def made_by(started_s: float) -> dict[str, Any]:
+    """Describe the run: command, date, cores, duration."""
+    return {
+        "command": f"scripts/chaos {' '.join(sys.argv[1:])}".strip(),
+        "at": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cores": os.cpu_count(),
+        "minutes": round((time.monotonic() - started_s) / 60),
+    }
+
+
+@click.command(epilog=epilog())
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="NAME…")
-@click.option("--events", default=2_000, show_default=True, help="Events in a load.")
-@click.option("--kills", default=20, show_default=True, help="Kills of each process.")
-@click.option("--away-s", default=20, show_default=True, help="Length of an outage.")
-@click.option("--frozen-s", default=60, show_default=True, help="Length of a freeze.")
-@click.option("--seconds", default=60, show_default=True, help="Life of a schedule.")
-@click.option("--backlog", default=20_000, show_default=True, help="Overdue events.")
+@click.option("--rule", "rules", multiple=True, help="Scenarios of a rule, e.g. R-01.")
+@click.option("--rounds", default=1, show_default=True, help="Rounds of each scenario.")
+@click.option("--seed", default=1, show_default=True, help="Of the random choices.")
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write a file.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), help="Write the table into a page."
+)
+@click.option("--events", default=1_000, show_default=True, help="Events in a load.")
+@click.option("--kills", default=10, show_default=True, help="Kills of each process.")
+@click.option("--away-s", default=6, show_default=True, help="Length of an outage.")
+@click.option("--frozen-s", default=8, show_default=True, help="Length of a freeze.")
+@click.option("--seconds", default=10, show_default=True, help="Life of a schedule.")
+@click.option("--backlog", default=5_000, show_default=True, help="Overdue events.")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep data and logs here."
 )
-def main(names: tuple[str, ...], keep: Path | None, **sizes: int) -> None:
-    """Run the named scenarios, or all; exit with 1 if any of them fails."""
-    passed = True
-    for name in names or SCENARIOS:
-        with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-            folder = Path(scratch) if keep is None else keep / name
-            folder.mkdir(parents=True, exist_ok=True)
-            started_s = time.monotonic()
-            try:
-                report = SCENARIOS[name].run(folder, sizes)
-            except AssertionError as err:
-                click.echo(f"{name}: failed: {err}")
-                passed = False
-                continue
-        click.echo(f"{name}: {report} ({time.monotonic() - started_s:.0f} s)")
-        passed = passed and not report.problems
-    sys.exit(0 if passed else 1)
+def main(
+    names: tuple[str, ...],
+    *,
+    rules: tuple[str, ...],
+    rounds: int,
+    seed: int,
+    target: Path | None,
+    page: Path | None,
+    keep: Path | None,
+    **sizes: int,
+) -> None:
+    """Run the named scenarios, or all; exit with 1 if any of them fails.
+
+    With the right to create network namespaces, they run in a network of their own.
+    """
+    started_s = time.monotonic()
+    own_network = enter_own_network()
+    rows = []
+    for name in selected(names, rules):
+        if missing := lacks(SCENARIOS[name], own_network=own_network):
+            click.echo(f"{name}: not run, needs {', '.join(missing)}")
+            continue
+        rows.append(Row(name, SCENARIOS[name].fault, SCENARIOS[name].rules))
+    run_all(rows, rounds=rounds, seed=seed, keep=keep, sizes=sizes)
+    Console(width=None if sys.stdout.isatty() else 220).print(terminal(rows))
+    made = made_by(started_s)
+    if target is not None:
+        figures = {"made_by": made, "rows": [row.to_json() for row in rows]}
+        target.write_text(json.dumps(figures, indent=1) + "\n")
+    if page is not None:
+        update_page(page, rows, made)
+    sys.exit(1 if any(row.problems for row in rows) else 0)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ class Arrival:
 class Receiver:
     """A process that runs `receiver.py`, and the requests that it has reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.arrivals: list[Arrival] = []
         self._ended_ms: dict[int, float] = {}
         self._syncs = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.receiver"],
+            [sys.executable, "-m", "tests.system.receiver", host],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -55,13 +56,13 @@ class Receiver:
 
     def url(self, query: str = "", *, path: str = "/") -> str:
         """A URL of the receiver; `query` selects the response (see `receiver.py`)."""
-        return f"http://127.0.0.1:{self._port}{path}?{query}"
+        return f"http://{self._host}:{self._port}{path}?{query}"
 
     def sync(self) -> None:
         """Wait until `arrivals` has all requests that the receiver has got so far."""
         self._syncs += 1
         label = f"sync-{self._syncs}"
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
         body = {"payload": label, "scheduledTime": to_iso(0)}
         connection.request("POST", "/", json.dumps(body))
         connection.getresponse().read()

@@ -45,22 +45,30 @@ class Cell(Observer):
     as environment variables, and inherit no variables.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    # The address of the store.
+    store_host = "127.0.0.1"
+
+    def __init__(
+        self, folder: Path, *, receiver_host: str = "127.0.0.1", **settings: str
+    ) -> None:
         self._data = DataFolder(folder / "data")
         self._logs = folder
+        store_url = self._data.store_url().replace("127.0.0.1", self.store_host)
         self.environ = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
             "PORT": str(free_port()),
             "PYTHONUNBUFFERED": "1",
-            "REDIS_URL": self._data.store_url(),
+            "REDIS_URL": store_url,
             "SCHED_ALLOW_NETWORKS": "127.0.0.0/8",
             "SCHED_HOST": "127.0.0.1",
             "SECRET_KEY": self._data.secret_key(),
             **settings,
         }
-        super().__init__(from_env(self.environ))
+        super().__init__(from_env(self.environ), receiver_host=receiver_host)
         self.store = Process(
-            [str(get_binary_path()), str(self._data.store_conf)],
+            self.command_of(
+                "store", [str(get_binary_path()), str(self._data.store_conf)]
+            ),
             environ=self.environ,
             log=folder / "store.log",
             pass_fds=(self._data.lock_fd,),
@@ -92,6 +100,10 @@ class Cell(Observer):
     def __getitem__(self, name: str) -> Process:
         return self.processes[name]
 
+    def command_of(self, name: str, command: list[str]) -> list[str]:
+        """Return the command that starts a process; subclasses may change it."""
+        return command
+
     def start_store(self) -> None:
         """Start the store on its existing data, and wait until the store answers."""
         self.store.start()
@@ -100,16 +112,17 @@ class Cell(Observer):
         )
         assert answers, self.store.output
 
-    def start(self, *names: str) -> None:
+    def start(self, *names: str, **settings: str) -> None:
         """Start processes named `<command>` or `<command>-<suffix>`, and wait for them.
 
-        A command is a name in the Procfile or in `OTHER_COMMANDS`.
+        A command is a name in the Procfile or in `OTHER_COMMANDS`. The processes get
+        `settings` as further environment variables.
         """
         for name in names:
             line = (PROCFILE | OTHER_COMMANDS)[name.partition("-")[0]]
             self.processes[name] = process = Process(
-                ["sh", "-c", f"exec {line}"],
-                environ=self.environ,
+                self.command_of(name, ["sh", "-c", f"exec {line}"]),
+                environ=self.environ | settings,
                 log=self._logs / f"{name}.log",
             )
             process.start()

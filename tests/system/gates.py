@@ -89,7 +89,9 @@ def paused_destination(cell: Cell, *, events: int) -> Report:
     report.expect(
         arrived == {event.label for event in running}, "waiting events are not sent"
     )
-    report.expect(faults == [], f"the store is consistent while events wait: {faults}")
+    report.expect(
+        faults == [], "the store is consistent while events wait", found=faults
+    )
     report.expect(not held.all(), "a resumed destination is no longer listed as held")
     return report
 

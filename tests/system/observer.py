@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -67,7 +67,10 @@ class Observer:
     token: str
     owner: Owner
 
-    def __init__(self, settings: Settings) -> None:
+    # The address of the web process.
+    web_host = "127.0.0.1"
+
+    def __init__(self, settings: Settings, *, receiver_host: str = "127.0.0.1") -> None:
         self.settings = settings
         self.prefix = settings.prefix
         self.client = Redis.from_url(
@@ -77,7 +80,7 @@ class Observer:
         )
         self.events = EventStore(Cell(self.client, self.prefix), caps=settings.caps)
         self.schedules = Schedules(self.events.cell, grace_ms=settings.missed_grace_ms)
-        self.receiver = Receiver()
+        self.receiver = Receiver(receiver_host)
         self.random = Random(1)
         self._in_flight: set[tuple[str, str]] = set()
 
@@ -155,7 +158,7 @@ class Observer:
         Raises: OSError, http.client.HTTPException.
         """
         connection = http.client.HTTPConnection(
-            "127.0.0.1", self.settings.port, timeout=15
+            self.web_host, self.settings.port, timeout=15
         )
         headers = {"content-type": "application/json", "x-api-key": self.token}
         try:
@@ -219,29 +222,34 @@ class Observer:
         """Wait until no event is pending; return how many seconds the wait took."""
         return wait_until(lambda: self.pending() == 0, within_s=within_s)
 
-    def tally(self, accepted: Sequence[Accepted]) -> Tally:
-        """Compare the accepted events with the requests that arrived."""
-        self.receiver.sync()
-        times_ms = self.receiver.times_ms()
-        return self._compare(accepted, times_ms, self.undelivered(accepted))
-
-    def _compare(
-        self,
-        accepted: Sequence[Accepted],
-        times_ms: dict[str, list[float]],
-        undelivered: list[str],
+    def tally(
+        self, accepted: Sequence[Accepted], *, tail: Collection[str] = ()
     ) -> Tally:
+        """Compare the accepted events with the requests that arrived.
+
+        Args:
+            tail: the labels of events that may be lost, because the store has lost the
+                writes of the time in which it accepted them.
+        """
+        self.receiver.sync()
+        times_ms, unwarned = self.receiver.times_ms(), self.receiver.count_unwarned()
         arrived = [event for event in accepted if event.label in times_ms]
+        lost = [event.label for event in accepted if event.label not in times_ms]
         late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in arrived)
-        extra = (len(times_ms[event.label]) - event.sends for event in arrived)
+        extra = [len(times_ms[event.label]) - event.sends for event in arrived]
+        without = [unwarned[event.label] - event.sends for event in arrived]
+        kept = [event for event in accepted if event.label not in tail]
         return Tally(
             accepted=len(accepted),
-            lost=[event.label for event in accepted if event.label not in times_ms],
+            lost=lost,
+            in_tail=len(set(lost) & set(tail)),
             duplicates=sum(count for count in extra if count > 0),
+            unwarned=sum(count for count in without if count > 0),
             in_flight=len(self._in_flight),
             early=sum(1 for late in late_ms if late < 0),
             late_ms=late_ms,
-            faults=undelivered + self._inconsistencies(),
+            undelivered=self.undelivered(kept),
+            fsck=[str(fault) for fault in walk.check(self.events.cell)],
         )
 
     def undelivered(self, accepted: Sequence[Accepted]) -> list[str]:
@@ -256,10 +264,6 @@ class Observer:
                 if state is not State.DELIVERED:
                     found.append(f"{expected.label} is {state}")
         return found
-
-    def _inconsistencies(self) -> list[str]:
-        """The inconsistencies that fsck finds in the store."""
-        return [str(fault) for fault in walk.check(self.events.cell)]
 
 
 def _draft(url: str, label: str, at_ms: int, deadline_ms: int) -> Draft:

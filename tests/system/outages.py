@@ -1,7 +1,7 @@
 """Scenarios: the store, a ticker or a worker is unavailable for a while."""
 
 import time
-from scheduler_api.core.model import State
+from scheduler_api.core.model import AttemptKind, State
 from tests.system.blocked_receiver import BlockedReceiver
 from tests.system.cell import Cell
 from tests.system.load import Load
@@ -40,17 +40,21 @@ def store_outage(cell: Cell, *, away_s: float, how: str) -> Report:
         cell.tally([*due, *in_flight, *load.accepted]),
         {
             "unready after": f"{unready_s:.1f} s",
-            "delivering again after": f"{delivering_s:.1f} s",
             "ready again after": f"{ready_s:.1f} s",
             "responses 503": len(load.retry_after),
         },
+        recovery_s=delivering_s,
     )
     report.expect(unready_s <= REACTION_S, "/readyz turns 503 within 5 s")
     report.expect(delivering_s <= REACTION_S, "deliveries resume within 5 s")
     report.expect(ready_s <= REACTION_S, "/readyz turns 200 within 5 s")
     report.expect(load.retry_after, "the API answers 503 during the outage")
     report.expect(all(load.retry_after), "each 503 has a Retry-After")
-    report.expect(not load.unexpected, f"no other responses: {load.unexpected}")
+    report.expect(
+        not load.unexpected,
+        "the web process gives no other responses",
+        found=load.unexpected,
+    )
     for role, pid in pids.items():
         alive = cell[role].is_running() and cell[role].pid == pid
         report.expect(alive, f"{role} keeps running")
@@ -144,4 +148,31 @@ def frozen_worker(cell: Cell) -> Report:
         cell.event(event).state is State.DELIVERED,
         "the other worker delivers the event",
     )
+    return report
+
+
+def frozen_sending(cell: Cell, *, frozen_s: float) -> Report:
+    """A worker freezes for longer than its lease while it sends; it then resumes."""
+    lease_s = cell.settings.lease_ms / 1000
+    cell.start("ticker", "worker-1", "worker-2")
+    accepted = cell.create_many(60, over_s=3, query="delay_ms=800")
+    wait_until(lambda: len(cell.receiver.arrivals) >= 20)
+    cell["worker-1"].freeze()
+    frozen = cell.record_in_flight()
+    end_s = time.monotonic() + max(frozen_s, lease_s + 1)
+    wait_until(lambda: time.monotonic() > end_s, within_s=lease_s + frozen_s + 5)
+    cell["worker-1"].thaw()
+    recovery_s = cell.wait_drained(within_s=lease_s + 30)
+    failed = [
+        event.label
+        for event in accepted
+        if any(
+            attempt.kind is AttemptKind.SETTLED and attempt.error
+            for attempt in cell.attempts(event)
+        )
+    ]
+    report = Report(
+        cell.tally(accepted), {"in flight at the freeze": len(frozen)}, recovery_s
+    )
+    report.expect(not failed, "no attempt is settled as failed", found=failed)
     return report

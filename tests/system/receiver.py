@@ -1,6 +1,6 @@
 """A fast receiver of webhooks that runs as its own process and prints each request.
 
-    python -m tests.system.receiver
+    python -m tests.system.receiver <address>
 
 The first line of output is the port of the receiver. For each request, the receiver
 prints a line before it responds:
@@ -147,11 +147,11 @@ def content_length(head: bytes) -> int:
     return 0
 
 
-async def _serve() -> None:
+async def _serve(host: str) -> None:
     loop = asyncio.get_running_loop()
     counts, numbers = Counter[str](), itertools.count()
     server = await loop.create_server(
-        lambda: Connection(counts, numbers), "127.0.0.1", 0, backlog=4096
+        lambda: Connection(counts, numbers), host, 0, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -159,6 +159,6 @@ async def _serve() -> None:
 
 if __name__ == "__main__":
     try:
-        uvloop.run(_serve())
+        uvloop.run(_serve(sys.argv[1]))
     except KeyboardInterrupt:
         sys.exit()

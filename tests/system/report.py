@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+SOUND = "nothing is lost, early, inconsistent, or duplicated without reason or warning"
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -9,29 +11,44 @@ class Tally:
 
     Attributes:
         lost: the labels of events that never arrived.
+        in_tail: how many of the lost events were in a tail that the store has lost.
         duplicates: how many more requests arrived than expected.
+        unwarned: how many of these requests had no duplicate warning.
         in_flight: how many attempts were in flight when their worker was killed.
         early: how many events arrived before their time.
         late_ms: the lateness of each event's first request, ascending.
-        faults: events not recorded as delivered, and inconsistencies in the store.
+        undelivered: events not recorded as delivered, with their states.
+        fsck: inconsistencies in the store.
     """
 
     accepted: int
     lost: list[str]
+    in_tail: int
     duplicates: int
+    unwarned: int
     in_flight: int
     early: int
     late_ms: list[float]
-    faults: list[str]
+    undelivered: list[str]
+    fsck: list[str]
+
+    @property
+    def faults(self) -> list[str]:
+        """Events not recorded as delivered, and inconsistencies in the store."""
+        return self.undelivered + self.fsck
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is lost, early, inconsistent, or duplicated without reason.
 
         A duplicate has a valid reason only if a worker was killed during the attempt.
+        It must have a warning.
         """
         explained = self.duplicates <= self.in_flight
-        return explained and not (self.lost or self.early or self.faults)
+        complete = len(self.lost) <= self.in_tail
+        return (
+            explained and complete and not (self.unwarned or self.early or self.faults)
+        )
 
     def late_at(self, share: float) -> float:
         """The lateness of the event at this quantile (0 to 1), in ms."""
@@ -44,7 +61,8 @@ class Tally:
             late = "p50 {:.1f} p99 {:.1f} max {:.1f} ms".format(*figures)
         return (
             f"accepted {self.accepted}, delivered {len(self.late_ms)},"
-            f" lost {len(self.lost)}, duplicated {self.duplicates},"
+            f" lost {len(self.lost)} (in a lost tail {self.in_tail}),"
+            f" duplicated {self.duplicates} (without warning {self.unwarned}),"
             f" in flight at kills {self.in_flight}, early {self.early}, late {late}"
             + "".join(f"\n  fault: {fault}" for fault in self.faults)
         )
@@ -56,25 +74,29 @@ class Report:
 
     Attributes:
         figures: measurements to print.
+        recovery_s: how many seconds after the fault deliveries went on.
+        claims: what must hold.
         problems: the claims that did not hold.
     """
 
     tally: Tally
     figures: dict[str, object] = field(default_factory=dict)
+    recovery_s: float | None = None
+    claims: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.expect(
-            self.tally.is_sound,
-            "nothing is lost, early, inconsistent, or duplicated without reason",
-        )
+        self.expect(self.tally.is_sound, SOUND)
 
-    def expect(self, holds: object, claim: str) -> None:
-        """Record a claim as a problem if it does not hold."""
+    def expect(self, holds: object, claim: str, *, found: object = "") -> None:
+        """Record a claim, and what was found instead if it does not hold."""
+        self.claims.append(claim)
         if not holds:
-            self.problems.append(claim)
+            self.problems.append(f"{claim}: {found}" if found != "" else claim)
 
     def __str__(self) -> str:
         figures = "".join(f", {name} {value}" for name, value in self.figures.items())
+        if self.recovery_s is not None:
+            figures += f", recovered after {self.recovery_s:.1f} s"
         problems = "".join(f"\n  does not hold: {claim}" for claim in self.problems)
         return f"{self.tally}{figures}{problems}"

@@ -1,0 +1,127 @@
+"""Scenarios of `scripts/chaos`: processes are killed, frozen, stopped or replaced."""
+
+from chaos_scenario import Scenario, Sizes, first_line, in_cell
+from pathlib import Path
+from tests.system import outages, terminations, workloads
+from tests.system.cell import Cell
+from tests.system.observer import Accepted
+from tests.system.processes import wait_until
+from tests.system.report import Report
+from tests.system.supervised import Supervised
+
+# A process is killed up to this long after the first of its events is due.
+BEFORE_START_MS, CLAIMING_MS = 6, 10
+LEAD_MS = 300
+EVENTS_PER_KILL = 50
+
+
+def supervised(folder: Path, sizes: Sizes, seed: str) -> Report:
+    """Run the scenario with a system that `scripts/up` supervises."""
+    with Supervised(folder) as system:
+        system.observer.random.seed(seed)
+        return terminations.supervised_kills(system, kills=sizes["kills"])
+
+
+def kills_before_start(cell: Cell, *, kills: int) -> Report:
+    """A worker is killed 0 to 6 ms after an event is due: between dequeue and start."""
+    cell.start("ticker", "worker")
+    accepted = []
+    for number in range(kills):
+        accepted += _kill_when_due(cell, "worker", f"event-{number}", BEFORE_START_MS)
+    recovery_s = cell.wait_drained()
+    report = Report(cell.tally(accepted), {"kills": kills}, recovery_s)
+    report.expect(
+        recovery_s <= cell.settings.lease_ms / 1000 + terminations.REDELIVERY_SLACK_S,
+        "all events are delivered within lease + 5 s after the last kill",
+    )
+    return report
+
+
+def ticker_kills(cell: Cell, *, kills: int) -> Report:
+    """The ticker is killed 0 to 10 ms after events are due: while it claims them."""
+    cell.start("ticker", "worker")
+    accepted = []
+    for number in range(kills):
+        accepted += _kill_when_due(cell, "ticker", f"event-{number}", CLAIMING_MS)
+    recovery_s = cell.wait_drained()
+    report = Report(cell.tally(accepted), {"kills": kills}, recovery_s)
+    report.expect(report.tally.duplicates == 0, "nothing is begun twice")
+    return report
+
+
+def _kill_when_due(cell: Cell, name: str, label: str, within_ms: int) -> list[Accepted]:
+    """Kill a process when events are due, and start it again; return the events."""
+    at_ms = cell.events.cell.now_ms() + LEAD_MS
+    labels = {f"{label}-{n}": at_ms + n // 10 for n in range(EVENTS_PER_KILL)}
+    accepted = cell.create_at(labels)
+    killed_ms = at_ms + cell.random.random() * within_ms
+
+    def is_time() -> bool:
+        return cell.events.cell.now_ms() >= killed_ms
+
+    wait_until(is_time)
+    cell[name].kill()
+    cell.record_in_flight()
+    cell.start(name)
+    return accepted
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "kills": in_cell(
+        terminations.worker_and_ticker_kills,
+        "R-01 R-03 R-12",
+        lambda n: {
+            "events": n["events"],
+            "over_s": n["kills"],
+            "workers": n["kills"],
+            "tickers": n["kills"] // 2,
+        },
+    ),
+    "interruption": in_cell(
+        terminations.interruption, "R-01", lambda _: {"events": 100}
+    ),
+    "kills-before-start": in_cell(
+        kills_before_start, "R-02", lambda n: {"kills": n["kills"]}
+    ),
+    "ticker-kills": in_cell(ticker_kills, "R-03", lambda n: {"kills": n["kills"]}),
+    "supervised": Scenario(
+        ("R-01",), first_line(terminations.supervised_kills), supervised
+    ),
+    "web-kills": in_cell(
+        terminations.web_kills, "R-05", lambda n: {"kills": n["kills"]}
+    ),
+    "frozen-ticker": in_cell(
+        outages.frozen_ticker,
+        "R-04",
+        lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]},
+    ),
+    "frozen-worker": in_cell(outages.frozen_worker, "R-12"),
+    "frozen-sending": in_cell(
+        outages.frozen_sending, "R-29 R-12", lambda n: {"frozen_s": n["frozen_s"]}
+    ),
+    "drain": in_cell(
+        terminations.drain,
+        "R-19",
+        lambda _: {"events": 500, "outlasting": 10},
+        SCHED_DRAIN_GRACE_S="5",
+    ),
+    "rolling": in_cell(terminations.rolling_restart, "R-19"),
+    "poison": in_cell(
+        terminations.poison_event,
+        "R-13",
+        lambda _: {"neighbours": 100},
+        SCHED_LEASE_MS="1000",
+        SCHED_RENEW_INTERVAL_MS="250",
+        SCHED_QUIET_MS="1000",
+    ),
+    "isolated-events": in_cell(
+        terminations.isolated_events,
+        "R-13",
+        lambda _: {"suspects": 100, "others": 1_000},
+    ),
+    "per-second": in_cell(
+        workloads.schedule_every_second,
+        "R-01 R-03",
+        lambda n: {"seconds": n["seconds"]},
+    ),
+}

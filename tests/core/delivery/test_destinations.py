@@ -9,6 +9,7 @@ from scheduler_api.core.delivery.destinations import (
     BadDestination,
     parse,
 )
+from tests.fuzzing import budget
 from urllib.parse import urlsplit
 from yarl import URL
 
@@ -163,6 +164,7 @@ def test_s06_an_invalid_or_ambiguous_url_is_refused(url: str) -> None:
         max_size=30,
     )
 )
+@budget(200)
 def test_s06_property_both_parsers_agree_or_the_url_is_refused(rest: str) -> None:
     try:
         destination = parse("http://" + rest)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -46,6 +46,7 @@ from scheduler_api.core.model import (
     State,
     Verdict,
 )
+from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store.claims import Claim
 from scheduler_api.core.store.events import Cancelled
@@ -66,6 +67,7 @@ from tests.core.engine import (
     all_ids,
     settlement,
 )
+from tests.fuzzing import budget
 from tests.sync_worker import outcomes
 from typing import Any
 
@@ -102,7 +104,7 @@ OPTIONS = st.fixed_dictionaries(
         "strict": st.booleans(),
     }
 )
-CANCELLED_OR_DEAD = (State.DEAD, State.CANCELLED)
+UNDELIVERED = (State.DEAD, State.CLEARED, State.CANCELLED)
 Connections = tuple[redis.Redis, Callable[[], redis.asyncio.Redis]]
 
 
@@ -167,6 +169,7 @@ class CellMachine(RuleBasedStateMachine):
         self.queues = Queues(self.engine.cell)
         self.flow_keys = FlowKeys(self.engine.cell)
         self.destinations = HeldDestinations(self.engine.cell)
+        self.dead_letters = DeadLetters(self.engine.store)
         self.destination_paused = False
         # Ids of the events in the queue, in order. The callbacks of an event come
         # directly after the event.
@@ -280,7 +283,7 @@ class CellMachine(RuleBasedStateMachine):
         for key, event_id in [*self.deduplication.items()]:
             expected = self.events.get(event_id)
             if expected and (
-                expected.cancel_requested or expected.state in CANCELLED_OR_DEAD
+                expected.cancel_requested or expected.state in UNDELIVERED
             ):
                 del self.deduplication[key]
 
@@ -634,6 +637,46 @@ class CellMachine(RuleBasedStateMachine):
             expected.failures += 1
             expected.at_ms = self.now_ms + delay_ms
 
+    @precondition(lambda self: self.events)
+    @rule(data=st.data(), content=CONTENTS, delay_ms=DELAYS_MS, gates=GATES)
+    def replay(
+        self, data: st.DataObject, content: Content, delay_ms: int, gates: Gates
+    ) -> None:
+        event_id = self.draw_letter(data)
+        draft = Draft(content, DEADLINE_MS, delay_ms=delay_ms, gates=gates)
+        is_dead = self.events[event_id].state is State.DEAD
+
+        [answer] = self.dead_letters.replay(OWNER, [(event_id, draft)])
+
+        assert (answer is not None) == is_dead
+        if answer is not None:
+            assert answer.verdict is Verdict.OK
+            self.events[event_id].state = State.CLEARED
+            self.expect(answer.id, content, self.now_ms + delay_ms)
+            self.events[answer.id].gates = gates
+            if gates.queue:
+                self.queue_order.append(answer.id)
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def clear(self, data: st.DataObject) -> None:
+        event_id = self.draw_letter(data)
+        expected = self.events[event_id]
+
+        [cleared] = self.dead_letters.clear(OWNER, [event_id])
+
+        assert cleared == (expected.state is State.DEAD)
+        if cleared:
+            expected.state = State.CLEARED
+
+    def draw_letter(self, data: st.DataObject) -> str:
+        """Draw a dead letter, for which attempts fail first; else any event."""
+        for each in self.events.values():
+            if each.running is not None and not each.cancel_requested:
+                self.settle_attempt(each.running, Outcome.DEAD)
+        letters = [i for i, e in self.events.items() if e.state is State.DEAD]
+        return data.draw(st.sampled_from(letters or [*self.events]))
+
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
@@ -892,12 +935,10 @@ def connect_to_fakeredis() -> Connections:
 def run(connect: Callable[[], Connections], *, examples: int, steps: int) -> None:
     run_state_machine_as_test(
         lambda: CellMachine(connect),
-        settings=settings(
-            max_examples=examples,
+        settings=budget(
+            examples,
             stateful_step_count=steps,
-            deadline=None,
-            phases=(Phase.reuse, Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
         ),
     )
 

@@ -17,6 +17,7 @@ from scheduler_api.core.errors import (
     UnknownLayout,
 )
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.confirmation import Confirmation
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.processes import SignOfLife
@@ -28,6 +29,7 @@ from scheduler_api.failed_logins import TooManyFailedLogins
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import (
     cron_preview,
+    durability,
     full_store,
     http_errors,
     openapi,
@@ -101,6 +103,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_health(app, built)
     app.extensions[http_errors.EXTENSION] = _error_at
     app.before_request(_refuse_leading_slashes)
+    durability.confirm_writes(
+        app,
+        Confirmation(
+            settings.redis_url, settings.prefix, max_connections=services.CONNECTIONS
+        ),
+        default=settings.wait_for,
+        error=lambda status, message: _error_at(request.path, status, message),
+    )
     _add_error_handlers(app)
     return app
 

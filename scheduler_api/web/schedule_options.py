@@ -22,9 +22,11 @@ from typing import Any, TypeVar
 HEADER_PREFIX = "Scheduler-"
 # Deliveries have headers that begin with `Scheduler-` but are not options, such as
 # `Scheduler-Event-Id`. These headers are ignored in a request for a schedule, because a
-# receiver may copy the headers of a delivery into the request. `Scheduler-Tenant` names
-# the tenant for which an operator acts.
-NOT_OPTIONS = frozenset(("event-id", "attempt", "possible-duplicate", "tenant"))
+# receiver may copy the headers of a delivery into the request. `Scheduler-Tenant` and
+# `Scheduler-Wait-For` are headers of any request.
+NOT_OPTIONS = frozenset(
+    ("event-id", "attempt", "possible-duplicate", "tenant", "wait-for")
+)
 TIME_ZONE = "UTC"
 DEFAULT_MISSED, MAX_MISSED = 100, 1_000
 MAX_RUNS = 1_000_000_000

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.settings import sentinel_url
+from scheduler_api.core.settings.durability import Durability, read_durability
 from scheduler_api.core.settings.limits import BreakerLimits, Caps, TenantLimits
 from scheduler_api.core.settings.variables import (
     DAY_MS,
@@ -184,6 +185,13 @@ class EngineSettings:
         default=False,
         doc="after a step of the store's clock by more than a second, deliver nothing"
         " until an operator accepts it",
+    )
+    wait_for: Durability = variable(
+        "SCHED_WAIT_FOR",
+        read_durability,
+        default=Durability(),
+        doc="where a request that writes must be stored before it is answered: memory,"
+        " disk, replicas=N, or disk,replicas=N",
     )
     offer_lease_ms: int = variable(
         "SCHED_OFFER_LEASE_MS",

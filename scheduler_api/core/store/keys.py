@@ -434,6 +434,11 @@ def full(prefix: str) -> str:
     return f"{prefix}full"
 
 
+def confirmed(prefix: str) -> str:
+    """String, written to find out how far disk and replicas are. TTL: a minute."""
+    return f"{prefix}confirmed"
+
+
 def epoch(prefix: str) -> str:
     """String, a nonce that is created when the store is first used. Never expires."""
     return f"{prefix}epoch"

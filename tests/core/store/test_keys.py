@@ -69,9 +69,18 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.routes_of(ctx, 'd:1:7')": lambda prefix: keys.routes_of(prefix, "d:1:7"),
 }
 EXPIRING = {
-    *("full", "alive", "processes", "deduplication", "requests", "month", "skipped"),
+    *(
+        "full",
+        "confirmed",
+        "alive",
+        "processes",
+        "deduplication",
+        "requests",
+        "month",
+        "skipped",
+    ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
-    "erasing",
+    *("erasing", "confirmed"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -109,14 +109,13 @@ def failure_callback_content(
 
 def _content(message: Message, callback: Callback, body: dict[str, object]) -> Content:
     """Return a callback's content, with the redaction of the reported message."""
-    retries = message.retries if callback.retries is None else callback.retries
     options = to_options(
         Message(
             method=callback.method,
             headers=callback.headers,
             content_type=callback.content_type or CONTENT_TYPE,
-            retries=retries,
-            retry_delay=callback.retry_delay or message.retry_delay,
+            retries=callback.retries_for(message),
+            retry_delay=callback.retry_delay,
             timeout_ms=callback.timeout_ms,
             delay_ms=callback.delay_ms,
             redaction=message.redaction,

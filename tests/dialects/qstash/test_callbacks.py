@@ -153,13 +153,24 @@ def test_without_a_url_there_is_no_callback() -> None:
     assert failure_callback(only_attempts) is None
 
 
-def test_a_callback_is_a_json_post_with_its_messages_retries() -> None:
-    content = callback(Message(method="GET", retries=7, retry_delay="9", labels=("l",)))
+def test_a_callback_is_a_json_post_without_its_messages_retry_delay() -> None:
+    content = callback(Message(method="GET", retries=2, retry_delay="9", labels=("l",)))
 
     assert content.url == BACK.url
     assert from_options(content.options) == Message(
-        content_type="application/json", retries=7, retry_delay="9"
+        content_type="application/json", retries=2
     )
+
+
+@pytest.mark.parametrize(("retries", "expected"), [(0, 0), (3, 3), (4, 3), (1000, 3)])
+def test_a_callback_is_retried_like_its_message_but_at_most_three_times(
+    retries: int, expected: int
+) -> None:
+    message = Message(retries=retries, callback=BACK, failure_callback=BACK)
+    contents = callback(message), not_none(failure_callback(begun_of(message)))
+
+    found = [from_options(content.options).retries for content in contents]
+    assert found == [expected, expected]
 
 
 def test_a_callback_may_have_its_own_settings() -> None:
@@ -168,7 +179,7 @@ def test_a_callback_may_have_its_own_settings() -> None:
         method="PUT",
         headers=(("X-A", "1"),),
         content_type="text/plain",
-        retries=0,
+        retries=20,
         retry_delay="5",
         timeout_ms=6,
         delay_ms=7,
@@ -180,7 +191,7 @@ def test_a_callback_may_have_its_own_settings() -> None:
         method="PUT",
         headers=(("X-A", "1"),),
         content_type="text/plain",
-        retries=0,
+        retries=20,
         retry_delay="5",
         timeout_ms=6,
         delay_ms=7,

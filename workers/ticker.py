@@ -11,7 +11,7 @@ from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.claims import Claim, ClaimTimeouts, claim
+from scheduler_api.core.store.claims import Claim, ClaimTimeouts, LastContact, claim
 from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.connection import (
     RETRY_INTERVAL_S,
@@ -73,6 +73,7 @@ class Ticker:
         # Whether the next claim checks the store's clock, and the clock's last jump.
         self._checks_clock = True
         self._jump: ClockStep | None = None
+        self._contact: LastContact | None = None
         self._stops_on_step = settings.stop_on_clock_step
         self._unreported: ClockStep | None = None
         self._claimed_at: float | None = None
@@ -116,11 +117,21 @@ class Ticker:
             if self._checks_clock
             else None,
             jump=self._jump,
+            contact=self._contact,
         )
         has_stepped = self._observe(claimed.now_ms, since_ms=since_ms)
         # If the store was only slow to run the claim, repeat the claim unchecked.
         self._checks_clock = has_stepped or not claimed.is_unexpected
+        if not claimed.is_unexpected:
+            self._contact = LastContact(claimed.server, claimed.now_ms, claimed.now_ms)
         return claimed
+
+    def _note_outage(self) -> None:
+        """Remember when the store was called last; it may lose what it did then."""
+        contact, now_ms = self._contact, self._clock.expected_ms(self._clock.now_ms())
+        if contact and now_ms and contact.contact_ms == contact.claimed_ms:
+            contact_ms = max(contact.claimed_ms, now_ms)
+            self._contact = contact._replace(contact_ms=contact_ms)
 
     def _observe(self, store_ms: int, *, since_ms: float) -> bool:
         """Return whether the store's clock has stepped; report the step."""
@@ -208,6 +219,8 @@ class Ticker:
         return False
 
     def _log(self, claimed: Claim) -> None:
+        if claimed.lost_ms:
+            log.critical(logfmt.line("store.older", lost_ms=claimed.lost_ms))
         for named in name_members(self.cell, claimed.interrupted):
             log.warning(logfmt.line("attempt.interrupted", **named))
         log_quarantined(self.cell, claimed.quarantined)
@@ -227,6 +240,7 @@ class Ticker:
             except (EvictingStore, ForeignDatabase) as err:
                 log.critical(logfmt.line("store.unfit", problem=err))
             except redis.RedisError as err:
+                self._note_outage()
                 log.error(logfmt.line("store.unreachable", problem=err))
             except Exception:
                 log.exception(logfmt.line("tick.failed"))

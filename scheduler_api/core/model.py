@@ -422,7 +422,8 @@ class Begun:
     reply of `begin`; the key `content_key` then has the content. `origin` and `route`
     are the gates of the event's destination, `origin_held` and `route_held` whether
     they held events back when the attempt began, and `passes_origin` whether the event
-    passed a slowed origin because its route is healthy. No attempt may begin later than
+    passed a slowed origin because its route is healthy. `may_repeat` is whether the
+    store may have lost an earlier delivery. No attempt may begin later than
     `left_ms` from now; None means no limit.
     """
 
@@ -443,9 +444,10 @@ class Begun:
     origin_held: bool = False
     route_held: bool = False
     passes_origin: bool = False
+    may_repeat: bool = False
     left_ms: int | None = None
 
     @property
     def possible_duplicate(self) -> bool:
         """Whether an earlier attempt without a result may have reached the receiver."""
-        return self.attempt - 1 > self.failures
+        return self.may_repeat or self.attempt - 1 > self.failures

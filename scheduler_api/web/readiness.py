@@ -49,6 +49,11 @@ STORE_CHANGED = (
     "the store was emptied or replaced: accept its epoch, or restore its data"
 )
 STORE_OLDER = "the store lost its newest data: accept it as it is, or restore its data"
+STORE_LOST_TAIL = (
+    "the store has lost its newest {} s: what was accepted in them is lost"
+)
+# A failover may lose a second; a store that is older than this may not be the newest.
+LONG_TAIL_MS = 60_000
 STORE_REPLICA = (
     "the store is a replica, which refuses or loses writes: connect to its primary"
 )
@@ -128,6 +133,7 @@ class _Seen:
     oldest_due_ms: int
     now_ms: int
     clock_step: ClockStep | None
+    lost_tail_ms: int
 
 
 class Readiness:
@@ -201,14 +207,17 @@ class Readiness:
         pipe.exists(keys.full(prefix))
         pipe.hgetall(keys.processes(prefix))
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
-        pipe.get(keys.clock_step(prefix))
+        pipe.mget(keys.clock_step(prefix), keys.lost_tail(prefix))
         pipe.time()
         replies = pipe.execute(raise_on_error=False)
         for reply in replies:
             # `execute` itself would put the command before the error code.
             if isinstance(reply, redis.RedisError):
                 raise reply
-        epoch, accepted, newest, *alive, info, full, stored, due, step, clock = replies
+        epoch, accepted, newest, *alive, info, full, stored, due, events, clock = (
+            replies
+        )
+        step, lost_tail = events
         now_ms = clock[0] * 1000 + clock[1] // 1000
         return _Seen(
             epoch=epoch,
@@ -221,6 +230,7 @@ class Readiness:
             oldest_due_ms=max(0, now_ms - int(due[0][1])) if due else 0,
             now_ms=now_ms,
             clock_step=ClockStep.parse(step),
+            lost_tail_ms=int(lost_tail or 0),
         )
 
     def _data_faults(self, seen: _Seen) -> list[str]:
@@ -232,6 +242,7 @@ class Readiness:
             self._newest_id = 0
         is_older = seen.newest_id < self._newest_id
         self._newest_id = max(seen.newest_id, self._newest_id)
+        is_older = is_older or seen.lost_tail_ms > LONG_TAIL_MS
         return [STORE_OLDER] if is_older else []
 
     def _write_faults(self) -> list[str]:
@@ -265,6 +276,8 @@ class Readiness:
             found.append(STORE_FULL)
         if seen.clock_step and not self._stops_on_clock_step:
             found.append(CLOCK_STEPPED.format(seen.clock_step.seconds))
+        if 0 < seen.lost_tail_ms <= LONG_TAIL_MS:
+            found.append(STORE_LOST_TAIL.format(seen.lost_tail_ms / 1000))
         workers = [each for each in seen.processes if each.role == "worker"]
         if slow := sum(bool(each.load.get("slow")) for each in workers):
             found.append(SLOW_WORKERS.format(slow, len(workers)))

@@ -154,6 +154,9 @@ def _interceptor(
     # Do not use `functools.partial` here. If an attribute of a class is a function,
     # Python passes the instance as the first argument. For a `partial`, it does not.
     def intercept(*args: Any) -> Any:
+        # A repeated reservation only skips ids.
+        if str(args[0]).startswith("reserve_ids_"):
+            return call(*args)
         return handler(call, *args)
 
     return intercept

@@ -243,7 +243,7 @@ def test_the_code_of_an_unexpected_error_is_shown_and_the_error_is_logged(
 def test_r30_a_store_set_back_to_an_older_state_is_not_ready_until_it_is_accepted(
     http: FlaskClient, client: redis.Redis
 ) -> None:
-    sequence = IdSequence(client, PREFIX)
+    sequence = IdSequence(Cell(client, PREFIX))
     for _ in range(3):
         sequence.next()
     before = ready(http)[0]

@@ -107,7 +107,7 @@ class Schedules:
         self._caps = caps
         self._owner_limits = owner_limits
         self._tenant_options = tenant_options
-        self._ids = IdSequence(cell.client, cell.prefix)
+        self._ids = IdSequence(cell)
 
     def create(
         self,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Claim:
         now_ms: the time of the store's clock.
         is_unexpected: whether the claim did nothing, because this time differs from
             the expected one by more than a second.
+        lost_ms: for how long before the outage the store has lost what was written; 0
+            if it has lost nothing that the caller knows of.
+        server: the run id of the store's server; '' if the user may not read it.
     """
 
     ids: list[str]
@@ -48,6 +52,22 @@ class Claim:
     closed: tuple[str, ...] = ()
     now_ms: int = 0
     is_unexpected: bool = False
+    lost_ms: int = 0
+    server: str = ""
+
+
+class LastContact(NamedTuple):
+    """What a ticker knows of the store; times by the store's clock.
+
+    Attributes:
+        server: the run id of the server that it last called.
+        claimed_ms: the time of its last claim.
+        contact_ms: when it last called the store; no later call was successful.
+    """
+
+    server: str
+    claimed_ms: int
+    contact_ms: int
 
 
 def claim(
@@ -58,6 +78,7 @@ def claim(
     enqueuer: RqEnqueuer | None = None,
     expected_ms: int | None = None,
     jump: tuple[int, int] | None = None,
+    contact: LastContact | None = None,
 ) -> Claim:
     """Offer up to `room` due events and end expired leases.
 
@@ -71,6 +92,8 @@ def claim(
             claim does nothing if the clock differs by more than a second.
         jump: the times before and after the last forward step of the store's clock. A
             schedule fires only once for all its fire times in between.
+        contact: if another server has less, the deliveries that it may not know of are
+            marked as possible duplicates.
     """
     options: dict[str, object] = {
         "room": room,
@@ -83,11 +106,13 @@ def claim(
         options["expected_ms"] = expected_ms
     if jump is not None:
         options["jumped_from_ms"], options["jumped_to_ms"] = jump
+    if contact is not None:
+        options |= contact._asdict()
     if enqueuer is not None:
         options["rq"] = enqueuer.options
     reply = cell.call("claim", options, [enqueuer.job_template()] if enqueuer else ())
     ids, isolated, short, next_us, interrupted, quarantined, epoch, *rest = reply
-    rq_full, closed, now_ms, is_unexpected = rest
+    rq_full, closed, now_ms, is_unexpected, lost_ms, server = rest
     return Claim(
         ids=[i.decode() for i in ids],
         isolated_ids=[i.decode() for i in isolated],
@@ -100,4 +125,6 @@ def claim(
         closed=tuple(url.decode() for url in closed),
         now_ms=now_ms,
         is_unexpected=is_unexpected == 1,
+        lost_ms=lost_ms,
+        server=server.decode(),
     )

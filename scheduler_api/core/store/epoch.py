@@ -10,6 +10,9 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import audit, keys, layout
 from typing import cast
 
+# More ids than a store can have lost.
+ID_MARGIN = 1_000_000
+
 
 class Epoch:
     """The epoch that one process expects its store to have."""
@@ -57,6 +60,9 @@ def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> str:
     change = audit.change(by, None, "store.accept", epoch)
     with client.pipeline(transaction=True) as pipe:
         pipe.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
+        # The lost data had ids that must not be issued again.
+        pipe.incrby(keys.sequence(prefix), ID_MARGIN)
+        pipe.delete(keys.lost_tail(prefix))
         audit.add(pipe, prefix, change, before=None, after={"accepted": True})
         pipe.execute()
     return epoch

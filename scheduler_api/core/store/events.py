@@ -127,7 +127,7 @@ class EventStore:
         self._caps = caps
         self._owner_limits = owner_limits
         self._tenant_options = tenant_options
-        self._ids = IdSequence(cell.client, cell.prefix)
+        self._ids = IdSequence(cell)
         self._batcher = (
             CallBatcher(self._create_all, max_items=CREATE_BATCH_SIZE)
             if batches

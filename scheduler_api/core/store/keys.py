@@ -392,6 +392,33 @@ def last_claim_at(prefix: str) -> str:
     return f"{prefix}last_claim_at"
 
 
+def server(prefix: str) -> str:
+    """String, the server process that has the store. Never expires.
+
+    Value: `<run id> <time of the last claim when it took the store over>`. The time is
+    '' if the store has always had this server.
+    """
+    return f"{prefix}server"
+
+
+def lost_tail(prefix: str) -> str:
+    """String, present after the store has lost its newest writes: how many ms of them.
+
+    TTL: an hour. If it has lost more than a minute, the key does not expire; the
+    command `accept-store` deletes it.
+    """
+    return f"{prefix}lost_tail"
+
+
+def repeats_before(prefix: str) -> str:
+    """String, a time in ms. Never expires.
+
+    The store has lost its newest writes: it may not know of deliveries of events that
+    were due before this time.
+    """
+    return f"{prefix}repeats_before"
+
+
 def clock_step(prefix: str) -> str:
     """String, the last step of the store's clock: the times before and after it, in ms.
 

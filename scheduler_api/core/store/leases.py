@@ -313,5 +313,6 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         origin_held=b"o" in held,
         route_held=b"r" in held,
         passes_origin=b"p" in held,
+        may_repeat=b"d" in held,
         left_ms=None if left == b"" else int(left),
     )

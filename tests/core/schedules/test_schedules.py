@@ -364,7 +364,7 @@ def test_a_deleted_schedule_leaves_only_its_template(engine: Engine):
 
     left = {key.removeprefix(PREFIX) for key in engine.everything()}
     template = f"t:{schedule.id}:{schedule.revision}"
-    assert left == {"seq", "owners", "next_check", "superseded", template}
+    assert left == {"server", "seq", "owners", "next_check", "superseded", template}
     with pytest.raises(NotFound):
         engine.schedules.get(OWNER, schedule.id)
 

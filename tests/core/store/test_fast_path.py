@@ -27,11 +27,11 @@ CREATE = {
     **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
 }
 CLAIM = {
-    **{"mget": 1, "set": 2, "exists": 1, "zrange": 3},
+    **{"mget": 2, "set": 2, "exists": 1, "zrange": 3},
     **{"zrangebyscore": 1, "zadd": 1, "zrem": 1},
 }
 BEGIN = {
-    **{"exists": 1, "get": 1, "hgetall": 50, "zscore": 50},
+    **{"exists": 1, "get": 1, "mget": 1, "hgetall": 50, "zscore": 50},
     **{"getrange": 50, "hset": 50, "zadd": 50},
 }
 RENEW = {"hmget": 50, "zadd": 50}

@@ -3,12 +3,13 @@
 import redis
 from concurrent.futures import ThreadPoolExecutor
 from scheduler_api.core.ids import to_id, to_number
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.id_sequence import BLOCK, IdSequence
 from tests.core.engine import PREFIX
 
 
 def test_ids_ascend_from_one(store_client: redis.Redis):
-    ids = IdSequence(store_client, PREFIX)
+    ids = IdSequence(Cell(store_client, PREFIX))
 
     assert [ids.take() for _ in range(BLOCK + 5)] == [
         to_id(number) for number in range(1, BLOCK + 6)
@@ -16,7 +17,10 @@ def test_ids_ascend_from_one(store_client: redis.Redis):
 
 
 def test_two_processes_get_different_ids(store_client: redis.Redis):
-    one, two = IdSequence(store_client, PREFIX), IdSequence(store_client, PREFIX)
+    one, two = (
+        IdSequence(Cell(store_client, PREFIX)),
+        IdSequence(Cell(store_client, PREFIX)),
+    )
 
     taken = [ids.take() for _ in range(2 * BLOCK) for ids in (one, two)]
 
@@ -24,7 +28,10 @@ def test_two_processes_get_different_ids(store_client: redis.Redis):
 
 
 def test_next_returns_an_id_higher_than_all_earlier_ids(store_client: redis.Redis):
-    one, two = IdSequence(store_client, PREFIX), IdSequence(store_client, PREFIX)
+    one, two = (
+        IdSequence(Cell(store_client, PREFIX)),
+        IdSequence(Cell(store_client, PREFIX)),
+    )
     one.take()
 
     numbers = [to_number(ids.next()) for _ in range(40) for ids in (one, two)]
@@ -34,7 +41,7 @@ def test_next_returns_an_id_higher_than_all_earlier_ids(store_client: redis.Redi
 
 
 def test_threads_get_different_ids(store_client: redis.Redis):
-    ids = IdSequence(store_client, PREFIX)
+    ids = IdSequence(Cell(store_client, PREFIX))
 
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: ids.take(), range(2_000)))

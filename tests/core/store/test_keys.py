@@ -20,7 +20,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
-            *("clock_step",),
+            *("clock_step", "server", "repeats_before", "lost_tail"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
         )
     },

@@ -9,8 +9,8 @@
 -- Answer per id: {id, code}. If the code is begun, the answer continues with: attempt, failures,
 --   interruptions, first due ms, created ms, time limit of the attempt in ms, owner, content key,
 --   content ('' if longer than inline_bytes; the caller then reads the content key), schedule, gate
---   of the origin, gate of the route, what is held (see `fair_share.held_gates`), ms until
---   the event's end ('' if the event has no end).
+--   of the origin, gate of the route, what is held (see `fair_share.held_gates`) and `d` if the event
+--   is a possible duplicate (see `servers.may_repeat`), ms until the event's end ('' if it has none).
 -- Codes:
 --   begun: the attempt has begun.
 --   gone: the event is not leased.
@@ -22,6 +22,7 @@
 --   waits: the previous occurrence has not ended.
 --   held: the event must wait at a gate or in `due`.
 --   quarantined: the event is unreadable.
+--   unchecked: another server has taken over the store, and no claim has checked yet what is lost.
 -- Atomic: if several workers begin the same event, only one succeeds. If this worker repeats its
 -- call with the same token, it gets the code begun again.
 local EVENT, SCHEDULE = records.EVENT, records.SCHEDULE
@@ -40,7 +41,7 @@ local function describe(ctx, id, event, attempt)
     records.integer(event, 'interruptions', 0), records.first_due_ms(event),
     records.integer(event, 'created_ms'), records.integer(event, 'deadline_ms'), event.owner, key,
     content, event.schedule or '', event.origin_gate or '', event.route_gate or '',
-    event.held, left}
+    event.held .. (servers.may_repeat(ctx, event) and 'd' or ''), left}
 end
 
 local function begin(ctx, share, id, event, rates)
@@ -87,8 +88,15 @@ local function begin(ctx, share, id, event, rates)
   return reply
 end
 
+local function refuse_all(ids, code)
+  local replies = {}
+  for i = 2, #ids do replies[i - 1] = {ids[i], code} end
+  return replies
+end
+
 local function begin_events(key_names, args)
   local ctx = context.new(key_names, args)
+  if not servers.may_begin(ctx) then return refuse_all(args, 'unchecked') end
   local share, events, faults = fair_share.new(ctx), {}, {}
   local replies, rates = {}, {}
   for i = 2, #args do

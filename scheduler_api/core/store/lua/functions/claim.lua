@@ -6,7 +6,9 @@
 --   missed_grace_ms (see `ClaimTimeouts` in claims.py); rq (see lib/rq; if it is absent, the call
 --   enqueues nothing); expected_ms (the time of the store's clock, as the caller expects it; absent
 --   if the caller does not know it); jumped_from_ms and jumped_to_ms (the last forward step of the
---   store's clock; absent if there was none).
+--   store's clock; absent if there was none); server, claimed_ms and contact_ms (the run id of the
+--   server, the time of the last claim and the time of the last contact, as far as the caller knows;
+--   absent if it knows none).
 -- Args: the template of RQ jobs (see lib/rq), if the option rq is present.
 -- Answer: a list of:
 --   ids of the offered events that are not isolated;
@@ -20,7 +22,9 @@
 --   URLs of origins and routes whose breakers this call closed, because they are idle;
 --   the time of the store's clock, in ms;
 --   1 if the call has done nothing, because this time differs from expected_ms by more than a
---     second, otherwise 0.
+--     second, otherwise 0;
+--   by how many ms the store is older than the caller knows, or 0;
+--   the run id of the server.
 -- Atomic, so concurrent claims get different events. A repeated call does not get the events of the
 -- first call again. They return to `due` when their offer leases end.
 local EVENT = records.EVENT
@@ -216,11 +220,12 @@ local function claim(key_names, args)
   local ctx = context.new(key_names, args)
   local expected_ms = ctx.options.expected_ms
   if expected_ms and math.abs(ctx.now - expected_ms) > TOLERANCE_MS then
-    return {{}, {}, {}, -1, {}, {}, '', 0, {}, ctx.now, 1}
+    return {{}, {}, {}, -1, {}, {}, '', 0, {}, ctx.now, 1, 0, ''}
   end
   local batch = {ids = {}, gated = {}, schedule_ids = {}, interrupted = {}, quarantined = {},
     closed = {}}
   local epoch
+  local lost_ms = servers.find_lost_tail(ctx)
   batch.grace_until, epoch = record_claim(ctx)
   local first_leased = head(keys.leased(ctx))
   local changed = end_leases(ctx, first_leased, batch)
@@ -236,7 +241,8 @@ local function claim(key_names, args)
   local next_check = micros_to_next(ctx, first_leased)
   local waits_for_rq = next_check == 0 and rq.note_full(ctx)
   return {batch.ids, isolated, batch.schedule_ids, next_check, batch.interrupted, batch.quarantined,
-    epoch, waits_for_rq and 1 or 0, batch.closed, ctx.now, 0}
+    epoch, waits_for_rq and 1 or 0, batch.closed, ctx.now, 0, lost_ms,
+    servers.run_id()}
 end
 
 redis.register_function{function_name = 'claim_' .. VERSION, callback = claim,

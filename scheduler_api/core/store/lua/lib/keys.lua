@@ -14,6 +14,9 @@ function keys.rq_full(ctx) return ctx.prefix .. 'rq_full' end
 function keys.last_claim_at(ctx) return ctx.prefix .. 'last_claim_at' end
 function keys.lease_grace_until(ctx) return ctx.prefix .. 'lease_grace_until' end
 function keys.epoch(ctx) return ctx.prefix .. 'epoch' end
+function keys.server(ctx) return ctx.prefix .. 'server' end
+function keys.lost_tail(ctx) return ctx.prefix .. 'lost_tail' end
+function keys.repeats_before(ctx) return ctx.prefix .. 'repeats_before' end
 function keys.clock_step(ctx) return ctx.prefix .. 'clock_step' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
 function keys.processes(ctx) return ctx.prefix .. 'processes' end

@@ -46,6 +46,7 @@ end
 -- that a repeated call finds the id.
 local function next_id(ctx, nonce)
   local id
+  servers.check(ctx)
   repeat id = base_36(redis.call('INCR', keys.sequence(ctx)))
   until redis.call('EXISTS', keys.event(ctx, id)) == 0
   redis.call('SET', keys.issued_id(ctx, nonce), id, 'PX', ISSUED_FOR_MS)

@@ -45,15 +45,15 @@ class Furnished:
         return {key: client.dump(key) or b"" for key in client.scan_iter(count=10_000)}
 
 
-def furnish(web: Web, name: str = NAME) -> Furnished:
+def furnish(web: Web, name: str = NAME, *, secret: str = "") -> Furnished:
     """Give the tenant something of every kind, in each dialect.
 
-    All names, URLs and bodies contain `name`.
+    All names, URLs and bodies contain `name`; URLs and bodies also contain `secret`.
     """
     furnished = Furnished(web, {})
-    furnished.ids["jiter"] = _jiter(furnished, name)
-    furnished.ids["events_v1"] = _events_v1(furnished, name)
-    furnished.ids["qstash"] = _qstash(furnished, name)
+    furnished.ids["jiter"] = _jiter(furnished, name, secret)
+    furnished.ids["events_v1"] = _events_v1(furnished, name, secret)
+    furnished.ids["qstash"] = _qstash(furnished, name, secret)
     return furnished
 
 
@@ -61,10 +61,11 @@ def hook(name: str) -> str:
     return f"https://{name}.example/hook"
 
 
-def _jiter(furnished: Furnished, name: str) -> dict[str, str]:
+def _jiter(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
     later = to_iso(furnished.web.cell.now_ms() + HOUR_MS)
-    event = {"payload": name, "destination": hook(name), "scheduledTime": later}
-    job = {"payload": name, "destination": hook(name), "expression": "0 0 * * *"}
+    template = {"payload": name + secret, "destination": hook(name) + secret}
+    event = template | {"scheduledTime": later}
+    job = template | {"expression": "0 0 * * *"}
     once = {"Idempotency-Key": name}
     made = furnished.make("POST", "/api/events", json=event, headers=once)
     cron = furnished.make("POST", "/api/cronjobs", json=job)["id"]
@@ -72,32 +73,33 @@ def _jiter(furnished: Furnished, name: str) -> dict[str, str]:
     return {"event_id": made["id"], "cron_id": cron}
 
 
-def _events_v1(furnished: Furnished, name: str) -> dict[str, str]:
+def _events_v1(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
     later = to_iso(furnished.web.cell.now_ms() + HOUR_MS)
     event = {
         "eventOwner": f"ada@{name}.example",
         "endDate": later,
         "interval": "0 0 1 1 *",
-        "callbackUrl": hook(name),
-        "context": {"user": name},
+        "callbackUrl": hook(name) + secret,
+        "context": {"user": name + secret},
         "tags": [name],
     }
     made = furnished.make("POST", "/v1/events", json=event)["data"]
     return {"event_id": made["eventId"], "attempt_id": "1"}
 
 
-def _qstash(furnished: Furnished, name: str) -> dict[str, str]:
+def _qstash(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
     options = {
         "Upstash-Flow-Control-Key": name,
         "Upstash-Flow-Control-Value": "parallelism=1",
         "Upstash-Deduplication-Id": name,
-        "Upstash-Failure-Callback": hook(name),
+        "Upstash-Failure-Callback": hook(name) + secret,
         "Upstash-Label": name,
     }
-    publish, sent = f"/v2/publish/{hook(name)}", {"data": name.encode()}
-    endpoints = {"endpoints": [{"url": hook(name)}]}
+    url, sent = hook(name) + secret, {"data": (name + secret).encode()}
+    publish = f"/v2/publish/{url}"
+    endpoints = {"endpoints": [{"url": url}]}
     furnished.make("POST", f"/v2/topics/{name}/endpoints", json=endpoints)
-    path = f"/v2/enqueue/{name}/{hook(name)}"
+    path = f"/v2/enqueue/{name}/{url}"
     furnished.make("POST", path, **sent, headers=options)
     letter = furnished.make("POST", publish, **sent)["messageId"]
     engine = Engine(furnished.web.cell.client, furnished.web.cell.prefix)
@@ -105,7 +107,7 @@ def _qstash(furnished: Furnished, name: str) -> dict[str, str]:
     delay = {"Upstash-Delay": "1h"}
     message = furnished.make("POST", publish, **sent, headers=delay)
     cron = {"Upstash-Cron": "0 0 * * *"}
-    schedule = f"/v2/schedules/{hook(name)}"
+    schedule = f"/v2/schedules/{url}"
     deleted = furnished.make("POST", schedule, **sent, headers=cron)["scheduleId"]
     furnished.make("DELETE", f"/v2/schedules/{deleted}")
     schedule_id = furnished.make("POST", schedule, **sent, headers=cron)["scheduleId"]

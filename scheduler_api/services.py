@@ -17,6 +17,7 @@ from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
+from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
@@ -71,7 +72,7 @@ def build(settings: Settings) -> Services:
         retry=RETRY,
         max_connections=CONNECTIONS,
     )
-    cell = Cell(client, settings.prefix)
+    cell = Cell(client, settings.prefix, cipher=content_cipher(settings))
     caps, limits = settings.caps, outbound.owner_limits(settings)
     tenant_limits = outbound.tenant_limits(cell, settings)
     tenants = outbound.tenants(cell, settings)

@@ -11,6 +11,7 @@ from scheduler_api.core.delivery.destinations import Address, AddressPolicy
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, connect, watched_addresses
+from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.settings import Settings, from_env
@@ -52,7 +53,7 @@ def open_cell(settings: EngineSettings) -> Cell:
     Raises: ForeignDatabase, UnknownLayout.
     """
     client = connect(settings.redis_url, retry=RETRY_ONCE)
-    cell = Cell(client, settings.prefix)
+    cell = Cell(client, settings.prefix, cipher=content_cipher(settings))
     claim_database(cell.client, cell.prefix)
     return cell
 

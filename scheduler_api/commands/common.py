@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
+from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 from scheduler_api.core.timestamps import to_iso
@@ -26,7 +27,11 @@ def open_cell(settings: Settings) -> Cell:
 
     Raises: ForeignDatabase, UnknownLayout.
     """
-    cell = Cell(connect(settings.redis_url), settings.prefix)
+    cell = Cell(
+        connect(settings.redis_url),
+        settings.prefix,
+        cipher=content_cipher(settings),
+    )
     claim_database(cell.client, cell.prefix)
     return cell
 

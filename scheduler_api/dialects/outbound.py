@@ -35,7 +35,12 @@ SECRETS: dict[str, Callable[[], str]] = {
 
 def tenants(cell: Cell, settings: EngineSettings) -> Tenants:
     """Return the tenants of a cell; new tenants get the secrets of all dialects."""
-    return Tenants(cell, secret_key=settings.secret_key, makers=SECRETS)
+    return Tenants(
+        cell,
+        secret_key=settings.secret_key,
+        older_keys=settings.older_secret_keys,
+        makers=SECRETS,
+    )
 
 
 def tenant_limits(cell: Cell, settings: EngineSettings) -> Limits:

@@ -24,6 +24,7 @@ from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_event, read_events
 from scheduler_api.core.store.records import EVENT
@@ -78,7 +79,8 @@ class Observer:
             retry=Retry(ConstantBackoff(0.05), 100),
             socket_timeout=10,
         )
-        self.events = EventStore(Cell(self.client, self.prefix), caps=settings.caps)
+        cell = Cell(self.client, self.prefix, cipher=content_cipher(settings))
+        self.events = EventStore(cell, caps=settings.caps)
         self.schedules = Schedules(self.events.cell, grace_ms=settings.missed_grace_ms)
         self.receiver = Receiver(receiver_host)
         self.random = Random(1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, TIMEOUT_S, connect
+from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.dialects import outbound
@@ -47,7 +48,7 @@ async def open_in_flight(
     connections_max = min(2 * limit, reserve(capacity) - capacity)
     connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
     client = connect(settings.redis_url, retry=RETRY_ONCE)
-    cell = Cell(client, settings.prefix)
+    cell = Cell(client, settings.prefix, cipher=content_cipher(settings))
     store = WorkerStore(connection, cell, lease_ms=settings.lease_ms)
     ring = KeyRing(outbound.tenants(cell, settings))
     fan_out = FanOut(EventStore(cell, caps=settings.caps))

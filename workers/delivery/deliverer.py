@@ -13,6 +13,7 @@ from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
+from scheduler_api.core.store.content_encryption import UnknownKey
 from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from workers.delivery import log_entries
@@ -22,6 +23,10 @@ from workers.http_client.client import HttpClient, Request, Result
 from workers.http_client.failures import Failure
 
 log = logging.getLogger("scheduler.worker")
+
+
+# How long an event waits for a worker that knows the key of its content.
+UNKNOWN_KEY_DELAY_MS = 60_000
 
 
 class LeaseLost(Exception):
@@ -156,7 +161,11 @@ class Deliverer:
     def _undeliverable(
         self, begun: Begun, started_ms: int, problem: Exception
     ) -> Settlement:
-        """Return a settlement that makes the event dead; a retry would fail too."""
+        """Return a settlement that makes the event dead; a retry would fail too.
+
+        An event whose content another worker can decrypt is retried.
+        """
+        foreign = isinstance(problem, UnknownKey)
         unreadable = isinstance(problem, UnreadableRecord)
         code = UNREADABLE if unreadable else UNDELIVERABLE
         if not isinstance(problem, SchedulerError):
@@ -166,9 +175,10 @@ class Deliverer:
             event_id=begun.id,
             token=begun.token,
             attempt=begun.attempt,
-            outcome=Outcome.DEAD,
+            outcome=Outcome.RETRY if foreign else Outcome.DEAD,
             log_entry=codec.encode_attempt({"started_ms": started_ms, "error": code}),
-            reason=code,
+            delay_ms=UNKNOWN_KEY_DELAY_MS if foreign else 0,
+            reason="" if foreign else code,
             report=Report(
                 url=begun.content.url if begun.content else "",
                 error=code,

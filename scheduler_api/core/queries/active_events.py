@@ -102,9 +102,8 @@ def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
         if isinstance(start, UnreadableRecord):
             heads[place] = b""
             continue
-        line, end, _ = cast(bytes, start).partition(b"\n")
-        if not end:
-            stored = cast(bytes | None, cell.client.get(place)) or b""
-            line, end, _ = stored.partition(b"\n")
-        heads[place] = line + end
+        head = codec.head_of(start)
+        if head is None:
+            head = codec.head_of(cast(bytes | None, cell.client.get(place)) or b"")
+        heads[place] = head or b""
     return heads

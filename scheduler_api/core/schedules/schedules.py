@@ -242,7 +242,7 @@ class Schedules:
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms
         key = keys.template(self._cell.prefix, schedule.id, revision)
-        content = codec.encode_content(schedule.content)
+        content = codec.encode_content(schedule.content, self._cell.cipher)
         inline, _ = write_if_large(self._cell.client, key, content)
         fields = self._fields(schedule, times_ahead=len(times))
         reply = self._cell.call("put_schedule", options, [inline, *fields])

@@ -20,6 +20,7 @@ from scheduler_api.core.settings.variables import (
     read_ports,
     read_redis_url,
     read_secret_key,
+    read_secret_keys,
     read_yes_or_no,
     variable,
 )
@@ -50,8 +51,22 @@ class EngineSettings:
         "SECRET_KEY",
         read_secret_key,
         mask=mask_all,
-        doc="encrypts the secrets in the store; must be the same in every process, and"
-        " must never change",
+        doc="encrypts the secrets and the content in the store; must be the same in"
+        " every process",
+    )
+    older_secret_keys: tuple[str, ...] = variable(
+        "SCHED_OLDER_SECRET_KEYS",
+        read_secret_keys,
+        default=(),
+        mask=mask_all,
+        doc="other values of `SECRET_KEY` that decrypt what they have encrypted,"
+        " separated by commas",
+    )
+    encrypt_content: bool = variable(
+        "SCHED_ENCRYPT_CONTENT",
+        read_yes_or_no,
+        default=True,
+        doc="encrypt URL, headers and body of events and schedules in the store",
     )
     port: int = variable(
         "PORT",

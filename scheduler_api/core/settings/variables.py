@@ -168,6 +168,12 @@ def read_secret_key(text: str) -> str:
     return text
 
 
+def read_secret_keys(text: str) -> tuple[str, ...]:
+    return tuple(
+        read_secret_key(part.strip()) for part in text.split(",") if part.strip()
+    )
+
+
 def write(value: Any) -> str:
     """Format `value` as in an environment variable."""
     if isinstance(value, tuple):

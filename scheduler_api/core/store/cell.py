@@ -2,6 +2,7 @@
 
 import redis
 from collections.abc import Iterable
+from scheduler_api.core.store.content_encryption import ContentCipher
 from scheduler_api.core.store.functions import Arg, Library, Options
 from typing import Any
 
@@ -11,16 +12,23 @@ NO_OPTIONS: Options = {}
 class Cell:
     """A connection of one process to a cell.
 
-    `clock_ms` is a fixed time, which tests set. If None, the cell uses the time of the
-    Redis server.
+    Args:
+        clock_ms: a fixed time, which tests set. None: the time of the Redis server.
+        cipher: encrypts what this process stores as content. None: not encrypted.
     """
 
     def __init__(
-        self, client: redis.Redis, prefix: str, *, clock_ms: int | None = None
+        self,
+        client: redis.Redis,
+        prefix: str,
+        *,
+        clock_ms: int | None = None,
+        cipher: ContentCipher | None = None,
     ) -> None:
         self.client = client
         self.prefix = prefix
         self.clock_ms = clock_ms
+        self.cipher = cipher
         database = client.connection_pool.connection_kwargs.get("db") or 0
         self.library = Library(prefix, database)
 

@@ -1,6 +1,7 @@
 """The stored form of events, content and attempts. Pure.
 
-Format 1. Content is one line of JSON (URL and options), then the body unchanged.
+Format 1. Content is one line of JSON (URL and options), then the body unchanged; or the
+same, encrypted.
 """
 
 import orjson
@@ -17,7 +18,8 @@ from scheduler_api.core.model import (
     Owner,
     State,
 )
-from scheduler_api.core.store import gate_names, keys
+from scheduler_api.core.store import content_encryption, gate_names, keys
+from scheduler_api.core.store.content_encryption import ContentCipher
 from scheduler_api.core.store.records import Record
 from typing import Any
 
@@ -32,12 +34,13 @@ JSON_FIELDS = frozenset(field.name for field in fields(Attempt)) - {
 }
 
 
-def encode_content(content: Content) -> bytes:
-    """Encode content as one line of JSON and the body."""
+def encode_content(content: Content, cipher: ContentCipher | None = None) -> bytes:
+    """Encode content as one line of JSON and the body; encrypt it with a cipher."""
     head: dict[str, Any] = {"u": content.url}
     if content.options:
         head["o"] = dict(content.options)
-    return orjson.dumps(head) + b"\n" + content.body
+    line = orjson.dumps(head) + b"\n"
+    return cipher.encrypt(line, content.body) if cipher else line + content.body
 
 
 def decode_content(stored: bytes) -> Content:
@@ -45,6 +48,9 @@ def decode_content(stored: bytes) -> Content:
 
     Raises: UnreadableRecord.
     """
+    rest = b""
+    if content_encryption.is_encrypted(stored):
+        stored, rest = content_encryption.decrypt(stored)
     head, separator, body = stored.partition(b"\n")
     try:
         parsed = orjson.loads(head)
@@ -53,7 +59,23 @@ def decode_content(stored: bytes) -> Content:
         raise UnreadableRecord(f"content: {head[:80]!r}") from err
     if not separator or not isinstance(url, str):
         raise UnreadableRecord(f"content: {head[:80]!r}")
-    return Content(url, body, options)
+    return Content(url, body + rest, options)
+
+
+def head_of(start: bytes) -> bytes | None:
+    """Return the line of JSON of content, with its line break, from its beginning.
+
+    None if `start` does not have the whole line. What cannot be decrypted has no line:
+    the result is b"".
+    """
+    if content_encryption.is_encrypted(start):
+        try:
+            first = content_encryption.decrypt_first(start)
+        except UnreadableRecord:
+            return b""
+        start, _ = first or (b"", 0)
+    line, end, _ = start.partition(b"\n")
+    return line + end if end else None
 
 
 def content_key(prefix: str, event_id: str, record: Record) -> str:

@@ -231,7 +231,8 @@ class EventStore:
         size = 0
         with self.cell.client.pipeline(transaction=False) as pipe:
             for draft, dead in zip_longest(drafts, replaces):
-                stored, name = codec.encode_content(draft.content), nonce()
+                stored = codec.encode_content(draft.content, self.cell.cipher)
+                name = nonce()
                 event_id = self._id_of(draft, large=is_large(stored))
                 key = keys.body(self.cell.prefix, event_id, name)
                 inline, _ = write_if_large(pipe, key, stored)
@@ -342,7 +343,7 @@ class EventStore:
             options["due_ms"] = at_ms
         if content is not None:
             key = keys.body(self.cell.prefix, event.id, name)
-            stored = codec.encode_content(content)
+            stored = codec.encode_content(content, self.cell.cipher)
             inline, _ = write_if_large(self.cell.client, key, stored)
             arguments = self._gate_arguments(event.owner, content.url, NO_GATES)
             options["destination"], options["gates"] = arguments

@@ -251,7 +251,7 @@ class WorkerStore:
         before `settle`, and the argument is empty. A full store refuses this write, but
         still runs `settle`. Then the large content is the argument.
         """
-        stored = codec.encode_content(child.content)
+        stored = codec.encode_content(child.content, self.cell.cipher)
         key = keys.body(self.cell.prefix, child.id, name)
         inline, writing = write_if_large(self.client, key, stored)
         try:

@@ -1,6 +1,6 @@
 """Manages accounts; stores their secrets encrypted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from redis.client import Pipeline
 from redis.exceptions import WatchError
@@ -59,6 +59,7 @@ class Tenants:
 
     Args:
         secret_key: encrypts the secrets of tenants.
+        older_keys: decrypt what they encrypted before.
         makers: for each secret of a tenant, a function that creates a new one.
     """
 
@@ -68,13 +69,14 @@ class Tenants:
         *,
         secret_key: str,
         makers: Mapping[str, Callable[[], str]],
+        older_keys: Iterable[str] = (),
     ) -> None:
         self._cell = cell
         self._makers = makers
         self.tokens = Tokens(cell)
         self._client = cell.client
         self._prefix = cell.prefix
-        self._cipher = Cipher(secret_key)
+        self._cipher = Cipher(secret_key, older_keys)
 
     def create(self, name: str, *, by: str | None = None) -> NewTenant:
         """Create a tenant with a token and secrets.

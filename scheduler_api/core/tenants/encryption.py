@@ -2,11 +2,11 @@
 
 import base64
 import secrets
+from collections.abc import Iterable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.store.content_encryption import derive, key_id
 
 FORMAT = "1"
 NONCE_BYTES = 12
@@ -17,17 +17,23 @@ class WrongSecretKey(SchedulerError):
 
 
 class Cipher:
-    """Encrypts short texts to `<format>.<key id>.<base64 of nonce and ciphertext>`."""
+    """Encrypts short texts to `<format>.<key id>.<base64 of nonce and ciphertext>`.
 
-    def __init__(self, secret_key: str) -> None:
-        material = secret_key.encode()
-        self._aes = AESGCM(_derive(material, b"scheduler_api cipher 1"))
-        self._key_id = _derive(material, b"scheduler_api key id 1")[:4].hex()
+    Older keys decrypt what they have encrypted.
+    """
+
+    def __init__(self, secret_key: str, older_keys: Iterable[str] = ()) -> None:
+        self._key_id = key_id(secret_key).hex()
+        self._keys = {
+            key_id(each).hex(): AESGCM(derive(each, b"scheduler_api cipher 1"))
+            for each in (secret_key, *older_keys)
+        }
 
     def encrypt(self, text: str, context: str) -> str:
         """Encrypt `text`; decryption needs the same `context`."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        encrypted = nonce + self._aes.encrypt(nonce, text.encode(), context.encode())
+        aes = self._keys[self._key_id]
+        encrypted = nonce + aes.encrypt(nonce, text.encode(), context.encode())
         return f"{FORMAT}.{self._key_id}.{base64.b64encode(encrypted).decode()}"
 
     def decrypt(self, encrypted: str, context: str) -> str:
@@ -38,15 +44,13 @@ class Cipher:
                 or context.
         """
         try:
-            form, key_id, encoded = encrypted.split(".")
+            form, name, encoded = encrypted.split(".")
             raw = base64.b64decode(encoded, validate=True)
-            if (form, key_id) != (FORMAT, self._key_id):
+            if form != FORMAT or name not in self._keys:
                 raise WrongSecretKey
             nonce, ciphertext = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
-            return self._aes.decrypt(nonce, ciphertext, context.encode()).decode()
+            return (
+                self._keys[name].decrypt(nonce, ciphertext, context.encode()).decode()
+            )
         except (ValueError, InvalidTag) as err:
             raise WrongSecretKey from err
-
-
-def _derive(material: bytes, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(material)

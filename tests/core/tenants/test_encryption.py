@@ -39,3 +39,11 @@ def test_decryption_of_a_damaged_text_fails(damage: str):
 
     with pytest.raises(WrongSecretKey):
         cipher.decrypt(damage.format(encrypted), "c")
+
+
+def test_s24_an_older_key_decrypts_what_it_encrypted():
+    encrypted = Cipher("k" * 16).encrypt("text", "c")
+    rotated = Cipher("l" * 16, ["k" * 16])
+
+    assert rotated.decrypt(encrypted, "c") == "text"
+    assert Cipher("l" * 16).decrypt(rotated.encrypt("text", "c"), "c") == "text"

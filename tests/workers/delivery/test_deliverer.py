@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from scheduler_api.core.delivery.causes import SENTENCES, Cause, cause_of
 from scheduler_api.core.model import Content, Outcome
 from scheduler_api.core.store import codec
+from scheduler_api.core.store.content_encryption import UnknownKey
 from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import SECRETS
@@ -89,3 +90,25 @@ def test_an_event_that_cannot_be_sent_is_dead_and_has_a_cause(
     entry = codec.decode_attempt("7", b"1", b"a 9 0 " + settlement.log_entry)
     found = cause_of(entry)
     assert found == Cause(code, SENTENCES[code])
+
+
+class ForeignContent:
+    """A store whose content was encrypted with an unknown key."""
+
+    async def fetch(self, _: Any) -> Any:
+        raise UnknownKey("content: no SECRET_KEY has the id 00000000")
+
+
+def test_s24_an_event_whose_key_this_worker_lacks_waits_for_another_worker():
+    begun = attempts.begun("jiter")
+    settings = Settings(redis_url="redis://localhost", secret_key="k" * 32)
+    unused = cast(Any, None)
+    deliverer = Deliverer(
+        cast(Any, ForeignContent()), unused, unused, unused, settings=settings
+    )
+
+    settlement = asyncio.run(deliverer.deliver(begun, may_write=lambda: True))
+
+    assert settlement is not None
+    assert (settlement.outcome, settlement.reason) == (Outcome.RETRY, "")
+    assert settlement.delay_ms > 0

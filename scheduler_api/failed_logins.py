@@ -11,10 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.log_limit import LogLimit, describe
+from scheduler_api.web.client_address import network_of
 
 ALLOWED_FAILURES = 60
 PERIOD_S = 60.0
@@ -22,8 +22,6 @@ MAX_WAIT_S = 60.0
 # After this long without a failure, an address starts again.
 FORGOTTEN_AFTER_S = 600.0
 MAX_ADDRESSES = 10_000
-# Networks of this size belong to one client.
-IPV6_PREFIX_LENGTH = 64
 # The first failures of so many addresses are logged in each minute.
 LOGGED_ADDRESSES = 10
 
@@ -79,7 +77,7 @@ class FailedLogins:
 
         Raises: TooManyFailedLogins.
         """
-        client, now_s = _client(address), self._clock()
+        client, now_s = network_of(address), self._clock()
         failures = self._failures.pop(client, None)
         if failures is None or now_s >= failures.last_s + FORGOTTEN_AFTER_S:
             failures = _Failures(now_s)
@@ -108,16 +106,3 @@ def _log(client: str, failures: _Failures) -> None:
 def _sum_up(left_out: Mapping[str, Counter[str]]) -> None:
     for counts in left_out.values():
         log.warning(logfmt.line("login.failed", summary=describe(counts)))
-
-
-def _client(address: str) -> str:
-    """Return the address, or the network of an IPv6 address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
-    return str(parsed)

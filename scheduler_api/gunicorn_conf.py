@@ -24,6 +24,8 @@ _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 workers = _settings.web_workers
 worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
+# Before a process has this many connections, it closes some of them; see `connections`.
+worker_connections = 1_000
 proc_name = "scheduler_api web"
 preload_app = False
 

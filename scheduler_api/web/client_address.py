@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from scheduler_api.core.settings.variables import Network
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -12,6 +12,8 @@ PROXY_HEADERS = (
     *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO"),
     *("HTTP_X_REAL_IP", "HTTP_FORWARDED", "HTTP_VIA"),
 )
+# Networks of this size belong to one client.
+IPV6_PREFIX_LENGTH = 64
 # Some proxies append the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
 _WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
@@ -48,14 +50,27 @@ def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[Network])
     """
     client = peer
     for entry in reversed(forwarded_for.split(",")):
-        address = _parse(client)
-        if address is None or not any(address in network for network in trusted):
+        if not is_in(client, trusted):
             break
         previous = _parse(entry)
         if previous is None:
             break
         client = str(previous)
     return client
+
+
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address is in one of the networks."""
+    parsed = _parse(address) if networks else None
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+def network_of(address: str) -> str:
+    """Return the address, or the network of an IPv6 address."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
+    return address if parsed is None else str(parsed)
 
 
 def is_from_loopback(environ: WSGIEnvironment) -> bool:

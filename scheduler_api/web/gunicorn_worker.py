@@ -1,23 +1,33 @@
 """Changes to gunicorn's gevent worker.
 
 It accepts request targets that are not percent-encoded, keeps headers whose names have
-underscores, answers malformed requests in JSON, and sends head and body of a response
-in one write. gunicorn sends them in two writes: the second one costs a packet, and a
-third of the CPU time that Flask needs for a request.
+underscores, answers malformed requests in JSON, bounds what clients hold
+(`connections.py`), and sends head and body of a response in one write. gunicorn sends
+them in two writes: the second one costs a packet, and a third of the CPU time that
+Flask needs for a request.
 """
 
+import os
 import re
+import resource
 from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
+from scheduler_api.settings import from_env
 from scheduler_api.web import underscores
+from scheduler_api.web.connections import Bodies, Connections
 from scheduler_api.web.http_errors import EXTENSION, JsonErrors, target_of
 from typing import Any
 
 # The largest head of a request. gunicorn's own limit is the product of its two other
 # limits, 8 MB, and finding the end of such a head takes many seconds of CPU time.
 HEAD_MAX_BYTES = 262_144
+# So many of the connections that gunicorn accepts stay free. A new connection needs one
+# until the connection that it replaces has ended.
+SPARE_CONNECTIONS = 50
+# Descriptors of a web process beside those of its clients.
+OTHER_DESCRIPTORS = 256
 # The attribute of a parser's error that has the target of the request.
 TARGET = "scheduler_target"
 
@@ -79,7 +89,25 @@ class WebWorker(GeventWorker):
     def init_process(self) -> None:
         """Start the worker; gunicorn calls this in the new process."""
         RequestParser.mesg_class = RawRequest
+        settings = from_env(os.environ)
+        self._connections = Connections(
+            max_count=min(
+                self.cfg.worker_connections, _raise_descriptors() - OTHER_DESCRIPTORS
+            )
+            - SPARE_CONNECTIONS,
+            max_per_address=settings.address_connections,
+            trusted=settings.trusted_proxies,
+            bodies=Bodies(max_bytes=settings.bodies_bytes),
+        )
         super().init_process()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Handle a connection; gunicorn calls this."""
+        connection = self._connections.open(client, addr[0])
+        try:
+            super().handle(listener, connection, addr)
+        finally:
+            self._connections.closed(connection, addr[0])
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
         """Answer a request that cannot be handled; gunicorn calls this."""
@@ -92,10 +120,19 @@ class WebWorker(GeventWorker):
     def handle_request(self, listener: Any, req: Any, sock: Any, addr: Any) -> bool:
         """Handle a request; gunicorn calls this."""
         buffered = HeadWithBody(sock)
+        sock.begin_request()
         try:
             return super().handle_request(listener, req, buffered, addr)
         finally:
+            sock.end_request()
             buffered.flush()
+
+
+def _raise_descriptors() -> int:
+    """Raise the soft limit of descriptors to the hard limit; return the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class HeadWithBody:

@@ -4,6 +4,7 @@ import time
 from flask import Request, has_request_context
 from flask import request as current
 from gunicorn.http.errors import ParseException
+from scheduler_api.web.connections import BodyDropped
 from scheduler_api.web.refusal import Refusal
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -12,6 +13,8 @@ RECHECK = "scheduler.recheck"
 # After a body that took longer to arrive, the token is checked again: it may have been
 # revoked meanwhile, or its tenant removed.
 QUICK_S = 1.0
+TOO_SLOW = "The request body arrived too slowly"
+DROPPED = "Too many large request bodies at the same time, please try again"
 # How much of a header's value an error message quotes.
 MAX_QUOTED = 40
 
@@ -30,7 +33,8 @@ def read_body(
         limit_bytes: the maximum size. If None, the body must be smaller than the
             application's `MAX_CONTENT_LENGTH`.
 
-    Raises: Refusal, with 413 for a large body, 400 for an incomplete or malformed one.
+    Raises: Refusal, with 413 for a large body, 400 for an incomplete or malformed one,
+        408 for one that arrives too slowly, 503 if there are too many large ones.
         Unauthorized, Forbidden: the token has lost its access while the body arrived.
     """
     if limit_bytes is not None:
@@ -52,6 +56,10 @@ def read_body(
             raise RequestEntityTooLarge
     except RequestEntityTooLarge as err:
         raise Refusal(413, too_large) from err
+    except TimeoutError as err:
+        raise Refusal(408, TOO_SLOW) from err
+    except BodyDropped as err:
+        raise Refusal(503, DROPPED) from err
     except (OSError, ParseException) as err:
         # gunicorn raises these errors for a lost connection and for invalid chunks.
         raise Refusal(400, malformed) from err

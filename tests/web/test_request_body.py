@@ -6,6 +6,7 @@ from functools import partial
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 from io import BytesIO
 from scheduler_api.web import request_body
+from scheduler_api.web.connections import BodyDropped
 from scheduler_api.web.refusal import Refusal
 from typing import Any
 
@@ -62,3 +63,13 @@ def test_a_body_of_the_maximum_or_more_is_too_large(size: int) -> None:
         else:
             with pytest.raises(Refusal, match=TOO_LARGE):
                 read_body(request)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(TimeoutError(), 408), (BodyDropped(), 503)]
+)
+def test_a_slow_or_dropped_body_is_refused(error: Exception, status: int) -> None:
+    with pytest.raises(Refusal) as refused:
+        read_body(_request(Broken(error), CONTENT_LENGTH="9"))
+
+    assert refused.value.status == status

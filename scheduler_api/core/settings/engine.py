@@ -96,6 +96,22 @@ class EngineSettings:
         local=True,
         doc="networks of the reverse proxies whose `X-Forwarded-For` is trusted",
     )
+    address_connections: int = variable(
+        "SCHED_ADDRESS_CONNECTIONS",
+        read_integer(0, 100_000),
+        default=500,
+        local=True,
+        doc="connections that a web process keeps open for one client address; for a"
+        " further one, it closes the one idle for the longest time; 0: no limit",
+    )
+    bodies_bytes: int = variable(
+        "SCHED_BODIES_BYTES",
+        read_integer(MIB, 1_000_000_000_000),
+        default=128 * MIB,
+        local=True,
+        doc="bytes of request bodies that a web process holds; beyond, it drops the"
+        " oldest unfinished one",
+    )
     cell: str = variable(
         "SCHED_CELL",
         read_cell,

@@ -1,0 +1,151 @@
+"""Tests of a web process under gunicorn, with clients that misbehave."""
+
+import http.client
+import os
+import pytest
+import redis
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from scheduler_api.core.store import layout
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
+
+ROOT = Path(__file__).parents[2]
+SECRET_KEY = "0123456789abcdef0123456789abcdef"
+PER_ADDRESS = 20
+MIB = 1_048_576
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Web:
+    """A running web process."""
+
+    port: int
+    token: str
+    log: Path
+
+    def connect(self, data: bytes) -> socket.socket:
+        """Open a connection and send the beginning of requests."""
+        sock = socket.socket()
+        # So the client's side holds little of what it does not read.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", self.port))
+        sock.sendall(data)
+        return sock
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def web(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Start a web process with low limits."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        layout.ensure(client, "{s1}:")
+        cell = Cell(client, "{s1}:")
+        token = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS).create("a").token
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    log = tmp_path_factory.mktemp("web") / "log"
+    environ = {
+        "PATH": os.environ["PATH"],
+        "REDIS_URL": valkey,
+        "PORT": str(port),
+        "SECRET_KEY": SECRET_KEY,
+        "SCHED_HOST": "127.0.0.1",
+        "SCHED_WEB_WORKERS": "1",
+        "SCHED_ADDRESS_CONNECTIONS": str(PER_ADDRESS),
+        "SCHED_BODIES_BYTES": str(2 * MIB),
+    }
+    command = ("-m", "gunicorn", "-c", "python:scheduler_api.gunicorn_conf")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command, "scheduler_api.app:create_app()"],
+            cwd=ROOT,
+            env=environ,
+            stderr=output,
+        )
+    try:
+        yield Web(port, token, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def running(web: Web, wait_until: Callable[..., None]) -> Web:
+    def is_up() -> bool:
+        with suppress(OSError):
+            return web.get("/healthz")[0] == 200
+        return False
+
+    wait_until(is_up, within_s=30)
+    return web
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"SCRIPT_NAME": "/x"},
+        {"PATH_INFO": "/v2/keys"},
+        {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"},
+    ],
+)
+def test_a_client_cannot_change_where_the_application_is(
+    running: Web, headers: dict[str, str]
+) -> None:
+    assert running.get("/healthz", **headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
+        b"POST /v1/register HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n",
+        b"GET /openapi/qstash.json HTTP/1.1\r\nHost: x\r\n\r\n" * 9,
+    ],
+    ids=["idle", "in-head", "in-body", "unread"],
+)
+def test_clients_that_hold_many_connections_keep_nobody_out(
+    running: Web, data: bytes
+) -> None:
+    with ExitStack() as opened:
+        for _ in range(2 * PER_ADDRESS):
+            opened.enter_context(running.connect(data))
+
+        assert running.get("/healthz")[0] == 200
+
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_large_unfinished_bodies_make_room_for_further_ones(running: Web) -> None:
+    head = (
+        "POST /v2/batch HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {running.token}\r\nContent-Length: {2 * MIB}\r\n\r\n"
+    )
+    begun = head.encode() + b"[" + b" " * MIB
+    with ExitStack() as opened:
+        first, *others = [
+            opened.enter_context(running.connect(begun)) for _ in range(4)
+        ]
+        others[-1].sendall(b"]".rjust(MIB - 1))
+
+        assert others[-1].recv(12) == b"HTTP/1.1 200"
+        assert first.recv(12) == b"HTTP/1.1 503"

@@ -61,4 +61,7 @@ def post_worker_init(worker: Any) -> None:
     """
     gc_tuning.collect_rarely()
     sign = worker.wsgi.extensions[EXTENSION]
-    threading.Thread(target=sign.report_forever, name="reports", daemon=True).start()
+    high_water = {"high_water_percent": _settings.store_high_water_percent}
+    threading.Thread(
+        target=sign.report_forever, kwargs=high_water, name="reports", daemon=True
+    ).start()

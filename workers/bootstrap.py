@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
@@ -62,7 +63,10 @@ def report_in_thread(settings: Settings, role: str) -> None:
     """Report in a thread that this process runs, on a connection of its own."""
     cell = Cell(connect(settings.redis_url), settings.prefix)
     sign = SignOfLife(cell, role, settings=settings.digest())
-    supervision.run_in_thread(sign.report_forever, name="alive reports")
+    report = partial(
+        sign.report_forever, high_water_percent=settings.store_high_water_percent
+    )
+    supervision.run_in_thread(report, name="alive reports")
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:

@@ -3,6 +3,8 @@
 import logging
 import redis
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import logfmt
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
@@ -182,10 +184,12 @@ def libraries() -> int:
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     """Log that a chore has run, and store the time of the run.
 
-    The clock uses the time to warn about overdue chores.
+    The clock uses the time to warn about overdue chores. A full store does not store
+    it.
     """
-    cell.client.set(keys.chore(cell.prefix, name), at_ms)
     log.info(logfmt.line(f"chore.{name}", **counts))
+    with suppress(OutOfMemoryError):
+        cell.client.set(keys.chore(cell.prefix, name), at_ms)
 
 
 # All chores, with the cron expressions by which the clock enqueues them.

@@ -1,10 +1,20 @@
 """The RQ worker that runs the chores."""
 
+import logging
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job
 from rq.worker import Worker
+from scheduler_api.core import logfmt
 from typing import Any
 from workers.bootstrap import RQ_LEVEL, report_in_thread, start_process
 from workers.chores import CHORES
 from workers.listed_jobs import ListedJob, by_name, only_listed
+from workers.patient_worker import PatientWorker
+
+log = logging.getLogger("scheduler.chores")
 
 
 class ChoreJob(ListedJob):
@@ -13,10 +23,11 @@ class ChoreJob(ListedJob):
     functions = by_name(*CHORES)
 
 
-class ChoresWorker(Worker):
+class ChoresWorker(PatientWorker, Worker):
     """RQ's worker, with the settings, log and report of the other processes.
 
-    It runs the chores only, whatever else is in its queue.
+    It runs the chores only, whatever else is in its queue. While the store is
+    unreachable or takes no writes, it retries.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -27,3 +38,29 @@ class ChoresWorker(Worker):
         """Read the settings, set up the log, and start to report."""
         report_in_thread(start_process("chores"), "chores")
         super().bootstrap(logging_level=RQ_LEVEL)
+
+    def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
+        """Tell RQ's tools whether the worker is busy or idle."""
+        write = super().set_state
+        self._write_if_possible(lambda: write(state, pipeline))
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a job as RQ does; retry while the store refuses."""
+        dequeue = super().dequeue_job_and_maintain_ttl
+        return self._retry(lambda: dequeue(timeout, max_idle_time))
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Report a running job to RQ; the job goes on if the store refuses."""
+        try:
+            super().maintain_heartbeats(job, execution)
+        except RedisError as err:
+            log.warning(logfmt.line("store.unreachable", problem=err))
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a chore; if RQ cannot record it, the next run does what is left."""
+        try:
+            super().execute_job(job, queue)
+        except RedisError as err:
+            log.error(logfmt.line("chore.failed", job=job.id, problem=err))

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from redis.exceptions import OutOfMemoryError
 from rq import Queue
 from rq_scheduler import Scheduler
 from scheduler_api.core import logfmt
@@ -20,6 +21,8 @@ log = logging.getLogger("scheduler.clock")
 
 INTERVAL_S = 1
 REGISTER_INTERVAL_S = 600
+# How often the clock itself runs the retention while the store is full.
+RETENTION_INTERVAL_S = 60
 OVERDUE_MS = 3 * 3_600_000
 CHORE_TIMEOUT_S = 3_600
 NEVER_EXPIRES = -1
@@ -49,6 +52,7 @@ class Clock:
             chores.QUEUE, connection=client, interval=INTERVAL_S, job_class=ChoreJob
         )
         self._registered_at: float | None = None
+        self._next_retention_s = 0.0
         self.stopping = threading.Event()
 
     def tick(self) -> None:
@@ -95,10 +99,22 @@ class Clock:
         """Tick every second until stopped, also while the store is unreachable."""
         while not self.stopping.is_set():
             try:
-                self.tick()
+                self.tick_or_delete_old()
             except redis.RedisError as err:
                 log.warning(logfmt.line("store.unreachable", problem=err))
             self.stopping.wait(INTERVAL_S)
+
+    def tick_or_delete_old(self) -> None:
+        """Tick; in a full store, which refuses RQ's jobs, delete what is old."""
+        try:
+            self.tick()
+        except OutOfMemoryError:
+            now_s = time.monotonic()
+            if now_s < self._next_retention_s:
+                return
+            self._next_retention_s = now_s + RETENTION_INTERVAL_S
+            log.warning(logfmt.line("chore.without_rq", chore="retention"))
+            chores.retention()
 
 
 def main() -> None:

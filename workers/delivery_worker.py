@@ -4,17 +4,14 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import Queue, worker_registration
-from rq.exceptions import StopRequested
-from rq.utils import now as rq_now
+from rq import Queue
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.store.connection import NO_RETRY, RETRY_INTERVAL_S
+from scheduler_api.core.store.connection import NO_RETRY
 from scheduler_api.core.store.rq_envelopes import QUEUE
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
@@ -25,13 +22,13 @@ from workers.deliver import deliver
 from workers.delivery.delivery_loop import DeliveryLoop
 from workers.descriptors import TooFewDescriptors
 from workers.listed_jobs import ListedJob, by_name, only_listed
+from workers.patient_worker import PatientWorker
 
 log = logging.getLogger("scheduler.worker")
 
 WORKER_TTL_S = 30
 ALIVE_INTERVAL_S = 1.0
 FETCH_INTERVAL_S = 1.0
-HEARTBEAT_INTERVAL_S = 5.0
 
 # After these errors the process exits with the message, because a retry cannot help.
 FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout, TooFewDescriptors)
@@ -45,7 +42,7 @@ class EnvelopeJob(ListedJob):
     functions = by_name(deliver)
 
 
-class DeliveryWorker(SimpleWorker):
+class DeliveryWorker(PatientWorker, SimpleWorker):
     """Fetch envelopes and deliver their events on a separate event loop.
 
     RQ's work loop does registration, heartbeats, suspension, maintenance and signals.
@@ -63,7 +60,6 @@ class DeliveryWorker(SimpleWorker):
         self.connection.set_retry(NO_RETRY)
         self._loop: DeliveryLoop | None = None
         self._max_jobs: int | None = None
-        self._heartbeat_at = 0.0
 
     @property
     def loop(self) -> DeliveryLoop:
@@ -104,45 +100,6 @@ class DeliveryWorker(SimpleWorker):
         """Keep the state in memory; `_report_alive` writes it to RQ once a second."""
         self._state = state
 
-    def heartbeat(
-        self, timeout: int | None = None, pipeline: "Pipeline | None" = None
-    ) -> None:
-        """Send RQ's heartbeat, at most once every five seconds.
-
-        If the worker's key expired while the store was unreachable, register the worker
-        again.
-        """
-        if time.monotonic() - self._heartbeat_at < HEARTBEAT_INTERVAL_S:
-            return
-        self._heartbeat_at = time.monotonic()
-        if pipeline is not None:
-            super().heartbeat(timeout, pipeline)
-            return
-        exists = self._retry(lambda: self.connection.exists(self.key))
-        self._retry(lambda: super(DeliveryWorker, self).heartbeat(timeout))
-        if exists == 0:
-            self._retry(self._register_again)
-
-    def _register_again(self) -> None:
-        with self.connection.pipeline() as pipe:
-            pipe.hset(self.key, mapping=self.serialize())
-            worker_registration.register(self, pipe)
-            pipe.execute()
-
-    def check_for_suspension(self, burst: bool) -> None:
-        """Check for suspension as RQ does; retry while the store is unreachable."""
-        self._retry(lambda: super(DeliveryWorker, self).check_for_suspension(burst))
-
-    def run_maintenance_tasks(self) -> None:
-        """Run RQ's maintenance; an error in it does not stop deliveries."""
-        try:
-            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        except StopRequested:
-            raise
-        except Exception:
-            log.exception(logfmt.line("maintenance.failed"))
-            self.last_cleaned_at = rq_now()  # type: ignore[assignment]
-
     def work(self, *args: Any, max_jobs: int | None = None, **kwargs: Any) -> bool:
         """Run the worker as RQ does; `max_jobs` counts envelopes."""
         self._max_jobs = max_jobs
@@ -177,19 +134,6 @@ class DeliveryWorker(SimpleWorker):
             idle_too_long = max_idle_time is not None and idle_s >= max_idle_time
             if idle_too_long or not may_be_more:
                 return
-
-    def _retry(self, call: Callable[[], T]) -> T | None:
-        """Repeat a call each second while the store is unreachable.
-
-        Returns None if the worker has to stop before the call succeeds.
-        """
-        while not self._stop_requested:
-            try:
-                return call()
-            except RedisError as err:
-                log.warning(logfmt.line("store.unreachable", problem=err))
-            time.sleep(RETRY_INTERVAL_S)
-        return None
 
     def handle_warm_shutdown_request(self) -> None:
         """Begin to stop: release the events that have not begun."""

@@ -19,6 +19,7 @@ from scheduler_api.core.store.connection import (
     connect,
 )
 from scheduler_api.core.store.epoch import Epoch, claim_database, establish
+from scheduler_api.core.store.memory import has_no_room
 from scheduler_api.core.store.processes import Load, SignOfLife
 from scheduler_api.core.store.reads import log_quarantined, name_members
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
@@ -171,9 +172,7 @@ class Ticker:
         if step is not None and step.ms > 0:
             self._jump = step
         limit = memory.get("maxmemory") or 0
-        self._is_full = (
-            memory["used_memory"] * 100 >= limit * self.high_water_percent > 0
-        )
+        self._is_full = has_no_room(memory, high_water_percent=self.high_water_percent)
         if not self._observe(seconds * 1000 + micros // 1000, since_ms=since_ms):
             self._report()
         if limit and memory.get("maxmemory_policy") != "noeviction":

@@ -20,6 +20,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import Epoch, claim_database
+from scheduler_api.core.store.memory import has_no_room
 from scheduler_api.core.store.processes import (
     Process,
     SignOfLife,
@@ -78,9 +79,8 @@ REFUSALS = {
     "MASTERDOWN": "its primary is down",
 }
 STORE_FULL = "the store is full: new events are refused"
-# Redis then also refuses the commands with which workers fetch RQ's jobs.
 STORE_AT_LIMIT = (
-    "the store has reached its memory limit: new events are refused, deliveries wait"
+    "the store is full, at its memory limit: new events and new processes are refused"
 )
 CLOCK_STEPPED = "the store's clock has stepped by {} s"
 CLOCK_STOPS = f"{CLOCK_STEPPED}: deliveries wait until an operator accepts it"
@@ -267,12 +267,11 @@ class Readiness:
 
     def _degraded(self, seen: _Seen) -> list[str]:
         found = []
-        limit = seen.info.get("maxmemory") or 0
-        used = seen.info.get("used_memory", 0)
-        high_water = limit * self._high_water_percent
-        if used >= limit > 0:
+        if has_no_room(seen.info, high_water_percent=100):
             found.append(STORE_AT_LIMIT)
-        elif seen.is_marked_full or used * 100 >= high_water > 0:
+        elif seen.is_marked_full or has_no_room(
+            seen.info, high_water_percent=self._high_water_percent
+        ):
             found.append(STORE_FULL)
         if seen.clock_step and not self._stops_on_clock_step:
             found.append(CLOCK_STEPPED.format(seen.clock_step.seconds))

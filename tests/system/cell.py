@@ -118,6 +118,12 @@ class Cell(Observer):
         A command is a name in the Procfile or in `OTHER_COMMANDS`. The processes get
         `settings` as further environment variables.
         """
+        self.launch(*names, **settings)
+        for name in names:
+            self.wait_started(name)
+
+    def launch(self, *names: str, **settings: str) -> None:
+        """Start processes as `start` does, but do not wait for them."""
         for name in names:
             line = (PROCFILE | OTHER_COMMANDS)[name.partition("-")[0]]
             self.processes[name] = process = Process(
@@ -126,8 +132,6 @@ class Cell(Observer):
                 log=self._logs / f"{name}.log",
             )
             process.start()
-        for name in names:
-            self.wait_started(name)
 
     def warm_up(self) -> None:
         """Let the workers use many connections to the receiver at once.

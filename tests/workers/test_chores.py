@@ -175,6 +175,19 @@ def test_no_library_is_deleted_while_the_store_is_full(client: redis.Redis):
     assert len(loaded(client)) == 1
 
 
+def test_r32_old_events_are_deleted_from_a_full_store(client: redis.Redis):
+    chores.retention()
+    old = end(client, "delivered", days_ago=8)
+    client.config_set("maxmemory", 1)
+    try:
+        deleted = chores.retention()
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert deleted == 1
+    assert not client.exists(keys.event(PREFIX, old))
+
+
 def test_a_chore_records_when_it_ran(client: redis.Redis):
     chores.check()
 

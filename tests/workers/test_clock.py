@@ -45,6 +45,22 @@ def test_a_due_chore_is_enqueued_once(client: redis.Redis):
     assert functions == {f"workers.chores.{chore.__name__}" for chore in chores.CHORES}
 
 
+def test_r32_in_a_full_store_the_clock_itself_deletes_old_events(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+):
+    runs: list[bool] = []
+    monkeypatch.setattr(chores, "retention", lambda: runs.append(True))
+    running = clock.Clock(client, "{s1}:")
+    client.config_set("maxmemory", 1)
+    try:
+        for _ in range(2):
+            running.tick_or_delete_old()
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert runs == [True]
+
+
 def test_the_jobs_of_chores_are_json(client: redis.Redis):
     clock.Clock(client, "{s1}:").tick()
 

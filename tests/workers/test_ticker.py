@@ -118,6 +118,21 @@ def test_r32_a_ticker_works_and_reports_in_a_full_store(ticker: Ticker):
     assert client.exists(keys.alive(PREFIX, "ticker"), keys.full(PREFIX)) == 2
 
 
+def test_r32_a_ticker_can_start_on_a_full_store(ticker: Ticker):
+    client = ticker.client
+    settings = Settings(redis_url="redis://127.0.0.1/", secret_key="k" * 32)
+    started = Ticker(client, settings)
+    client.delete("rq:queue:deliveries")
+    EventStore(ticker.cell).create_many(OWNER, [DRAFT])
+    client.config_set("maxmemory", 1)
+    try:
+        started.tick()
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert client.zcard(keys.due(PREFIX)) == 0
+
+
 def test_a_ticker_reports_its_last_claim(ticker: Ticker):
     ticker._checked_at = 0.0
 

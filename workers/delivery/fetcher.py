@@ -5,7 +5,7 @@ import logging
 import redis
 import time
 from collections.abc import Callable
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from rq import Queue
 from rq.job import Job
 from scheduler_api.core import logfmt
@@ -83,10 +83,26 @@ class Fetcher:
     async def _next_job_id(self, *, wait: bool) -> bytes | None:
         """Move a job from the queue to RQ's intermediate queue; return the job's id."""
         command, *timeout = ("BLMOVE", MAX_WAIT_S) if wait else ("LMOVE",)
-        job_id = await self._connection.execute(
-            command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT", *timeout
-        )
+        try:
+            job_id = await self._connection.execute(
+                *(command, self._queue_key, self._intermediate_key, "LEFT", "RIGHT"),
+                *timeout,
+            )
+        except OutOfMemoryError:
+            return await self._pop_job_id(wait=wait)
         return cast(bytes | None, job_id)
+
+    async def _pop_job_id(self, *, wait: bool) -> bytes | None:
+        """Remove a job from the queue; return its id.
+
+        A full store refuses to move a job. If the worker crashes before it reads the
+        job, the events become due again when their offer ends.
+        """
+        if not wait:
+            popped = await self._connection.execute("LPOP", self._queue_key)
+            return cast(bytes | None, popped)
+        found = await self._connection.execute("BLPOP", self._queue_key, MAX_WAIT_S)
+        return cast(list[bytes], found)[1] if found else None
 
     async def _process(self, job_id: bytes) -> None:
         try:

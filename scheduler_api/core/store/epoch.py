@@ -42,9 +42,15 @@ class Epoch:
 
 
 def establish(client: redis.Redis, prefix: str) -> bytes:
-    """Return the store's epoch; create it if there is none. Redis: SET NX, then GET."""
-    client.set(keys.epoch(prefix), nonce(), nx=True)
-    return cast(bytes, client.get(keys.epoch(prefix)))
+    """Return the store's epoch; create it if there is none.
+
+    Redis: GET; if there is none, SET NX and GET.
+    """
+    key = keys.epoch(prefix)
+    # A full store refuses every SET NX; see `claim_database`.
+    if client.get(key) is None:
+        client.set(key, nonce(), nx=True)
+    return cast(bytes, client.get(key))
 
 
 def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> str:

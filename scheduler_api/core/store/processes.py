@@ -16,6 +16,7 @@ from scheduler_api.core.ids import nonce
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.memory import has_no_room
 
 log = logging.getLogger("scheduler.process")
 
@@ -102,15 +103,24 @@ class SignOfLife:
         text = json.dumps(self._report | {"load": dict(load)})
         self._cell.call("report_alive", options, [text])
 
-    def report_forever(self) -> None:
-        """Report every two seconds, also after the store was unreachable."""
+    def report_forever(self, *, high_water_percent: int) -> None:
+        """Report every two seconds, also after the store was unreachable.
+
+        If the store has no room for new events, report that too: the ticker may be
+        away.
+
+        Args:
+            high_water_percent: as in `EngineSettings`.
+        """
         is_checked = False
         while True:
             try:
                 if not is_checked:
                     claim_database(self._cell.client, self._cell.prefix)
                     is_checked = True
-                self.report()
+                memory = self._cell.client.info("memory")
+                is_full = has_no_room(memory, high_water_percent=high_water_percent)
+                self.report(is_full=is_full)
             except (RedisError, ForeignDatabase, UnknownLayout) as err:
                 log.warning(logfmt.line("process.not_reported", problem=err))
             time.sleep(INTERVAL_S)

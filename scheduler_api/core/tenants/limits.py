@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from redis.client import Pipeline
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.settings.limits import TenantLimits
 from scheduler_api.core.store import audit, keys
@@ -119,7 +120,11 @@ class Limits:
             pipe.incr(key)
             pipe.pttl(key)
             pipe.time()
-            _, count, left_ms, (second, micros) = pipe.execute()
+            try:
+                _, count, left_ms, (second, micros) = pipe.execute()
+            except OutOfMemoryError:
+                # A full store counts nothing, but it must still cancel and read.
+                return
         if left_ms < 0:
             # The key expired between the first two commands.
             self._cell.client.pexpire(key, SECOND_MS)

@@ -4,6 +4,7 @@ A limit of 0 means unlimited; then nothing is counted.
 """
 
 from datetime import UTC, datetime
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
@@ -35,7 +36,13 @@ class Quotas:
         if not limit:
             return
         minute = self._cell.now_ms() // MINUTE_MS
-        if self._add(keys.requests(self._cell.prefix, str(owner), minute)) > limit:
+        key = keys.requests(self._cell.prefix, str(owner), minute)
+        try:
+            count = self._add(key)
+        except OutOfMemoryError:
+            # A full store counts nothing, but it must still cancel and read.
+            return
+        if count > limit:
             raise OverQuota
 
     def count_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:

@@ -145,6 +145,20 @@ def test_fetching_removes_all_of_an_envelope_from_rq(station: Station):
     assert {*station.client.scan_iter("rq:*")} == kept
 
 
+@pytest.mark.parametrize("is_burst", [True, False])
+def test_r32_an_envelope_is_fetched_from_a_full_store(station: Station, is_burst: bool):
+    claim = station.offer(20)
+    station.client.config_set("maxmemory", 1)
+    try:
+        fetched = station.fetch(is_burst=is_burst, max_fetched=1)
+    finally:
+        station.client.config_set("maxmemory", 0)
+
+    assert fetched == 1
+    assert station.in_flight.accepted == [(claim.ids, False)]
+    assert {*station.client.scan_iter("rq:*")} == {b"rq:queues"}
+
+
 def test_schedules_of_an_envelope_are_planned(station: Station):
     data = '["workers.deliver.deliver", null, [["1"], ["a", "b"], true], {}]'
     station.enqueue_raw("job", data)

@@ -1,0 +1,98 @@
+"""RQ's worker loop for a store that is away, full, or a replica for some time."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from redis.client import Pipeline
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from rq import worker_registration
+from rq.exceptions import StopRequested
+from rq.utils import now as rq_now
+from rq.worker import BaseWorker
+from scheduler_api.core import logfmt
+from scheduler_api.core.store.connection import RETRY_INTERVAL_S
+from typing import TypeVar
+
+log = logging.getLogger("scheduler.worker")
+
+HEARTBEAT_INTERVAL_S = 5.0
+
+T = TypeVar("T")
+
+
+class PatientWorker(BaseWorker):
+    """A base class of workers that RQ's own writes do not end.
+
+    RQ's tools read a worker's registration and heartbeats; the work does not need them.
+    A store that refuses them is asked again at the next heartbeat.
+    """
+
+    _heartbeat_at = 0.0
+
+    def register_birth(self) -> None:
+        """Register with RQ, or leave it to a later heartbeat."""
+        self._write_if_possible(super().register_birth)
+
+    def register_death(self) -> None:
+        """Unregister from RQ, or let the registration expire."""
+        self._write_if_possible(super().register_death)
+
+    def heartbeat(
+        self, timeout: int | None = None, pipeline: "Pipeline | None" = None
+    ) -> None:
+        """Send RQ's heartbeat, at most once every five seconds.
+
+        If the worker is not registered, for example because its key expired while the
+        store was unreachable, register it. The heartbeat is never part of a pipeline:
+        a full store would refuse the other commands of the pipeline too.
+        """
+        if time.monotonic() - self._heartbeat_at < HEARTBEAT_INTERVAL_S:
+            return
+        self._heartbeat_at = time.monotonic()
+        exists = self._retry(lambda: self.connection.exists(self.key))
+        beat = partial(super().heartbeat, timeout)
+        self._retry(lambda: self._write_if_possible(beat))
+        if exists == 0:
+            self._retry(lambda: self._write_if_possible(self._register_again))
+
+    def _write_if_possible(self, write: Callable[[], object]) -> None:
+        """Write what RQ's tools read, unless the store takes no writes."""
+        try:
+            write()
+        except (OutOfMemoryError, ReadOnlyError) as err:
+            log.warning(logfmt.line("worker.not_registered", problem=err))
+
+    def _register_again(self) -> None:
+        with self.connection.pipeline() as pipe:
+            pipe.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, pipe)
+            pipe.execute()
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Check for suspension as RQ does; retry while the store is unreachable."""
+        check = super().check_for_suspension
+        self._retry(lambda: check(burst))
+
+    def run_maintenance_tasks(self) -> None:
+        """Run RQ's maintenance; an error in it does not end the worker."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except StopRequested:
+            raise
+        except Exception:
+            log.exception(logfmt.line("maintenance.failed"))
+            self.last_cleaned_at = rq_now()  # type: ignore[assignment]
+
+    def _retry(self, call: Callable[[], T]) -> T | None:
+        """Repeat a call each second while the store is unreachable.
+
+        Returns None if the worker has to stop before the call succeeds.
+        """
+        while not self._stop_requested:
+            try:
+                return call()
+            except RedisError as err:
+                log.warning(logfmt.line("store.unreachable", problem=err))
+            time.sleep(RETRY_INTERVAL_S)
+        return None

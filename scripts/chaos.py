@@ -4,7 +4,9 @@
 the leases of a production system.
 """
 
+import chaos_clock
 import chaos_destinations
+import chaos_lost_data
 import chaos_overload
 import chaos_processes
 import chaos_store
@@ -22,7 +24,14 @@ from rich.console import Console
 from shutil import which
 from typing import Any
 
-FAMILIES = (chaos_processes, chaos_store, chaos_destinations, chaos_overload)
+FAMILIES = (
+    chaos_processes,
+    chaos_store,
+    chaos_lost_data,
+    chaos_clock,
+    chaos_destinations,
+    chaos_overload,
+)
 SCENARIOS: dict[str, Scenario] = {
     name: scenario for family in FAMILIES for name, scenario in family.SCENARIOS.items()
 }

@@ -42,7 +42,7 @@ class Cell(Observer):
     """Context manager that runs a store and a receiver, and creates a tenant.
 
     Tests start the processes of the Procfile with `start`. The processes get `settings`
-    as environment variables, and inherit no variables.
+    as environment variables, and inherit no variables. Data and logs are in `folder`.
     """
 
     # The address of the store.
@@ -52,7 +52,7 @@ class Cell(Observer):
         self, folder: Path, *, receiver_host: str = "127.0.0.1", **settings: str
     ) -> None:
         self._data = DataFolder(folder / "data")
-        self._logs = folder
+        self.folder = folder
         store_url = self._data.store_url().replace("127.0.0.1", self.store_host)
         self.environ = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
@@ -129,7 +129,7 @@ class Cell(Observer):
             self.processes[name] = process = Process(
                 self.command_of(name, ["sh", "-c", f"exec {line}"]),
                 environ=self.environ | settings,
-                log=self._logs / f"{name}.log",
+                log=self.folder / f"{name}.log",
             )
             process.start()
 

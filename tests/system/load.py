@@ -18,6 +18,7 @@ class Load:
         per_s: how many events to create per second.
         in_ms: how far in the future each event is scheduled.
         query: how the receiver responds (see `receiver.py`).
+        name: the first part of the events' labels.
         accepted: the events that the system accepted.
         retry_after: the `Retry-After` header of each response 503.
         unanswered: how many requests got no response.
@@ -28,6 +29,7 @@ class Load:
     per_s: int
     in_ms: int
     query: str = ""
+    name: str = "posted"
     accepted: list[Accepted] = field(default_factory=list)
     retry_after: list[str | None] = field(default_factory=list)
     unanswered: int = 0
@@ -47,7 +49,7 @@ class Load:
         number = 0
         while not self._stopping.wait(1 / self.per_s):
             number += 1
-            self._post(f"posted-{number}")
+            self._post(f"{self.name}-{number}")
 
     def _post(self, label: str) -> None:
         started_s = time.monotonic()

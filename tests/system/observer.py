@@ -230,22 +230,26 @@ class Observer:
         """Compare the accepted events with the requests that arrived.
 
         Args:
-            tail: the labels of events that may be lost, because the store has lost the
-                writes of the time in which it accepted them.
+            tail: the labels of events that the system accepted or delivered in a time
+                whose writes the store has lost.
         """
         self.receiver.sync()
         times_ms, unwarned = self.receiver.times_ms(), self.receiver.count_unwarned()
         arrived = [event for event in accepted if event.label in times_ms]
         lost = [event.label for event in accepted if event.label not in times_ms]
         late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in arrived)
-        extra = [len(times_ms[event.label]) - event.sends for event in arrived]
+        extra = {
+            event.label: max(0, len(times_ms[event.label]) - event.sends)
+            for event in arrived
+        }
         without = [unwarned[event.label] - event.sends for event in arrived]
         kept = [event for event in accepted if event.label not in tail]
         return Tally(
             accepted=len(accepted),
             lost=lost,
             in_tail=len(set(lost) & set(tail)),
-            duplicates=sum(count for count in extra if count > 0),
+            repeated_in_tail=sum(extra.get(label, 0) for label in {*tail}),
+            duplicates=sum(extra.values()),
             unwarned=sum(count for count in without if count > 0),
             in_flight=len(self._in_flight),
             early=sum(1 for late in late_ms if late < 0),

@@ -12,6 +12,8 @@ class Tally:
     Attributes:
         lost: the labels of events that never arrived.
         in_tail: how many of the lost events were in a tail that the store has lost.
+        repeated_in_tail: how many of the duplicates are of events whose delivery was
+            in a tail that the store has lost.
         duplicates: how many more requests arrived than expected.
         unwarned: how many of these requests had no duplicate warning.
         in_flight: how many attempts were in flight when their worker was killed.
@@ -24,6 +26,7 @@ class Tally:
     accepted: int
     lost: list[str]
     in_tail: int
+    repeated_in_tail: int
     duplicates: int
     unwarned: int
     in_flight: int
@@ -41,10 +44,10 @@ class Tally:
     def is_sound(self) -> bool:
         """Whether nothing is lost, early, inconsistent, or duplicated without reason.
 
-        A duplicate has a valid reason only if a worker was killed during the attempt.
-        It must have a warning.
+        A duplicate has a valid reason only if a worker was killed during the attempt,
+        or if the store has lost its outcome. It must have a warning.
         """
-        explained = self.duplicates <= self.in_flight
+        explained = self.duplicates - self.repeated_in_tail <= self.in_flight
         complete = len(self.lost) <= self.in_tail
         return (
             explained and complete and not (self.unwarned or self.early or self.faults)

@@ -1,0 +1,90 @@
+"""Scenarios of `scripts/chaos`: the clocks of processes and of the store are wrong."""
+
+from chaos_load import REACTION_S, disturb, logged_critical, operate, pause, unready_s
+from chaos_preload import PreloadCell
+from chaos_scenario import Scenario, in_cell
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.model import Content
+from tests.system.processes import wait_until
+from tests.system.report import Report
+
+SKEW_S, STEP_S = 600, 300
+STEPPED = "clock has stepped"
+
+
+def skewed_processes(cell: PreloadCell, *, skew_s: int) -> Report:
+    """The clocks of the ticker and of the worker are wrong by ten minutes."""
+    cell.start("ticker", **cell.skewed(skew_s))
+    cell.start("worker", **cell.skewed(-skew_s))
+    return disturb(cell, lambda: pause(3)).report
+
+
+def clock_step(cell: PreloadCell, *, step_s: int) -> Report:
+    """The store's clock steps by five minutes; deliveries wait for an operator."""
+    named_s: list[float] = []
+
+    def fault() -> None:
+        cell.shift(step_s)
+        named_s.append(unready_s(cell, STEPPED))
+        cell.shift(0)
+        pause(2)
+        operate(cell, "accept-clock")
+        wait_until(cell.is_ready, within_s=30)
+
+    # An event that is due soon is in the past for a clock that went forward.
+    report = disturb(cell, fault, refused="in the future").report
+    report.figures["named within, s"] = round(named_s[0], 1)
+    report.expect(named_s[0] <= REACTION_S, "/readyz names the step within 5 s")
+    report.expect(logged_critical(cell), "a critical message is logged")
+    return report
+
+
+def schedule_over_a_step(cell: PreloadCell) -> Report:
+    """The store's clock steps forward by five minutes under a schedule."""
+    cell.start("ticker", "worker")
+    schedule = cell.schedules.create(
+        cell.owner,
+        Content(cell.receiver.url(), b"tick"),
+        expression="* * * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=10_000,
+    )
+    cell.shift(STEP_S)
+    pause(8)
+    fired = len(cell.receiver.arrivals)
+    cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+    cell.shift(0)
+    report = Report(cell.tally([]), {"fired": fired})
+    report.expect(fired <= 2, "the schedule fires once, not for each missed minute")
+    return report
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "skewed-processes": in_cell(
+        skewed_processes,
+        "R-11",
+        lambda _: {"skew_s": SKEW_S},
+        cell=PreloadCell,
+        needs=("gcc",),
+    ),
+    "clock-forward": in_cell(
+        clock_step,
+        "R-31 R-11",
+        lambda _: {"step_s": STEP_S},
+        cell=PreloadCell,
+        needs=("gcc",),
+        SCHED_STOP_ON_CLOCK_STEP="true",
+    ),
+    "clock-back": in_cell(
+        clock_step,
+        "R-31 R-11",
+        lambda _: {"step_s": -STEP_S},
+        cell=PreloadCell,
+        needs=("gcc",),
+        SCHED_STOP_ON_CLOCK_STEP="true",
+    ),
+    "clock-schedule": in_cell(
+        schedule_over_a_step, "R-31 R-21", cell=PreloadCell, needs=("gcc",)
+    ),
+}

@@ -72,6 +72,7 @@ async def open_in_flight(
             ring,
             fan_out,
             settings=settings,
+            cipher=cell.cipher,
             on_result=breakers.count,
         )
         in_flight = InFlight(

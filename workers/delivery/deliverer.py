@@ -13,7 +13,7 @@ from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from scheduler_api.core.store.content_encryption import UnknownKey
+from scheduler_api.core.store.content_encryption import ContentCipher, UnknownKey
 from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from workers.delivery import log_entries
@@ -48,6 +48,7 @@ class Deliverer:
         fan_out: FanOut,
         *,
         settings: EngineSettings,
+        cipher: ContentCipher | None = None,
         on_result: Callable[[Begun, Result], None] = lambda _begun, _result: None,
     ) -> None:
         self._store = store
@@ -55,6 +56,7 @@ class Deliverer:
         self._keys = keys
         self._fan_out = fan_out
         self._dialects = outbound.outbound_halves(settings)
+        self._cipher = cipher
         self._response_log_bytes = settings.response_log_bytes
         self._on_result = on_result
 
@@ -134,6 +136,7 @@ class Deliverer:
                 signed=signed,
                 headers=decision.headers,
                 max_body_bytes=self._response_log_bytes,
+                cipher=self._cipher,
             ),
             delay_ms=decision.delay_ms,
             reason=decision.reason,

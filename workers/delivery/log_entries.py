@@ -4,11 +4,17 @@ from scheduler_api.core.delivery.attempt_fields import kept_start
 from scheduler_api.core.delivery.causes import public_detail
 from scheduler_api.core.delivery.request import Headers
 from scheduler_api.core.store import codec
+from scheduler_api.core.store.content_encryption import ContentCipher
 from workers.http_client.client import Result
 
 
 def encode(
-    result: Result, *, signed: dict[str, str], headers: Headers, max_body_bytes: int
+    result: Result,
+    *,
+    signed: dict[str, str],
+    headers: Headers,
+    max_body_bytes: int,
+    cipher: ContentCipher | None = None,
 ) -> bytes:
     """Return the log entry of an attempt.
 
@@ -16,6 +22,7 @@ def encode(
         signed: parts of the request that cannot be computed again.
         headers: the response headers to keep.
         max_body_bytes: how much of the response body to keep.
+        cipher: encrypts the entry.
     """
     truncated = result.body_truncated or len(result.body) > max_body_bytes
     is_entire = not (truncated or result.body_incomplete)
@@ -37,4 +44,5 @@ def encode(
         },
         headers=headers,
         response=kept_start(result.body, max_bytes=max_body_bytes, is_entire=is_entire),
+        cipher=cipher,
     )

@@ -66,7 +66,8 @@ class EngineSettings:
         "SCHED_ENCRYPT_CONTENT",
         read_yes_or_no,
         default=True,
-        doc="encrypt URL, headers and body of events and schedules in the store",
+        doc="encrypt URL, headers and body of events and schedules, responses, and URL"
+        " groups in the store",
     )
     port: int = variable(
         "PORT",

@@ -150,8 +150,11 @@ def encode_attempt(
     *,
     headers: Iterable[tuple[str, str]] = (),
     response: bytes = b"",
+    cipher: ContentCipher | None = None,
 ) -> bytes:
     """Encode the JSON of a log entry. Values that are None or False are left out.
+
+    An entry with headers or a response body is encrypted with the cipher.
 
     The Lua function that stores the entry adds three values before the JSON: the kind
     of the entry, the time when the attempt ended, and the time of the next attempt.
@@ -166,7 +169,8 @@ def encode_attempt(
             present[RESPONSE] = response.decode()
         except UnicodeDecodeError:
             present[RESPONSE_BASE64] = b64encode(response).decode()
-    return orjson.dumps(present)
+    encoded = orjson.dumps(present)
+    return cipher.encrypt(encoded, b"") if cipher and (flat or response) else encoded
 
 
 def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
@@ -176,6 +180,8 @@ def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
     """
     try:
         kind, ended, following, encoded = stored.split(b" ", 3)
+        if content_encryption.is_encrypted(encoded):
+            encoded = b"".join(content_encryption.decrypt(encoded))
         parsed = orjson.loads(encoded)
         flat = iter(parsed.pop(HEADERS, ()))
         return Attempt(

@@ -21,6 +21,11 @@ from scheduler_api.core.settings.limits import (
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.content_encryption import (
+    ContentCipher,
+    decrypt,
+    is_encrypted,
+)
 from typing import Any, cast
 
 FORMAT = 1
@@ -200,7 +205,7 @@ class Groups:
         for _ in range(TRIES):
             old = self._record(owner, name)
             edited = edit(read_group(name, old) if old else None)
-            new = b"" if edited is None else _encode(edited)
+            new = b"" if edited is None else _encode(edited, self._cell.cipher)
             code = self._put(owner, name, old, new, change)
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)
@@ -231,6 +236,8 @@ def read_group(name: str, record: bytes) -> Group:
 
     Raises: UnreadableRecord.
     """
+    if is_encrypted(record):
+        record = b"".join(decrypt(record))
     try:
         stored = orjson.loads(record)
         return Group(
@@ -260,11 +267,12 @@ def _describe(name: str, record: bytes) -> bytes:
     return orjson.dumps({"endpoints": len(group.endpoints), "digest": digest})
 
 
-def _encode(group: Group) -> bytes:
+def _encode(group: Group, cipher: ContentCipher | None) -> bytes:
     stored = {
         "f": FORMAT,
         "c": group.created_ms,
         "u": group.updated_ms,
         "e": [[endpoint.url, endpoint.name] for endpoint in group.endpoints],
     }
-    return orjson.dumps(stored | ({"d": group.defaults} if group.defaults else {}))
+    encoded = orjson.dumps(stored | ({"d": group.defaults} if group.defaults else {}))
+    return cipher.encrypt(encoded, b"") if cipher else encoded

@@ -52,6 +52,19 @@ def test_s24_encrypted_content_has_no_url_header_or_body(content: Content):
     assert stored != codec.encode_content(content, cipher)
 
 
+def test_s24_an_encrypted_log_entry_has_no_header_or_response():
+    response, headers = b"canary", [("X-Name", "canary")]
+
+    stored = codec.encode_attempt(
+        {"started_ms": 5}, headers=headers, response=response, cipher=ContentCipher(KEY)
+    )
+
+    attempt = codec.decode_attempt("7", b"1", b"a 9 0 " + stored)
+    assert (attempt.started_ms, attempt.response) == (5, response)
+    assert attempt.headers == tuple(headers)
+    assert b"canary" not in stored
+
+
 def test_content_of_older_versions_stays_readable():
     ContentCipher(KEY)
 

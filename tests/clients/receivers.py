@@ -25,6 +25,9 @@ class Answer:
     missing_bytes: int = 0
 
 
+NOT_FOUND = Answer(status=404)
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A received request; header names are in lower case."""
@@ -73,17 +76,20 @@ class Receivers:
         return self._destinations[name]
 
     def record(self, arrival: Arrival) -> Answer:
-        """Record a request at its destination; return the answer to send."""
+        """Record a request at its destination; return the answer to send.
+
+        Other paths are answered with 404.
+        """
         name = arrival.target.split("?")[0].split("/")[1]
-        destination = self._destinations[name]
+        destination = self._destinations.get(name) or Destination("", [NOT_FOUND])
         destination.arrivals.append(arrival)
         count, answers = len(destination.arrivals), destination.answers
         return answers[min(count, len(answers)) - 1]
 
 
 @contextmanager
-def serve_receivers() -> Iterator[Receivers]:
-    """Context manager that runs a server for destinations."""
+def serve_receivers(host: str = "127.0.0.1") -> Iterator[Receivers]:
+    """Context manager that runs a server for destinations on an address of loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -116,8 +122,8 @@ def serve_receivers() -> Iterator[Receivers]:
         def log_message(self, *_args: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receivers = Receivers(f"http://127.0.0.1:{server.server_port}")
+    with ThreadingHTTPServer((host, 0), Handler) as server:
+        receivers = Receivers(f"http://{host}:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

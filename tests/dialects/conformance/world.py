@@ -34,13 +34,15 @@ MAX_CLAIMS = 1_000
 class World:
     """The API under test, and a worker whose clock shows `now_ms`.
 
-    `lookup` resolves the names of destinations for the worker.
+    `lookup` resolves the names of destinations for the worker. Only destinations in
+    the networks `allow` are allowed, and public ones.
     """
 
-    def __init__(self, store_url: str) -> None:
-        loopback = read_networks("127.0.0.0/8")
+    def __init__(self, store_url: str, *, allow: str = "127.0.0.0/8") -> None:
         self.settings = Settings(
-            redis_url=store_url, secret_key=SECRET_KEY, allow_networks=loopback
+            redis_url=store_url,
+            secret_key=SECRET_KEY,
+            allow_networks=read_networks(allow),
         )
         self.app = create_app(self.settings)
         self.cell = Cell(redis.Redis.from_url(store_url), self.settings.prefix)

@@ -7,6 +7,7 @@ the leases of a production system.
 import chaos_clock
 import chaos_destinations
 import chaos_lost_data
+import chaos_network
 import chaos_overload
 import chaos_processes
 import chaos_store
@@ -28,6 +29,7 @@ FAMILIES = (
     chaos_processes,
     chaos_store,
     chaos_lost_data,
+    chaos_network,
     chaos_clock,
     chaos_destinations,
     chaos_overload,

@@ -25,13 +25,19 @@ class Arrival:
 class Receiver:
     """A process that runs `receiver.py`, and the requests that it has reported."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", *, everywhere: bool = False) -> None:
+        """
+        Args:
+            host: the address in its URLs.
+            everywhere: whether it listens on all addresses of the machine.
+        """
         self._host = host
         self.arrivals: list[Arrival] = []
         self._ended_ms: dict[int, float] = {}
         self._syncs = 0
+        bound = "0.0.0.0" if everywhere else host
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.receiver", host],
+            [sys.executable, "-m", "tests.system.receiver", bound],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -54,9 +60,9 @@ class Receiver:
                 Arrival(at_ms, from_iso(scheduled), label, bool(int(duplicate)))
             )
 
-    def url(self, query: str = "", *, path: str = "/") -> str:
+    def url(self, query: str = "", *, path: str = "/", host: str = "") -> str:
         """A URL of the receiver; `query` selects the response (see `receiver.py`)."""
-        return f"http://{self._host}:{self._port}{path}?{query}"
+        return f"http://{host or self._host}:{self._port}{path}?{query}"
 
     def sync(self) -> None:
         """Wait until `arrivals` has all requests that the receiver has got so far."""

@@ -18,7 +18,8 @@ closed the connection:
 
 The query of the URL selects the response: `?delay_ms=200&status=500`, or `?hang=1` for
 no response. With `&first=2`, only the first two requests with the same label get this
-response. With `&until_ms=<wall clock>`, only requests before that time get this
+response. With `&retry_after=<seconds>`, the response has this header. With
+`&until_ms=<wall clock>`, only requests before that time get this
 response. All other requests get 200 at once.
 """
 
@@ -61,15 +62,19 @@ class Behaviour(NamedTuple):
 def parse_behaviour(target: bytes) -> Behaviour:
     """The behaviour that the query of a request target selects."""
     query = parse_qs(urlsplit(target.decode()).query)
-    answer = _answer(int(query.get("status", ["200"])[0]))
+    header = b"".join(
+        b"retry-after: %s\r\n" % value.encode()
+        for value in query.get("retry_after", [])
+    )
+    answer = _answer(int(query.get("status", ["200"])[0]), header)
     delay_s = int(query.get("delay_ms", ["0"])[0]) / 1000
     first = int(query.get("first", ["0"])[0])
     until_s = int(query.get("until_ms", ["0"])[0]) / 1000
     return Behaviour(delay_s, None if "hang" in query else answer, first, until_s)
 
 
-def _answer(status: int) -> bytes:
-    return b"HTTP/1.1 %d -\r\ncontent-length: 2\r\n\r\nok" % status
+def _answer(status: int, headers: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %d -\r\n%scontent-length: 2\r\n\r\nok" % (status, headers)
 
 
 DEFAULT = Behaviour(0, _answer(200), 0)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+# How many faults are printed.
+SHOWN = 5
 SOUND = "nothing is lost, early, inconsistent, or duplicated without reason or warning"
 
 
@@ -67,7 +69,7 @@ class Tally:
             f" lost {len(self.lost)} (in a lost tail {self.in_tail}),"
             f" duplicated {self.duplicates} (without warning {self.unwarned}),"
             f" in flight at kills {self.in_flight}, early {self.early}, late {late}"
-            + "".join(f"\n  fault: {fault}" for fault in self.faults)
+            + "".join(f"\n  fault: {fault}" for fault in self.faults[:SHOWN])
         )
 
 

@@ -1,11 +1,18 @@
 """Scenarios of `scripts/chaos`: the clocks of processes and of the store are wrong."""
 
-from chaos_load import REACTION_S, disturb, logged_critical, operate, pause, unready_s
+from chaos_load import (
+    REACTION_S,
+    disturb,
+    logged_critical,
+    operate,
+    pause,
+    unready_s,
+    wait_ready,
+)
 from chaos_preload import PreloadCell
 from chaos_scenario import Scenario, in_cell
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Content
-from tests.system.processes import wait_until
 from tests.system.report import Report
 
 SKEW_S, STEP_S = 600, 300
@@ -29,7 +36,7 @@ def clock_step(cell: PreloadCell, *, step_s: int) -> Report:
         cell.shift(0)
         pause(2)
         operate(cell, "accept-clock")
-        wait_until(cell.is_ready, within_s=30)
+        wait_ready(cell)
 
     # An event that is due soon is in the past for a clock that went forward.
     report = disturb(cell, fault, refused="in the future").report

@@ -32,7 +32,7 @@ class Disturbance:
 def start_all(cell: Cell) -> None:
     """Start a process of each role that is not running, and wait until all is ready."""
     cell.start(*(role for role in ROLES if role not in cell.processes))
-    wait_until(cell.is_ready, within_s=30)
+    wait_ready(cell)
 
 
 def disturb(
@@ -85,6 +85,16 @@ def wait_delivering(cell: Cell, load: Load, *, within_s: float = 60) -> float:
     label = load.accepted[before].label
     wait_until(lambda: cell.receiver.count(label), within_s=within_s)
     return max(0.0, time.monotonic() - started_s - IN_MS / 1000)
+
+
+def wait_ready(cell: Cell, *, within_s: float = 30) -> None:
+    """Wait until `/readyz` answers 200; the error says what it answers instead."""
+    end_s = time.monotonic() + within_s
+    while not cell.is_ready():
+        if time.monotonic() > end_s:
+            body = cell.request("GET", "/readyz").body
+            raise AssertionError(f"not ready: {body.get('missing')}")
+        time.sleep(0.1)
 
 
 def pause(seconds: float) -> None:

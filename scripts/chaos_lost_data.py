@@ -12,6 +12,7 @@ from chaos_load import (
     start_all,
     unready_s,
     wait_delivering,
+    wait_ready,
 )
 from chaos_preload import PreloadCell, sizes_on_disk
 from chaos_scenario import Scenario, in_cell
@@ -52,7 +53,7 @@ def emptied_store(cell: Cell) -> Report:
         cell.events.cell, secret_key=cell.settings.secret_key, makers=SECRETS
     ).create("two")
     cell.token, cell.owner = tenant.token, Owner(tenant.id, "jiter")
-    wait_until(cell.is_ready)
+    wait_ready(cell)
     with Load(cell, per_s=20, in_ms=IN_MS, name="after") as after:
         recovery_s = wait_delivering(cell, after)
     cell.wait_drained()

@@ -52,7 +52,7 @@ def no_route(cell: MachinesCell, *, for_s: int) -> Report:
     return _sick_worker(cell, fault, RECEIVERS, (FIRST, SECOND))
 
 
-def no_route_alone(cell: MachinesCell, *, for_s: int) -> Report:
+def no_route_at_all(cell: MachinesCell, *, for_s: int) -> Report:
     """The only worker has no route to any receiver."""
     machine = cell.machines[FIRST]
 
@@ -133,6 +133,6 @@ SCENARIOS: dict[str, Scenario] = {
     "partition-worker": scenario(partition, "R-06 R-12", of=FIRST),
     "partition-web-ticker": scenario(partition, "R-06 R-04", of=FRONT),
     "no-route": scenario(no_route, "R-20"),
-    "no-route-alone": scenario(no_route_alone, "R-20"),
+    "no-route-at-all": scenario(no_route_at_all, "R-20"),
     "no-names": scenario(no_names, "R-20"),
 }

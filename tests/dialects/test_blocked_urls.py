@@ -23,8 +23,8 @@ from workers.http_client import pool
 # The only address to which the worker may connect, in place of a public one.
 ALLOWED = "127.0.0.2"
 MINUTE_MS = 60_000
-# Each field gets every ninth URL, and other ones than the field before it.
-STEP = 1 if FACTOR else 9
+# Each field gets every thirteenth URL, and other ones than the field before it.
+STEP = 1 if FACTOR else 13
 CALLBACK, FAILURE = "Upstash-Callback", "Upstash-Failure-Callback"
 WRITES = ("post", "put", "patch")
 URL_FIELDS = {"destination", "callbackUrl", "url", CALLBACK, FAILURE}

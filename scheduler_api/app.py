@@ -14,12 +14,13 @@ from scheduler_api.core.errors import (
     ForeignDatabase,
     LimitReached,
     StoreFull,
+    StoreLost,
     UnknownLayout,
 )
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.confirmation import Confirmation
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.epoch import EpochWatch, claim_database
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.core.tenants.limits import TooManyRequests
@@ -54,6 +55,10 @@ BOOT_FAILED = 3
 
 RETRY_AFTER_S = 1
 STORE_UNREACHABLE = "The store is not available, please try again"
+STORE_LOST = (
+    "The store has lost its data; an operator must restore it, or accept the store"
+)
+HEALTH = ("/healthz", "/readyz")
 STORE_FULL = "The store is full, please try again later"
 BUSY = "Other requests keep changing the same record, please try again"
 LEADING_SLASHES = (
@@ -83,7 +88,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = from_env(os.environ)
         logfmt.set_up(level=settings.log_level, format_=settings.log_format)
         log.info(logfmt.line("web.started", **settings.non_defaults()))
-    built = services.build(settings)
+    built = services.build(settings, remembers=is_process)
     if is_process:
         _check_store(built)
     app = Flask(__name__)
@@ -103,6 +108,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_health(app, built)
     app.extensions[http_errors.EXTENSION] = _error_at
     app.before_request(_refuse_leading_slashes)
+    app.before_request(lambda: _refuse_if_lost(built.watch))
     durability.confirm_writes(
         app,
         Confirmation(
@@ -136,6 +142,7 @@ def _add_error_handlers(app: Flask) -> None:
     app.register_error_handler(TooManyFailedLogins, _too_many_failed_logins)
     app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(StoreFull, _store_full)
+    app.register_error_handler(StoreLost, _store_lost)
     app.register_error_handler(Conflict, _conflict)
     app.register_error_handler(LimitReached, _limit_reached)
     app.register_error_handler(TooManyRequests, _too_many_requests)
@@ -155,6 +162,15 @@ def _refuse_leading_slashes() -> Response | None:
     return None
 
 
+def _refuse_if_lost(watch: EpochWatch) -> None:
+    """Refuse all requests but those for the health of the process.
+
+    A lost store does not know any token.
+    """
+    if watch.is_lost and request.path not in HEALTH:
+        raise StoreLost
+
+
 def _add_health(app: Flask, built: services.Services) -> None:
     settings = built.settings
     client = connect(settings.redis_url, timeout_s=services.TIMEOUT_S)
@@ -167,7 +183,9 @@ def _add_health(app: Flask, built: services.Services) -> None:
         stops_on_clock_step=settings.stop_on_clock_step,
         tenants=outbound.tenants(cell, settings),
         sign=sign,
+        watch=built.watch,
     )
+    app.extensions[readiness.WATCH] = built.watch
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -186,7 +204,7 @@ def _may_see_processes(built: services.Services) -> bool:
         return True
     try:
         return bool(require_operator(built))
-    except (Unauthorized, TooManyFailedLogins, Forbidden, redis.RedisError):
+    except (Unauthorized, TooManyFailedLogins, Forbidden, StoreLost, redis.RedisError):
         return False
 
 
@@ -243,6 +261,10 @@ def _forbidden(err: Forbidden) -> Response:
 def _store_full(_err: StoreFull | OutOfMemoryError) -> Response:
     full_store.log_refused("requests")
     return _error(503, STORE_FULL)
+
+
+def _store_lost(_err: StoreLost) -> Response:
+    return _error(503, STORE_LOST)
 
 
 def _limit_reached(err: LimitReached) -> Response:

@@ -44,6 +44,7 @@ from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import accept
+from scheduler_api.core.store.epoch_memory import StoreMemory
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings, from_env
@@ -110,7 +111,8 @@ def _read_url(_ctx: click.Context, _param: click.Parameter, url: str) -> Destina
 def accept_store(settings: Settings) -> None:
     """Continue with a store that came back empty or different."""
     client = connect(settings.redis_url)
-    epoch = accept(client, settings.prefix, by=user())
+    memory = StoreMemory(Cell(client, settings.prefix), settings.state_dir).load()
+    epoch = accept(client, settings.prefix, by=user(), newest_id=memory.newest_id)
     click.echo(f"accepted store {epoch}; tickers continue within a second")
 
 
@@ -137,6 +139,7 @@ def empty_store(settings: Settings, yes: bool) -> None:
         click.confirm(question, abort=True)
     cell = Cell(connect(settings.redis_url), settings.prefix)
     deleted = layout.delete_all(cell)
+    StoreMemory(cell, settings.state_dir).forget()
     click.echo(f"deleted {deleted} keys")
 
 

@@ -10,7 +10,7 @@ import threading
 import warnings
 from scheduler_api.core import gc_tuning
 from scheduler_api.settings import from_env
-from scheduler_api.web.readiness import EXTENSION
+from scheduler_api.web.readiness import EXTENSION, WATCH
 from typing import Any
 
 # When gevent replaces the standard library's sockets in a worker, it warns that the
@@ -65,3 +65,5 @@ def post_worker_init(worker: Any) -> None:
     threading.Thread(
         target=sign.report_forever, kwargs=high_water, name="reports", daemon=True
     ).start()
+    watch = worker.wsgi.extensions[WATCH]
+    threading.Thread(target=watch.run_forever, name="epoch", daemon=True).start()

@@ -18,6 +18,8 @@ from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.content_encryption import content_cipher
+from scheduler_api.core.store.epoch import EpochWatch
+from scheduler_api.core.store.epoch_memory import StoreMemory
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
@@ -45,6 +47,7 @@ class Services:
 
     settings: Settings
     cell: Cell
+    watch: EpochWatch
     store: EventStore
     schedules: Schedules
     schedule_search: ScheduleSearch
@@ -64,8 +67,12 @@ class Services:
     grammars: Mapping[str, Grammar]
 
 
-def build(settings: Settings) -> Services:
-    """Create the objects; the Redis client connects on first use."""
+def build(settings: Settings, *, remembers: bool = False) -> Services:
+    """Create the objects; the Redis client connects on first use.
+
+    Args:
+        remembers: whether to use what earlier processes knew of the store.
+    """
     client = connect(
         settings.redis_url,
         timeout_s=TIMEOUT_S,
@@ -86,6 +93,9 @@ def build(settings: Settings) -> Services:
     return Services(
         settings=settings,
         cell=cell,
+        watch=EpochWatch(
+            cell, StoreMemory(cell, settings.state_dir) if remembers else None
+        ),
         store=store,
         schedules=Schedules(
             cell,

@@ -223,6 +223,7 @@ def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "REDIS_URL": folder.store_url(),
         "SECRET_KEY": folder.secret_key(),
+        "SCHED_STATE_DIR": str(folder.path),
     }
     return DEFAULTS | inherited | ours
 

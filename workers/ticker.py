@@ -18,7 +18,8 @@ from scheduler_api.core.store.connection import (
     TIMEOUT_S,
     connect,
 )
-from scheduler_api.core.store.epoch import Epoch, claim_database, establish
+from scheduler_api.core.store.epoch import EpochWatch, claim_database, establish
+from scheduler_api.core.store.epoch_memory import StoreMemory
 from scheduler_api.core.store.memory import has_no_room
 from scheduler_api.core.store.processes import Load, SignOfLife
 from scheduler_api.core.store.reads import log_quarantined, name_members
@@ -31,6 +32,8 @@ from workers.store_clock import StoreClock
 log = logging.getLogger("scheduler.ticker")
 
 MAX_WAIT_S = 1.0
+# What is remembered of the last claim may be older than the last claim by this.
+FORGOTTEN_MS = 2_000
 # The ticker wakes up this long before the next event is due, because it takes about
 # this long to wake up and reach the store. A claim that arrives too early does no harm:
 # the store's clock decides which events are due, so the claim moves no events. The
@@ -51,7 +54,12 @@ class Ticker:
         settings: Settings,
         *,
         clock: StoreClock | None = None,
+        remembers: bool = False,
     ) -> None:
+        """
+        Args:
+            remembers: whether later processes remember the store of this ticker.
+        """
         self.client = client
         self.prefix = settings.prefix
         self.cell = Cell(client, settings.prefix)
@@ -66,7 +74,8 @@ class Ticker:
             missed_grace_ms=settings.missed_grace_ms,
         )
         self.stopping = threading.Event()
-        self._epoch = Epoch()
+        memory = StoreMemory(self.cell, settings.state_dir) if remembers else None
+        self._watch = EpochWatch(self.cell, memory)
         self._checked_at = 0.0
         self._may_claim = False
         self._is_full = False
@@ -75,6 +84,7 @@ class Ticker:
         self._checks_clock = True
         self._jump: ClockStep | None = None
         self._contact: LastContact | None = None
+        self._newest_id = 0
         self._stops_on_step = settings.stop_on_clock_step
         self._unreported: ClockStep | None = None
         self._claimed_at: float | None = None
@@ -163,17 +173,19 @@ class Ticker:
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted_epoch(self.prefix))
         pipe.get(keys.clock_step(self.prefix))
+        pipe.get(keys.sequence(self.prefix))
         pipe.time()
-        memory, epoch, accepted, stepped, (seconds, micros) = pipe.execute()
+        memory, epoch, accepted, stepped, newest_id, now = pipe.execute()
         step = ClockStep.parse(stepped)
         is_stopped = self._stops_on_step and bool(step or self._unreported)
         self._may_claim = self._check_epoch(epoch, accepted) and not is_stopped
+        self._remember(newest_id)
         self._is_working = self._is_working and self._may_claim
         if step is not None and step.ms > 0:
             self._jump = step
         limit = memory.get("maxmemory") or 0
         self._is_full = has_no_room(memory, high_water_percent=self.high_water_percent)
-        if not self._observe(seconds * 1000 + micros // 1000, since_ms=since_ms):
+        if not self._observe(now[0] * 1000 + now[1] // 1000, since_ms=since_ms):
             self._report()
         if limit and memory.get("maxmemory_policy") != "noeviction":
             raise EvictingStore(EvictingStore.__doc__)
@@ -199,23 +211,48 @@ class Ticker:
         """Return whether the ticker may go on with the store.
 
         The epoch changes if the store loses its data, or is replaced by another store.
-        The ticker may go on if the epoch has not changed since the ticker's start, or
-        if an operator has accepted the new epoch.
+        The ticker may go on if the epoch is the one that it or an earlier process
+        knew, or if an operator has accepted the new epoch.
         """
-        if not self._epoch.expected:
+        expected = self._watch.expected
+        if not expected:
             claim_database(self.client, self.prefix)
+            expected = self._load_memory()
+        if not expected:
             epoch = establish(self.client, self.prefix)
-        if self._epoch.matches(epoch, accepted):
+        if self._watch.judge(epoch, accepted):
+            if self._watch.expected != expected:
+                self._contact = None
             return True
         log.critical(
             logfmt.line(
                 "store.lost",
-                expected=self._epoch.expected,
+                expected=expected,
                 found=epoch and epoch.decode(errors="replace"),
                 hint="run `python -m scheduler_api accept-store` to continue with it",
             )
         )
         return False
+
+    def _remember(self, newest_id: bytes | None) -> None:
+        """Let later processes remember what this one knows of the store."""
+        contact = self._contact or LastContact("", 0, 0)
+        if not self._watch.is_lost and newest_id and newest_id.isdigit():
+            self._newest_id = int(newest_id)
+        self._watch.keep(
+            newest_id=self._newest_id,
+            server=contact.server,
+            claimed_ms=contact.claimed_ms,
+        )
+
+    def _load_memory(self) -> str:
+        """Take over what earlier processes knew of the store; return its epoch."""
+        found = self._watch.load()
+        if found.server:
+            contact_ms = found.claimed_ms + FORGOTTEN_MS
+            self._contact = LastContact(found.server, found.claimed_ms, contact_ms)
+        self._newest_id = found.newest_id
+        return found.epoch
 
     def _log(self, claimed: Claim) -> None:
         if claimed.lost_ms:
@@ -281,7 +318,7 @@ def main() -> None:
     """Run a ticker, with settings from the environment, until SIGTERM or SIGINT."""
     settings = start_process("ticker")
     # The client does not retry, because `Ticker.run` does.
-    ticker = Ticker(connect(settings.redis_url), settings)
+    ticker = Ticker(connect(settings.redis_url), settings, remembers=True)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ticker.stop()

@@ -12,6 +12,10 @@ class StoreFull(SchedulerError):
     """The store is nearly full; new events are refused. Try again later."""
 
 
+class StoreLost(SchedulerError):
+    """The store was emptied or replaced, and no operator has accepted it yet."""
+
+
 class NotFound(SchedulerError):
     """This owner has nothing with that id or name."""
 

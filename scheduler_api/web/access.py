@@ -100,12 +100,16 @@ def _access(services: Services, *tokens: str | None) -> Access:
     """Return what the first valid token allows.
 
     If all are wrong, count one failed login. A request without any is none.
+
+    Raises: Unauthorized, TooManyFailedLogins, StoreLost.
     """
     presented = [token for token in tokens if token]
     for token in presented:
         with suppress(Unauthorized):
             return services.auth.access(token)
     if presented:
+        # A lost store does not know any token.
+        services.watch.require_same_store()
         services.failed_logins.count(request.remote_addr or "")
     raise Unauthorized
 

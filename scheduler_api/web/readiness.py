@@ -19,7 +19,7 @@ from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
-from scheduler_api.core.store.epoch import Epoch, claim_database
+from scheduler_api.core.store.epoch import EpochWatch, claim_database
 from scheduler_api.core.store.memory import has_no_room
 from scheduler_api.core.store.processes import (
     Process,
@@ -35,6 +35,8 @@ log = logging.getLogger("scheduler.web")
 
 # The name in `Flask.extensions` of the `SignOfLife` of the process.
 EXTENSION = "sign_of_life"
+# Likewise, of its `EpochWatch`.
+WATCH = "epoch_watch"
 ROLES = ("ticker", "worker")
 # If the store hangs, the check does not. A store in another region needs several round
 # trips of tens of ms.
@@ -139,8 +141,7 @@ class _Seen:
 class Readiness:
     """Checks the store and the processes.
 
-    Remembers the epoch and the newest id of the store, to notice that the store was
-    emptied, replaced or set back.
+    Remembers the newest id of the store, to notice that the store was set back.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Readiness:
         stops_on_clock_step: bool,
         tenants: Tenants,
         sign: SignOfLife,
+        watch: EpochWatch,
     ) -> None:
         """
         Args:
@@ -158,6 +160,7 @@ class Readiness:
             high_water_percent: as in `EngineSettings`.
             stops_on_clock_step: likewise.
             sign: of this process.
+            watch: of the epoch.
         """
         self._cell = cell
         self._high_water_percent = high_water_percent
@@ -165,7 +168,7 @@ class Readiness:
         self._tenants = tenants
         self._sign = sign
         self._is_checked = False
-        self._epoch = Epoch()
+        self._watch = watch
         self._newest_id = 0
         self._running: Future[Answer] | None = None
 
@@ -235,10 +238,10 @@ class Readiness:
 
     def _data_faults(self, seen: _Seen) -> list[str]:
         """Check that the store has not lost data since the last check."""
-        expected = self._epoch.expected
-        if not self._epoch.matches(seen.epoch, seen.accepted_epoch):
+        expected = self._watch.expected
+        if not self._watch.judge(seen.epoch, seen.accepted_epoch):
             return [STORE_CHANGED]
-        if self._epoch.expected != expected:
+        if self._watch.expected != expected:
             self._newest_id = 0
         is_older = seen.newest_id < self._newest_id
         self._newest_id = max(seen.newest_id, self._newest_id)

@@ -13,6 +13,7 @@ from scheduler_api.core.settings.variables import (
     mask_password,
     read_cell,
     read_choice,
+    read_folder,
     read_host,
     read_http_url,
     read_integer,
@@ -132,6 +133,14 @@ class EngineSettings:
         default="text",
         local=True,
         doc="format of the log: text, or json with one object per line",
+    )
+    state_dir: str = variable(
+        "SCHED_STATE_DIR",
+        read_folder,
+        default="",
+        local=True,
+        doc="folder outside the store in which processes remember which store they"
+        " had, to notice after a restart that it is empty or older",
     )
     allow_networks: tuple[Network, ...] = variable(
         "SCHED_ALLOW_NETWORKS",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from scheduler_api.core.settings import sentinel_url
 from typing import Any
 from urllib.parse import urlsplit
@@ -123,6 +124,12 @@ def read_ports(text: str) -> tuple[int, ...]:
 def read_cell(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text):
         raise ValueError("1 to 32 letters, digits, '-' or '_'")
+    return text
+
+
+def read_folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError("an existing folder")
     return text
 
 

@@ -28,6 +28,8 @@ class Cell:
         self.client = client
         self.prefix = prefix
         self.clock_ms = clock_ms
+        # If set, calls that create anything are refused in a store of another epoch.
+        self.expected_epoch = ""
         self.cipher = cipher
         database = client.connection_pool.connection_kwargs.get("db") or 0
         self.library = Library(prefix, database)
@@ -44,6 +46,12 @@ class Cell:
         if self.clock_ms is None:
             return options
         return {**options, "now_ms": self.clock_ms}
+
+    def with_epoch(self, options: Options) -> Options:
+        """Return the options of a function, with `epoch` added if one is expected."""
+        if not self.expected_epoch:
+            return options
+        return {**options, "epoch": self.expected_epoch}
 
     def call(
         self, function: str, options: Options = NO_OPTIONS, args: Iterable[Arg] = ()

@@ -5,11 +5,16 @@ or none, the store has lost its events. Then an operator must accept the store a
 """
 
 import redis
-from scheduler_api.core.errors import ForeignDatabase
+import time
+from contextlib import suppress
+from scheduler_api.core.errors import ForeignDatabase, StoreLost
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.store import audit, keys, layout
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch_memory import Memory, StoreMemory
 from typing import cast
 
+INTERVAL_S = 1.0
 # More ids than a store can have lost.
 ID_MARGIN = 1_000_000
 
@@ -17,8 +22,8 @@ ID_MARGIN = 1_000_000
 class Epoch:
     """The epoch that one process expects its store to have."""
 
-    def __init__(self) -> None:
-        self._expected = ""
+    def __init__(self, expected: str = "") -> None:
+        self._expected = expected
 
     def matches(self, found: bytes | None, accepted: bytes | None) -> bool:
         """Return whether the store has the expected epoch.
@@ -41,6 +46,71 @@ class Epoch:
         return self._expected
 
 
+class EpochWatch:
+    """Knows whether the store still is the one that this process, or one before, knew.
+
+    Attributes:
+        is_lost: whether it was emptied or replaced, as far as this process has seen.
+    """
+
+    def __init__(self, cell: Cell, memory: StoreMemory | None = None) -> None:
+        """
+        Args:
+            cell: creations on this cell are refused if the store is another one.
+            memory: None: only what this process itself has seen counts.
+        """
+        self._cell = cell
+        self._memory = memory
+        self._epoch: Epoch | None = None
+        self.is_lost = False
+
+    @property
+    def expected(self) -> str:
+        """The expected epoch; '' if no epoch is known yet."""
+        return self._epoch.expected if self._epoch else ""
+
+    def load(self) -> Memory:
+        """Expect the remembered epoch, and return what is remembered."""
+        found = self._memory.load() if self._memory else Memory()
+        self._epoch = Epoch(found.epoch)
+        return found
+
+    def judge(self, found: bytes | None, accepted: bytes | None) -> bool:
+        """Return whether the store has the expected epoch; see `Epoch.matches`."""
+        if self._epoch is None:
+            self.load()
+        assert self._epoch
+        self.is_lost = not self._epoch.matches(found, accepted)
+        self._cell.expected_epoch = self._epoch.expected
+        return not self.is_lost
+
+    def keep(self, *, newest_id: int, server: str, claimed_ms: int) -> None:
+        """Let later processes remember the expected epoch, and what else is known."""
+        if self._memory and self.expected:
+            memory = Memory(self.expected, newest_id, server, claimed_ms)
+            self._memory.keep(memory, is_lost=self.is_lost)
+
+    def require_same_store(self) -> None:
+        """Check the store now. Redis: one MGET.
+
+        Raises: StoreLost.
+        """
+        prefix = self._cell.prefix
+        found, accepted = cast(
+            list[bytes | None],
+            self._cell.client.mget(keys.epoch(prefix), keys.accepted_epoch(prefix)),
+        )
+        if not self.judge(found, accepted):
+            raise StoreLost
+
+    def run_forever(self) -> None:
+        """Check the store every second."""
+        while True:
+            with suppress(redis.RedisError, StoreLost):
+                self.require_same_store()
+            time.sleep(INTERVAL_S)
+
+
 def establish(client: redis.Redis, prefix: str) -> bytes:
     """Return the store's epoch; create it if there is none.
 
@@ -53,7 +123,9 @@ def establish(client: redis.Redis, prefix: str) -> bytes:
     return cast(bytes, client.get(key))
 
 
-def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> str:
+def accept(
+    client: redis.Redis, prefix: str, *, by: str | None = None, newest_id: int = 0
+) -> str:
     """Record that an operator accepts the store, and return its epoch, a new one.
 
     The new epoch tells all processes to forget what they knew of the store before.
@@ -61,13 +133,16 @@ def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> str:
 
     Args:
         by: who accepts it, for the audit log; None: not a person.
+        newest_id: the newest id that the lost data may have had.
     """
     epoch = nonce()
     change = audit.change(by, None, "store.accept", epoch)
+    newest = int(cast(bytes | None, client.get(keys.sequence(prefix))) or 0)
     with client.pipeline(transaction=True) as pipe:
         pipe.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
         # The lost data had ids that must not be issued again.
-        pipe.incrby(keys.sequence(prefix), ID_MARGIN)
+        skipped = max(0, newest_id - newest) + ID_MARGIN
+        pipe.incrby(keys.sequence(prefix), skipped)
         pipe.delete(keys.lost_tail(prefix))
         audit.add(pipe, prefix, change, before=None, after={"accepted": True})
         pipe.execute()

@@ -22,6 +22,7 @@ from scheduler_api.core.errors import (
     NotPending,
     SchedulerError,
     StoreFull,
+    StoreLost,
     TimePassed,
 )
 from scheduler_api.core.ids import nonce
@@ -200,6 +201,7 @@ class EventStore:
         options = self._tenant_options(owner.tenant)
         if options and all_or_none:
             options = {**options, "all_or_none": True}
+        options = self.cell.with_epoch(options)
         accepted: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))
         while waiting:
@@ -262,11 +264,14 @@ class EventStore:
     ) -> list[Reply]:
         function = "replay_dead_letters" if replaces else "create_events"
         try:
-            return cast(list[Reply], self.cell.call(function, options, args))
+            replies = cast(list[Reply], self.cell.call(function, options, args))
         except OutOfMemoryError:
             if replaces:
                 raise
             return cast(list[Reply], self.cell.call("recall_events", args=args))
+        if any(reply[0] == b"lost" for reply in replies):
+            raise StoreLost
+        return replies
 
     def _id_of(self, draft: Draft, *, large: bool) -> str:
         """Return the id of a draft, or '' if the Lua function is to assign the id.

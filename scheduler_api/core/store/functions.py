@@ -183,14 +183,19 @@ def delete(client: redis.Redis, library: Library, *, others_only: bool) -> list[
     Args:
         others_only: keep the library of this version.
     """
-    found = client.function_list(f"{NAME}_{library.cell}_*")
-    names = [_as_dict(each)[b"library_name"].decode() for each in found]
+    names = listed(client, f"{NAME}_{library.cell}_*")
     deleted = [name for name in names if name != library.name or not others_only]
     for name in deleted:
         # Another process may have deleted the library in the meantime.
         with suppress(ResponseError):
             client.function_delete(name)
     return deleted
+
+
+def listed(client: redis.Redis, pattern: str) -> list[str]:
+    """Return the names of the server's libraries that match a pattern."""
+    found: Any = client.function_list(pattern)
+    return [_as_dict(each)[b"library_name"].decode() for each in found]
 
 
 def _as_dict(library: Any) -> dict[bytes, Any]:

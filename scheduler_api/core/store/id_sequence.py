@@ -1,6 +1,7 @@
 """Issues ids from a sequence in the store: one by one, or from reserved blocks."""
 
 import threading
+from scheduler_api.core.errors import StoreLost
 from scheduler_api.core.ids import to_id
 from scheduler_api.core.store.cell import Cell
 from typing import cast
@@ -39,5 +40,12 @@ class IdSequence:
         return to_id(number)
 
     def _reserve(self, count: int) -> int:
-        """Reserve ids; return the number of the last one."""
-        return cast(int, self._cell.call("reserve_ids", {"count": count}))
+        """Reserve ids; return the number of the last one.
+
+        Raises: StoreLost.
+        """
+        options = self._cell.with_epoch({"count": count})
+        last = cast(int, self._cell.call("reserve_ids", options))
+        if not last:
+            raise StoreLost
+        return last

@@ -14,7 +14,7 @@ from tests.core.engine import PREFIX
 from typing import Any
 
 ONE_BYTE = 1
-WITHOUT_ALLOW_OOM = {"create_events"}
+WITHOUT_ALLOW_OOM = {"create_events", "reserve_ids"}
 READS = {"inspect_records", "recall_events"}
 
 
@@ -250,7 +250,7 @@ def test_a_replica_without_the_library_raises_a_read_only_error(
         server.replicaof("NO", "ONE")
 
 
-def test_every_function_but_create_events_runs_in_a_full_store(
+def test_every_function_that_takes_no_new_work_runs_in_a_full_store(
     client: redis.Redis,
 ) -> None:
     library = Library(PREFIX, 0)

@@ -3,6 +3,7 @@
 -- Keys: prefix.
 -- Options:
 --   tenant_limits: see lib/tenant_limits.
+--   epoch: the expected epoch of the store; absent to accept any.
 --   all_or_none: true to store no event if the tenant has no room for all of them.
 -- Args per event: see lib/new_events.
 -- Answer per event: {code, due ms, created ms, id}; codes: see `new_events.accept`.

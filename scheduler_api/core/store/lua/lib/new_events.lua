@@ -159,6 +159,7 @@ end
 -- command reads both, once per batch and owner.
 local function refusal(ctx, batch, owner, id)
   if batch.owners[owner] then return nil end
+  if servers.is_lost(ctx) then return {'lost', 0, 0, id} end
   local full = keys.full(ctx)
   if redis.call('EXISTS', full, tenant_limits.removal_of(ctx, owner)) == 0 then return nil end
   if redis.call('EXISTS', full) == 1 then return {'full', 0, 0, id} end
@@ -169,6 +170,7 @@ end
 -- Codes: those of `new_events.recall`, where ok also means that this call recorded the event; and:
 --   past: the due time must be in the future but is not.
 --   full: the store is full.
+--   lost: the store has another epoch than the caller expects.
 --   limit_reached: the owner has too many gates to create a gate of the event, or its tenant has
 --     reached a limit or is being removed. The answer contains this gate, or the limit, or
 --     'removed', in place of the id.

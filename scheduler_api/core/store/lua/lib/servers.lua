@@ -39,6 +39,12 @@ function servers.check(ctx)
   ctx.claimed_before = claimed_before
 end
 
+-- Returns whether the store has another epoch than the caller expects: it was emptied or replaced.
+function servers.is_lost(ctx)
+  local expected = ctx.options.epoch
+  return expected and redis.call('GET', keys.epoch(ctx)) ~= expected
+end
+
 -- Returns whether events may begin: not before a claim has found out which deliveries may be lost.
 function servers.may_begin(ctx)
   servers.check(ctx)

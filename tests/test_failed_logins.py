@@ -157,7 +157,7 @@ def get(http: FlaskClient, path: str, token: str, **headers: str) -> Any:
     return http.get(path, headers=sent, environ_base={"REMOTE_ADDR": HERE})
 
 
-def test_every_api_refuses_further_wrong_tokens_in_its_own_format(
+def test_s29_every_api_refuses_further_wrong_tokens_in_its_own_format(
     valkey: str, token: str
 ) -> None:
     http = new_client(valkey)

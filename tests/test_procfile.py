@@ -284,7 +284,7 @@ def test_a_raw_utf8_target_is_percent_encoded(
     assert (status, body["url"]) == (201, f"https://example.com/{escaped}")
 
 
-def test_a_delivery_to_loopback_is_refused(
+def test_s31_a_delivery_to_loopback_is_refused(
     shells: dict[str, Path],
     port: int,
     tenant: NewTenant,

@@ -1,4 +1,4 @@
-"""Test of the credentials file in the data folder of `scripts/up`."""
+"""Tests of keys and credentials in the data folder of `scripts/up`."""
 
 import fakeredis
 from data_folder import DataFolder
@@ -32,3 +32,13 @@ def test_credentials_stay_and_missing_ones_are_added(tmp_path: Path):
 
     assert read(folder) == first
     assert first[NAME].startswith("whsec_")
+
+
+def test_s31_two_new_data_folders_have_no_key_or_password_in_common(tmp_path: Path):
+    folders = [DataFolder(tmp_path / name) for name in ("one", "two")]
+
+    keys = {folder.secret_key() for folder in folders}
+    passwords = {folder.store_url().split("@")[0] for folder in folders}
+
+    assert (len(keys), len(passwords)) == (2, 2)
+    assert [folder.secret_key() in keys for folder in folders] == [True, True]

@@ -83,7 +83,7 @@ def create_when_possible(cell: LibraryCell, label: str) -> Accepted:
     return accepted_event(answers[-1], label)
 
 
-def test_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
+def test_r27_a_deploy_under_load_causes_no_errors_while_both_libraries_are_in_use(
     versions: TwoVersions,
 ):
     cell = versions

@@ -40,7 +40,7 @@ def test_messages_that_need_two_full_gates_are_not_starved(new_cell: NewCell):
     assert report.problems == []
 
 
-def test_a_hanging_destination_does_not_delay_another(new_cell: NewCell):
+def test_r16_a_hanging_destination_does_not_delay_another(new_cell: NewCell):
     cell = new_cell(SCHED_BREAKER_ATTEMPTS="0")
 
     report = failing.hanging_destination(cell, events=300, over_s=3, slack_ms=100)

@@ -385,7 +385,7 @@ def test_the_digest_of_the_settings_covers_what_all_processes_must_share() -> No
 # The oldest due event
 
 
-def test_the_age_of_the_oldest_due_event_is_shown(
+def test_r25_the_age_of_the_oldest_due_event_is_shown(
     http: FlaskClient, client: redis.Redis
 ) -> None:
     store = EventStore(Cell(client, PREFIX, clock_ms=now_ms(client) - MINUTE_MS))

@@ -90,7 +90,9 @@ def test_a_group_has_no_route():
     assert route_digest("a-group") == ""
 
 
-def test_a_failing_route_does_not_hold_the_other_routes_of_its_origin(engine: Engine):
+def test_r17_a_failing_route_does_not_hold_the_other_routes_of_its_origin(
+    engine: Engine,
+):
     assert fail(engine, BAD) == {route(BAD): "slowed"}
     bad, [good] = send(engine, [BAD] * 20), send(engine, [GOOD])
 
@@ -101,7 +103,7 @@ def test_a_failing_route_does_not_hold_the_other_routes_of_its_origin(engine: En
     assert held(engine) == {route(BAD)}
 
 
-def test_a_slowed_route_gets_its_events_in_the_trickle_oldest_first(engine: Engine):
+def test_r17_a_slowed_route_gets_its_events_in_the_trickle_oldest_first(engine: Engine):
     fail(engine, BAD)
     accepted = send(engine, [BAD] * 25)
     sent = []
@@ -203,7 +205,7 @@ def test_three_successes_are_enough_if_few_events_wait(engine: Engine):
     assert answers == ["", "", "half_open"]
 
 
-def test_a_recovered_route_gets_its_events_at_a_rising_rate(engine: Engine):
+def test_r15_a_recovered_route_gets_its_events_at_a_rising_rate(engine: Engine):
     fail(engine, BAD)
     send(engine, [BAD] * 100)
     engine.worker.report(route(BAD), 10, 0)

@@ -60,7 +60,7 @@ def test_a_cap_applies_to_each_destination_of_each_tenant(engine: Engine):
     assert sorted(offer(engine)) == sorted([*accepted[:2], accepted[3], *others])
 
 
-def test_a_cap_applies_to_each_host_across_tenants(engine: Engine):
+def test_s30_a_cap_applies_to_each_host_across_tenants(engine: Engine):
     engine.set_limits(caps=Caps(host=2))
     other_port = FAILING.replace(".example", ".example:8443")
     first = send(engine, [FAILING, HEALTHY])

@@ -256,7 +256,9 @@ def test_e22_planning_is_requested_after_the_clock_is_set_back(engine: Engine):
     assert engine.claim().schedule_ids == [schedule.id]
 
 
-def test_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(engine: Engine):
+def test_r11_e22_no_occurrence_is_created_twice_when_the_clock_is_set_back(
+    engine: Engine,
+):
     schedule = engine.schedule("* * * * *")
     fired = []
 
@@ -312,7 +314,7 @@ def down_for(engine: Engine, gap_ms: int) -> list[str]:
         ("@every 1h", 100 * DAY_MS),
     ],
 )
-def test_after_a_gap_the_latest_time_runs_and_the_others_are_counted(
+def test_r21_after_a_gap_the_latest_time_runs_and_the_others_are_counted(
     engine: Engine, rule: str, gap_ms: int
 ):
     schedule = engine.schedule(rule)

@@ -200,7 +200,7 @@ def test_a_fire_time_is_cancelled_or_begun_but_never_both(engine: Engine, valkey
 
 
 @pytest.mark.parametrize(("act", "trials"), [(pause, TRIALS), (delete, TRIALS // 4)])
-def test_nothing_begins_after_a_pause_or_deletion_has_returned(
+def test_r22_nothing_begins_after_a_pause_or_deletion_has_returned(
     engine: Engine, valkey: str, act: Callable[..., object], trials: int
 ):
     raced = race(engine, valkey, act, trials=trials)

@@ -83,7 +83,7 @@ def offered(engine: Engine, count: int) -> list[str]:
     return ids(events)
 
 
-def test_either_the_cancellation_or_the_begin_succeeds(engine: Engine, valkey: str):
+def test_r22_either_the_cancellation_or_the_begin_succeeds(engine: Engine, valkey: str):
     event_ids = offered(engine, TRIALS)
     start = threading.Barrier(2)
     events = [engine.get(event_id) for event_id in event_ids]
@@ -109,7 +109,7 @@ def test_either_the_cancellation_or_the_begin_succeeds(engine: Engine, valkey: s
     assert engine.leased().keys() == set(begun)
 
 
-def test_either_the_edit_or_the_begin_succeeds(engine: Engine, valkey: str):
+def test_r22_either_the_edit_or_the_begin_succeeds(engine: Engine, valkey: str):
     event_ids = offered(engine, TRIALS)
     start = threading.Barrier(2)
     events = [engine.get(event_id) for event_id in event_ids]

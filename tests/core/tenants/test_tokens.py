@@ -183,7 +183,7 @@ def test_one_of_many_concurrent_creations_of_a_name_succeeds(
     assert walk.check(Cell(store_client, PREFIX)) == []
 
 
-def test_the_store_contains_no_token(store_client: redis.Redis, tokens: Tokens):
+def test_s29_the_store_contains_no_token(store_client: redis.Redis, tokens: Tokens):
     made = [tokens.create("1", "ci"), tokens.rotate("1", "ci")]
 
     stored = repr(

@@ -132,7 +132,7 @@ def test_the_same_key_of_another_tenant_is_another_key(
 
 
 @pytest.mark.parametrize("kind", CREATIONS)
-def test_concurrent_equal_requests_create_one(
+def test_s28_concurrent_equal_requests_create_one(
     make_api: Callable[..., Any], kind: str
 ) -> None:
     api = make_api(cron_jobs=1)

@@ -167,7 +167,7 @@ def test_bodies_of_any_size_arrive_unchanged(size: int) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_s08_a_redirect_is_the_result_and_is_not_followed(status: int) -> None:
+def test_s08_s23_a_redirect_is_the_result_and_is_not_followed(status: int) -> None:
     async def main() -> None:
         async with receiving(hostile.answering()) as target:
             location = f"Location: {target.url()}\r\nContent-Length: 0\r\n\r\n"

@@ -82,7 +82,7 @@ def test_an_idle_connection_is_not_used_after_the_announced_time(
     run(main())
 
 
-def test_a_receiver_that_closes_without_saying_so_gets_new_connections() -> None:
+def test_r26_a_receiver_that_closes_without_saying_so_gets_new_connections() -> None:
     async def behave(connection: Connection) -> None:
         await connection.read_request()
         await connection.write(hostile.OK)

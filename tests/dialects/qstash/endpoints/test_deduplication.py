@@ -104,6 +104,14 @@ def test_many_creations_at_once_make_one_schedule(api: Any) -> None:
     assert len(schedules(api)) == 1
 
 
+def test_s28_of_many_messages_at_once_with_one_id_one_is_stored(api: Any) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(lambda _: api.publish(deduplication_id="d"), range(100))]
+
+    assert len({answer["messageId"] for answer in answers}) == 1
+    assert sum("deduplicated" not in answer for answer in answers) == 1
+
+
 @pytest.mark.parametrize("how", ["cancelled", "cancelled in bulk", "dead"])
 def test_a_message_that_failed_or_was_cancelled_may_be_published_again(
     api: Any, how: str

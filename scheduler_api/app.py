@@ -4,7 +4,9 @@ import logging
 import os
 import redis
 import sys
+from collections.abc import Sequence
 from flask import Flask, Response, request
+from functools import partial
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from scheduler_api import services
 from scheduler_api.auth import Forbidden, Unauthorized
@@ -29,6 +31,7 @@ from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.failed_logins import TooManyFailedLogins
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import (
+    allowed_hosts,
     cron_preview,
     durability,
     full_store,
@@ -107,6 +110,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(openapi.blueprint(documents))
     _add_health(app, built)
     app.extensions[http_errors.EXTENSION] = _error_at
+    if settings.allowed_hosts:
+        hosts = (*settings.allowed_hosts, settings.host.lower())
+        app.before_request(partial(_refuse_other_sites, hosts))
     app.before_request(_refuse_leading_slashes)
     app.before_request(lambda: _refuse_if_lost(built.watch))
     durability.confirm_writes(
@@ -169,6 +175,11 @@ def _refuse_if_lost(watch: EpochWatch) -> None:
     """
     if watch.is_lost and request.path not in HEALTH:
         raise StoreLost
+
+
+def _refuse_other_sites(allowed: Sequence[str]) -> Response | None:
+    reason = allowed_hosts.refusal(request, allowed)
+    return None if reason is None else _error(403, reason)
 
 
 def _add_health(app: Flask, built: services.Services) -> None:

@@ -31,6 +31,8 @@ DEFAULTS = {
     "SCHED_ALLOW_NETWORKS": (
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
     ),
+    # Otherwise any web page could use the API, because anyone may register.
+    "SCHED_ALLOWED_HOSTS": "localhost",
     "SCHED_V1_REGISTER": "true",
 }
 READY_WITHIN_S = 30

@@ -17,6 +17,7 @@ from scheduler_api.core.settings.variables import (
     read_host,
     read_http_url,
     read_integer,
+    read_names,
     read_networks,
     read_ports,
     read_redis_url,
@@ -113,6 +114,14 @@ class EngineSettings:
         local=True,
         doc="bytes of request bodies that a web process holds; beyond, it drops the"
         " oldest unfinished one",
+    )
+    allowed_hosts: tuple[str, ...] = variable(
+        "SCHED_ALLOWED_HOSTS",
+        read_names,
+        default=(),
+        local=True,
+        doc="names in `Host` that are served, beside loopback and `SCHED_HOST`;"
+        " requests of web pages elsewhere are then refused too; none: any name",
     )
     cell: str = variable(
         "SCHED_CELL",

@@ -139,6 +139,13 @@ def read_host(text: str) -> str:
     return text
 
 
+def read_names(text: str) -> tuple[str, ...]:
+    names = [part.strip().lower() for part in text.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[a-z0-9.:_-]+", name) for name in names):
+        raise ValueError("host names or addresses without ports, separated by commas")
+    return tuple(names)
+
+
 def read_redis_url(text: str) -> str:
     if sentinel_url.is_sentinel(text):
         sentinel_url.read(text)

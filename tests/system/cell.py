@@ -78,13 +78,16 @@ class Cell(Observer):
     def __enter__(self) -> Self:
         self.start_store()
         claim_database(self.client, self.prefix)
+        self.owner, self.token = self.add_tenant("one")
+        return self
+
+    def add_tenant(self, name: str) -> tuple[Owner, str]:
+        """Create a tenant; return its owner in Jiter, and its token."""
         secret_key = self.settings.secret_key
         tenant = Tenants(
             self.events.cell, secret_key=secret_key, makers=SECRETS
-        ).create("one")
-        self.token = tenant.token
-        self.owner = Owner(tenant.id, "jiter")
-        return self
+        ).create(name)
+        return Owner(tenant.id, "jiter"), tenant.token
 
     def __exit__(
         self,

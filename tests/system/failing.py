@@ -83,9 +83,14 @@ def spread(
 
 def late_at_99(cell: Cell, events: Sequence[Accepted]) -> float:
     """The 99th percentile of the lateness of these events, in ms."""
+    return late_at(cell, events, 0.99)
+
+
+def late_at(cell: Cell, events: Sequence[Accepted], share: float) -> float:
+    """The lateness of these events at this quantile (0 to 1), in ms."""
     times_ms = cell.receiver.times_ms()
     late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in events)
-    return late_ms[int(0.99 * len(late_ms))]
+    return late_ms[int(share * len(late_ms))]
 
 
 def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:

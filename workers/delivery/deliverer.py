@@ -147,6 +147,7 @@ class Deliverer:
                 error=result.error,
                 detail=result.detail,
                 total_ms=result.total_ms,
+                waited_ms=result.connect_ms or 0,
                 contact=decision.contact,
             ),
         )

@@ -1,89 +1,216 @@
-"""Divides the capacity of one worker among destinations."""
+"""Divides the capacity of one worker among destinations and tenants."""
 
-import time
-from collections import Counter
-from collections.abc import Callable
-from scheduler_api.core.store.leases import Share
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from scheduler_api.core.model import Begun
+from scheduler_api.core.store.leases import Report, Share
+from typing import NamedTuple
+from workers.http_client.failures import TIMEOUTS
 
-# A destination is wanted while it has deliveries in flight, and for this long after its
-# last delivery began.
+# A destination or tenant is wanted while it has deliveries in flight, and for this long
+# after its last delivery began.
 WANTED_S = 10.0
-# If no delivery of a full worker has ended for this long, the worker gets extra room.
-EXTRA_ROOM_AFTER_S = 0.25
-# A full worker with extra room searches for events of other destinations. If it finds
-# none, it gets no extra room for this long.
-SEARCH_PAUSE_S = 0.05
+# A destination is fast if its last response came within this time, not longer ago.
+FAST_MS = 1_000
+FAST_FOR_S = 60.0
+SMALLEST_RESERVE = 5
+MAX_LISTED = 200
+# How many destinations and how many tenants are remembered.
+MAX_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class Use:
+    """How a destination uses the worker.
+
+    Attributes:
+        answered_s: when its last response came, or an attempt timed out.
+        is_fast: whether this took no longer than a second. None: there was no response,
+            and no time-out.
+    """
+
+    origin: str
+    tenant: str
+    in_flight: int = 0
+    begun_s: float = 0.0
+    answered_s: float = 0.0
+    is_fast: bool | None = None
+
+
+@dataclass(slots=True)
+class _Tenant:
+    in_flight: int = 0
+    begun_s: float = 0.0
+
+
+class _Totals(NamedTuple):
+    """How much of the worker is in use.
+
+    Attributes:
+        classes: the origins with deliveries in flight. True: fast, False: slow, None:
+            unknown.
+        general: the deliveries that leave no room for others that are not fast.
+        all: those that leave no room at all.
+    """
+
+    classes: dict[str, bool | None]
+    general: int
+    all: int
 
 
 class FairShare:
-    """Counts a worker's deliveries by destination and limits each to its share.
+    """Counts a worker's deliveries by destination and tenant, and limits them.
 
-    The limit applies only while events for several destinations are due; a single
-    destination may use the entire capacity. If one destination fills the worker and no
-    delivery ends, the worker gets extra room for events of other destinations. To find
-    such events, the worker has to fetch envelopes. The extra room opens only from time
-    to time, so that the worker does not fetch envelopes in vain all the time.
+    A destination is an origin of a tenant. It is slow if one of its attempts is open
+    for two seconds, or its last one took more than a second or timed out. It is fast if
+    its last response took no longer, and came within the last minute. Otherwise it is
+    unknown.
+
+    A part of the worker, the reserve, may be used by fast destinations only, and half
+    of it by unknown ones. A destination may become slow while it uses the reserve; what
+    slow ones use of it does not count, up to half of the capacity. So a worker with
+    open attempts that never end still takes events.
 
     Args:
-        capacity: the maximum number of deliveries without the extra room.
-        percent: the share of one destination; 100 turns the limit off.
+        capacity: the maximum number of deliveries that end in time.
+        percent: the share of one destination in the part that is not the reserve, while
+            others are wanted; 100: all of it.
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        *,
-        percent: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._share = 0 if percent >= 100 else max(1, capacity * percent // 100)
-        self._in_flight = Counter[str]()
-        self._wanted_at: dict[str, float] = {}
-        self._clock = clock
-        self._opens_at = clock() + EXTRA_ROOM_AFTER_S
+    def __init__(self, capacity: int, *, percent: int) -> None:
+        self._capacity = capacity
+        self._reserve = min(max(SMALLEST_RESERVE, capacity // 5), capacity // 2)
+        self._general = capacity - self._reserve
+        self._maximum = capacity + capacity // 2
+        self._limit = 0 if percent >= 100 else max(1, self._general * percent // 100)
+        self._in_flight = 0
+        self._uses: dict[str, Use] = {}
+        # Those with deliveries in flight, and the fast ones in the order of their last
+        # responses.
+        self._used: dict[str, Use] = {}
+        self._fast: OrderedDict[str, Use] = OrderedDict()
+        self._tenants: dict[str, _Tenant] = {}
 
-    def add(self, destination: str) -> None:
-        """Count a delivery that begins."""
-        self._in_flight[destination] += 1
-        self._wanted_at[destination] = self._clock()
+    def add(self, begun: Begun, *, now_s: float) -> Use:
+        """Count a delivery that begins; return the use of its destination."""
+        origin, name = begun.origin, begun.owner.tenant
+        self._in_flight += 1
+        use = self._uses.get(origin)
+        if use is None:
+            use = Use(origin, name)
+            if origin:  # otherwise it is the expansion of a group, without a request
+                self._uses[origin] = use
+            if len(self._uses) > MAX_REMEMBERED:
+                _forget_one(self._uses)
+        if origin and not use.in_flight:
+            self._used[origin] = use
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            tenant = self._tenants[name] = _Tenant()
+            if len(self._tenants) > MAX_REMEMBERED:
+                _forget_one(self._tenants)
+        use.in_flight += 1
+        tenant.in_flight += 1
+        use.begun_s = tenant.begun_s = now_s
+        return use
 
-    def remove(self, destination: str) -> None:
+    def remove(self, use: Use) -> None:
         """Count a delivery that has ended."""
-        self._opens_at = self._clock() + EXTRA_ROOM_AFTER_S
-        self._in_flight[destination] -= 1
-        if self._in_flight[destination] <= 0:
-            del self._in_flight[destination]
+        self._in_flight -= 1
+        use.in_flight -= 1
+        if not use.in_flight:
+            self._used.pop(use.origin, None)
+        self._tenants[use.tenant].in_flight -= 1
 
-    def pause_search(self) -> None:
-        """Close the extra room for a moment, after a search that found no events."""
-        self._opens_at = self._clock() + SEARCH_PAUSE_S
+    def note(self, use: Use, report: Report, *, now_s: float) -> None:
+        """Note how an attempt has ended."""
+        if report.total_ms is None:
+            return
+        use.answered_s, use.is_fast = now_s, None
+        if report.status is not None:
+            use.is_fast = report.total_ms - report.waited_ms <= FAST_MS
+        elif report.error in TIMEOUTS:
+            use.is_fast = False
+        if use.is_fast:
+            self._fast[use.origin] = use
+            self._fast.move_to_end(use.origin)
+            if len(self._fast) > MAX_LISTED:
+                self._fast.popitem(last=False)
+        else:
+            self._fast.pop(use.origin, None)
 
-    @property
-    def extra_room(self) -> int:
-        """How many events of other destinations may begin beyond the capacity now."""
-        if not self._share or self._clock() < self._opens_at:
-            return 0
-        largest = max((n for d, n in self._in_flight.items() if d), default=0)
-        return max(0, largest - self._share)
+    def is_busy(self, count: int) -> bool:
+        """Whether limits apply if `count` events begin."""
+        used = self._in_flight
+        return used * 2 >= self._capacity or used + count > self._general
 
-    def limits(self, *, only_others: bool) -> Share | None:
-        """Return the limits for `WorkerStore.begin`; None if the limit is off.
+    def room(self, open_: Iterable[Begun], *, now_s: float) -> tuple[int, int]:
+        """Return how many events may begin now, and if all fast deliveries had ended.
 
         Args:
-            only_others: True if the worker is full. Then it begins only events of
-                destinations that have not reached their share.
+            open_: the events that began more than two seconds ago.
         """
-        if not self._share:
-            return None
-        now_s = self._clock()
-        self._wanted_at = {
-            destination: at_s
-            for destination, at_s in self._wanted_at.items()
-            if destination in self._in_flight or now_s - at_s < WANTED_S
-        }
-        in_flight = {d: self._in_flight[d] for d in self._wanted_at if d}
+        if self._in_flight < self._general:
+            return self._capacity - self._in_flight, self._capacity
+        totals = self._totals(open_, now_s)
+        return self._room(totals), self._capacity - totals.general
+
+    def limits(self, open_: Iterable[Begun], *, now_s: float) -> Share:
+        """Return the limits for `WorkerStore.begin`."""
+        totals = self._totals(open_, now_s)
+        classes = totals.classes
+        counts = {origin: self._used[origin].in_flight for origin in classes}
+        fast = [origin for origin, is_fast in classes.items() if is_fast]
+        for origin, use in self._fast.items():
+            if origin in classes or now_s - use.answered_s > FAST_FOR_S:
+                continue
+            fast.append(origin)
+            if now_s - use.begun_s < WANTED_S:
+                counts[origin] = 0
         return {
-            "limit": self._share,
-            "in_flight": in_flight,
-            "only_others": only_others,
+            "limit": self._limit,
+            "in_flight": counts,
+            "fast": fast,
+            "slow": [each for each, is_fast in classes.items() if is_fast is False],
+            "tenants": {
+                name: tenant.in_flight
+                for name, tenant in self._tenants.items()
+                if tenant.in_flight or now_s - tenant.begun_s < WANTED_S
+            },
+            "size": self._capacity,
+            "reserve": self._reserve,
+            "room": self._room(totals),
+            "general_room": self._general - totals.general,
         }
+
+    def _room(self, totals: _Totals) -> int:
+        left = min(self._capacity - totals.all, self._maximum - self._in_flight)
+        return max(0, left)
+
+    def _totals(self, open_: Iterable[Begun], now_s: float) -> _Totals:
+        is_open = {begun.origin for begun in open_}
+        classes: dict[str, bool | None] = {}
+        slow = unknown = 0
+        for origin, use in self._used.items():
+            is_fast = use.is_fast
+            if origin in is_open:
+                is_fast = False
+            elif is_fast and now_s - use.answered_s > FAST_FOR_S:
+                is_fast = None
+            classes[origin] = is_fast
+            if is_fast is False:
+                slow += use.in_flight
+            elif is_fast is None:
+                unknown += use.in_flight
+        general = min(slow, self._general) + unknown
+        fast = self._in_flight - slow - unknown
+        return _Totals(classes, general, general + fast)
+
+
+def _forget_one(uses: dict[str, Use] | dict[str, _Tenant]) -> None:
+    """Forget the first that has nothing in flight."""
+    for name, use in uses.items():
+        if not use.in_flight:
+            del uses[name]
+            return

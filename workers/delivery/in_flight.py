@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt
@@ -15,7 +15,7 @@ from scheduler_api.core.store.reads import log_quarantined
 from workers import supervision
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
-from workers.delivery.fair_share import FairShare
+from workers.delivery.fair_share import FairShare, Use
 from workers.delivery.pacer import Pacer
 from workers.delivery.settler import MAX_BATCH, Settler
 
@@ -44,6 +44,7 @@ class Delivery:
     until_s: float
     # When the event began, on the same clock.
     since_s: float
+    use: Use
 
     def may_write(self) -> bool:
         """Whether the lease is valid; otherwise another worker may have the event."""
@@ -57,8 +58,8 @@ class InFlight:
 
     Args:
         capacity: the maximum number of events in flight.
-        share_percent: how much of the capacity one destination may use while other
-            destinations are wanted.
+        share_percent: how much of the capacity, without the reserve, one destination
+            may use while other destinations are wanted.
         pacer: decides when more events may begin; None: always.
     """
 
@@ -105,9 +106,10 @@ class InFlight:
 
         May be called in another thread.
         """
-        before_s = boot_s() - SLOW_S
-        deliveries = [*self._deliveries.values()]
-        return [each.begun for each in deliveries if each.since_s < before_s]
+        return list(_open_since(boot_s() - SLOW_S, [*self._deliveries.values()]))
+
+    def _open(self, now_s: float) -> Iterator[Begun]:
+        return _open_since(now_s - SLOW_S, self._deliveries.values())
 
     def stop_pacing(self) -> None:
         """Begin events without waiting for the first results of their routes.
@@ -132,8 +134,12 @@ class InFlight:
 
     @property
     def _room(self) -> int:
-        room = self._capacity - len(self._deliveries)
-        return room if room > 0 else room + self._fair_share.extra_room
+        return self._room_and_most()[0]
+
+    def _room_and_most(self) -> tuple[int, int]:
+        """Return the room, and how much there would be without fast deliveries."""
+        now_s = boot_s()
+        return self._fair_share.room(self._open(now_s), now_s=now_s)
 
     async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         """Begin the events of an envelope, in batches, as soon as there is room.
@@ -155,26 +161,25 @@ class InFlight:
 
     async def _accept(self, waiting: deque[str], *, isolated: bool) -> None:
         release_at = time.monotonic() + RELEASE_AFTER_S
-        begun, was_full = 0, False
         while waiting and self._may_begin(isolated=isolated):
             if self._pacer.must_wait:
                 await self._pacer.wait()
                 continue
-            room = self._room
+            room, most = self._room_and_most()
+            wanted = min(len(waiting), self._smallest_batch, max(1, most // 2))
             is_late = time.monotonic() >= release_at
-            if room and (is_late or room >= min(len(waiting), self._smallest_batch)):
-                size = min(room, len(waiting), MAX_BATCH)
+            if room and (is_late or room >= wanted):
+                # If slow destinations use most of the worker, `begin` turns most events
+                # away. Then a batch may be larger than the room.
+                limit = MAX_BATCH if most * 2 < self._capacity else room
+                size = min(limit, len(waiting), MAX_BATCH)
                 batch = [waiting.popleft() for _ in range(size)]
-                is_full = len(self._deliveries) >= self._capacity
-                begun += await self._begin(batch, is_full=is_full)
-                was_full = was_full or is_full
+                waiting.extendleft(reversed(await self._begin(batch)))
                 release_at = time.monotonic() + RELEASE_AFTER_S
             elif is_late:
                 break
             else:
                 await self._wait_for_room(release_at - time.monotonic())
-        if was_full and not begun:
-            self._fair_share.pause_search()
         if waiting:
             await self._store.release(list(waiting))
 
@@ -199,23 +204,28 @@ class InFlight:
         except TimeoutError:
             return
 
-    async def _begin(self, ids: Sequence[str], *, is_full: bool) -> int:
+    async def _begin(self, ids: Sequence[str]) -> list[str]:
+        """Begin events; return those for which there was no room."""
         now_s = boot_s()
-        share = self._fair_share.limits(only_others=is_full)
+        share = None
+        if self._fair_share.is_busy(len(ids)):
+            share = self._fair_share.limits(self._open(now_s), now_s=now_s)
         begun, not_begun = await self._store.begin(
             ids, share=share, paused_routes=self._pacer.paused_routes
         )
         for event in begun:
-            delivery = Delivery(event, now_s + self._lease_s, now_s)
+            use = self._fair_share.add(event, now_s=now_s)
+            delivery = Delivery(event, now_s + self._lease_s, now_s, use)
+            # A lost attempt of the same event may still run.
+            self._forget(event.id)
             self._deliveries[event.id] = delivery
-            self._fair_share.add(event.origin)
             self._pacer.add(event.route)
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if not_begun:
             await self._log_not_begun(not_begun)
-        return len(begun)
+        return [each for each, code in not_begun.items() if code == "full"]
 
     async def _log_not_begun(self, codes: Mapping[str, str]) -> None:
         if log.isEnabledFor(logging.DEBUG):
@@ -231,6 +241,7 @@ class InFlight:
         if settlement is None:
             self._remove(delivery.begun.id, delivery.begun.token)
         else:
+            self._fair_share.note(delivery.use, settlement.report, now_s=boot_s())
             self._settler.add(settlement)
 
     def _end(self, settlement: Settlement, settled: Settled) -> None:
@@ -242,10 +253,14 @@ class InFlight:
     def _remove(self, event_id: str, token: str) -> None:
         delivery = self._deliveries.get(event_id)
         if delivery is not None and delivery.begun.token == token:
-            del self._deliveries[event_id]
-            self._fair_share.remove(delivery.begun.origin)
-            self._pacer.remove(delivery.begun.route)
+            self._forget(event_id)
             self._room_changed.set()
+
+    def _forget(self, event_id: str) -> None:
+        delivery = self._deliveries.pop(event_id, None)
+        if delivery is not None:
+            self._fair_share.remove(delivery.use)
+            self._pacer.remove(delivery.begun.route)
 
     async def _renew_leases(self) -> None:
         pause_s = self._renew_interval_s
@@ -282,3 +297,11 @@ class InFlight:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._attempt_log.close()
+
+
+def _open_since(before_s: float, deliveries: Iterable[Delivery]) -> Iterator[Begun]:
+    """Return the events that began before this time; deliveries: oldest first."""
+    for delivery in deliveries:
+        if delivery.since_s >= before_s:
+            return
+        yield delivery.begun

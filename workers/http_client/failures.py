@@ -97,6 +97,7 @@ _TIMEOUTS = {
     ),
     Phase.READ: (Failure.TIMEOUT, "the receiver did not answer"),
 }
+TIMEOUTS = frozenset(failure for failure, _ in _TIMEOUTS.values())
 
 # In the order of significance, for a receiver with several addresses.
 _ERRNO = {

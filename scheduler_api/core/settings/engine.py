@@ -323,8 +323,8 @@ class EngineSettings:
         "SCHED_DESTINATION_SHARE_PERCENT",
         read_integer(1, 100),
         default=50,
-        doc="maximum percentage of a worker's deliveries in flight that go to one"
-        " destination while others are due; 100: no limit",
+        doc="maximum percentage of a worker, without its reserve, that one destination"
+        " may use while others are due; 100: no limit",
     )
     breaker_attempts: int = variable(
         "SCHED_BREAKER_ATTEMPTS",

@@ -13,7 +13,7 @@ from scheduler_api.core.store import codec, gate_names, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.functions import Arg, AsyncClient, Options
 from scheduler_api.core.store.large_content import write_if_large
-from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict, cast
+from typing import Any, NamedTuple, Protocol, TypedDict, cast
 
 # `begin` returns content up to this length; longer content must be read by `fetch`.
 BEGIN_INLINE_BYTES = 8192
@@ -31,18 +31,33 @@ class Client(AsyncClient, Protocol):
     async def set(self, key: str, value: bytes, *, ex: int) -> object: ...
 
 
-class Share(TypedDict):
-    """How much of a worker one destination may use if others have events, too.
+class Share(TypedDict, total=False):
+    """How a busy worker divides itself among destinations and tenants.
+
+    What is absent is not limited. All destinations are origins.
 
     Attributes:
-        limit: maximum number of one destination's events in flight.
+        limit: maximum number of one destination's events in flight, while others have
+            events; 0: no limit.
         in_flight: number of events in flight, by gate of the origin.
-        only_others: the worker has room only for destinations below the limit.
+        fast, slow: gates of origins that answer fast, and of those that do not.
+        tenants: number of events in flight, by tenant.
+        size: the size of the worker, and of the part of it that is reserved for
+            origins that are not slow.
+        room: how many more events may begin.
+        general_room: how many more events of origins that are not fast may begin, apart
+            from the reserve. Negative if such events use the reserve.
     """
 
     limit: int
     in_flight: Mapping[str, int]
-    only_others: NotRequired[bool]
+    fast: Sequence[str]
+    slow: Sequence[str]
+    tenants: Mapping[str, int]
+    size: int
+    reserve: int
+    room: int
+    general_room: int
 
 
 @frozen
@@ -53,6 +68,7 @@ class Report:
         url: the destination, or the name of a group.
         error: a stable code; None after a complete response.
         detail: a sentence about the error; operators may read it, but not tenants.
+        waited_ms: how much of `total_ms` the attempt waited for a connection.
         contact: whom to ask about the event, such as an e-mail address, or ''.
     """
 
@@ -61,6 +77,7 @@ class Report:
     error: str | None = None
     detail: str = ""
     total_ms: int | None = None
+    waited_ms: int = 0
     contact: str = ""
 
 
@@ -157,12 +174,14 @@ class WorkerStore:
         Redis: begin, atomic per id.
 
         Args:
-            share: limits the use of this worker by one destination. None: no limit.
+            share: limits the use of this worker by destinations and tenants. None: no
+                limits.
             paused_routes: gates of routes whose events must not begin; they are offered
                 again after 200 ms.
 
-        Returns: the begun events, and a code for each id whose event was not begun. A
-            begun event with long content has no content here; `fetch` reads it.
+        Returns: the begun events, and a code for each id whose event was not begun. An
+            event with the code `full` is still leased; the worker has no room. A begun
+            event with long content has no content here; `fetch` reads it.
         """
         options: dict[str, object] = {
             "token": self._token(),

@@ -270,17 +270,6 @@ def test_the_rate_of_refused_begins_is_limited(engine: Engine):
     assert count < 100 + 3 * 16 + 16
 
 
-def test_a_full_window_admits_other_destinations_only(engine: Engine):
-    accepted = send(engine, [FAILING] * 3)
-    begun, refused = engine.worker.try_begin(
-        *offer(engine),
-        share={"limit": 2, "in_flight": {FAILING_GATE: 4}, "only_others": True},
-    )
-
-    assert (begun, list(refused.values())) == ([], ["held"] * 3)
-    assert engine.due().keys() == set(accepted)
-
-
 def test_a_breaker_opens_when_nearly_all_fail(engine: Engine):
     assert engine.worker.report(FAILING_GATE, 19, 19) == ""
     engine.now_ms += 30_000

@@ -99,9 +99,7 @@ async def count_commands(client: redis.Redis, url: str) -> None:
     store.cell.clock_ms = 2_000
     ids = claims.claim(store.cell, room=100, timeouts=TIMEOUTS).ids
     assert commands.new() == CLAIM
-    begun, _ = await worker.begin(
-        ids, share={"limit": 50, "in_flight": {"d:1:other": 3}}
-    )
+    begun, _ = await worker.begin(ids)
     assert commands.new() == BEGIN
     await worker.renew(begun)
     assert commands.new() == RENEW

@@ -21,6 +21,7 @@
 --   withdrawn: the event may no longer be sent, and this call has ended it (see lib/withdrawal).
 --   waits: the previous occurrence has not ended.
 --   held: the event must wait at a gate or in `due`.
+--   full: the worker has no room for the event. It is still leased.
 --   quarantined: the event is unreadable.
 --   unchecked: another server has taken over the store, and no claim has checked yet what is lost.
 -- Atomic: if several workers begin the same event, only one succeeds. If this worker repeats its
@@ -74,7 +75,8 @@ local function begin(ctx, share, id, event, rates)
     endings.finish(ctx, id, event, withdrawal.final_state(reason, event.attempts), reason)
     return {id, 'withdrawn'}
   end
-  if not fair_share.admit(ctx, share, id, event) then return {id, 'held'} end
+  local refusal = fair_share.refusal(ctx, share, id, event)
+  if refusal then return {id, refusal} end
   if event.strict and not schedule_begun then
     redis.call('HSET', keys.schedule(ctx, event.schedule), SCHEDULE.first_begun_ms, now)
   end
@@ -83,7 +85,7 @@ local function begin(ctx, share, id, event, rates)
     EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
   redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
   if event.gates then slots.count_begin(ctx, id, event, rates) end
-  fair_share.count_begun(share, event.origin_gate)
+  fair_share.count_begun(share, event)
   journal.append(ctx, event, id, 'begun', attempt)
   return reply
 end

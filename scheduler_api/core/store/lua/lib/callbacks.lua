@@ -12,7 +12,7 @@ callbacks.WIDTH = 7
 -- If the parent is in a queue, the callback enters the same queue with the number of the parent.
 -- The callback need not wait for its turn, but the next event of the queue waits for the callback.
 -- Operator limits on destinations and hosts apply to the destination and host of the callback. The
--- flow-control key of the parent does not apply to the callback.
+-- flow-control key of the parent does not apply to the callback, nor does the line of its tenant.
 local function gates_after(ctx, parent_id, parent, id, destination, host)
   local names, number = {}, nil
   for _, gate in ipairs(gates.of(parent)) do
@@ -28,7 +28,7 @@ local function gates_after(ctx, parent_id, parent, id, destination, host)
         local encoded = string.format('%s,%s,,', own, cap)
         names[#names + 1] = gate_binding.bind(ctx, id, parent.owner, encoded, ctx.now)
       end
-    elseif kind ~= 'f' then
+    elseif kind ~= 'f' and not gates.is_slow_gate(gate) then
       names[#names + 1] = gate
     end
   end

@@ -101,6 +101,19 @@ function endings.forget(ctx, id, event)
   redis.call('DEL', keys.event(ctx, id), keys.log(ctx, id))
 end
 
+-- Removes the line of a tenant from the gates of an event: the destination may be fast by now.
+local function leave_slow_gate(key, event)
+  local names = {}
+  for _, gate in ipairs(gates.of(event)) do
+    if not gates.is_slow_gate(gate) then names[#names + 1] = gate end
+  end
+  local left = names[1] and table.concat(names, ' ')
+  if left == event.gates then return end
+  event.gates = left
+  if left then redis.call('HSET', key, EVENT.gates, left)
+  else redis.call('HDEL', key, EVENT.gates) end
+end
+
 -- Plans the next attempt of an event at `due_ms`, and releases the slots of the event.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)
@@ -109,9 +122,10 @@ function endings.retry(ctx, id, event, due_ms)
   redis.call('HINCRBY', key, EVENT.failures, 1)
   clear_attempt(key)
   endings.dequeue(ctx, id, event)
+  if event.gates then leave_slow_gate(key, event) end
   due.put(ctx, due.member(id, event), due_ms)
   journal.append(ctx, event, id, 'retry', event.attempts)
-  if event.gates then slots.promote_at_freed(ctx) end
+  slots.promote_at_freed(ctx)
 end
 
 -- Reads a dead letter. Returns nil if the event is not a dead letter of the owner. Also converts

@@ -1,28 +1,48 @@
--- Limits how many events of one destination a worker sends at the same time. The limit applies only
--- while the worker has events of several destinations. If a destination has reached the limit, its
--- further events wait at the gate of the destination.
+-- Divides a worker among destinations and tenants while it is busy. Slow destinations must leave room
+-- for others: a part of the worker, the reserve, is kept for destinations that answer fast, and half
+-- of it also for new ones. What exceeds a limit waits at a gate: at the gate of its destination, or
+-- in the line of its tenant.
 local EVENT, GATE = records.EVENT, records.GATE
-local RAMP_PER_S = 16
+local RAMP_PER_S, RAMP_KEPT_MS = 16, 1000
+local MOST_TENANTS = 4
+local FAST, SLOW = 'fast', 'slow'
 
 -- Reads the options `share` and `paused_routes`. `paused_routes` lists gates of routes whose events
--- must not begin on this worker for a moment. If `share` is absent, there is no limit. Its fields:
+-- must not begin on this worker for a moment. `share` is absent while the worker is not busy; then
+-- there are no limits. Its fields; each may be absent:
 --   limit: the maximum number of events of one destination in flight, while other destinations have
---     events.
+--     events; 0: no limit.
 --   in_flight: the number of events in flight, by gate of the destination.
---   only_others: true if the worker accepts no further events of a destination that has reached the
---     limit, even if no other destination has events.
+--   fast, slow: gates of destinations of these classes. All others are unknown.
+--   tenants: the number of events in flight, by tenant.
+--   size: the size of the worker.
+--   reserve: the size of its reserve.
+--   room: how many more events may be in flight.
+--   general_room: how many more events of slow destinations may be in flight. Negative if those of
+--     unknown destinations use the reserve.
 function fair_share.new(ctx)
-  local option = ctx.options.share
+  local option = ctx.options.share or {}
   local share = {
-    limit = option and option.limit or 0,
-    only_others = option and option.only_others,
-    in_flight = option and option.in_flight or {},
-    destinations = 0,
+    is_busy = ctx.options.share ~= nil,
+    limit = option.limit or 0,
+    in_flight = option.in_flight or {},
+    tenants = option.tenants or {},
+    size = option.size or math.huge,
+    reserve = option.reserve or 0,
+    room = option.room or math.huge,
+    general_room = option.general_room or math.huge,
+    destination_count = 0,
+    tenant_count = 0,
+    classes = {},
     gates = {},
     paused = {},
+    waiting = {},
   }
   for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
-  for _ in pairs(share.in_flight) do share.destinations = share.destinations + 1 end
+  for _, gate in ipairs(option.fast or {}) do share.classes[gate] = FAST end
+  for _, gate in ipairs(option.slow or {}) do share.classes[gate] = SLOW end
+  for _ in pairs(share.in_flight) do share.destination_count = share.destination_count + 1 end
+  for _ in pairs(share.tenants) do share.tenant_count = share.tenant_count + 1 end
   return share
 end
 
@@ -41,14 +61,20 @@ local function add_destination(share, event)
   event.origin_gate, event.route_gate = found[1], found[2]
 end
 
--- Reads an event and counts its destination. The function `begin` reads all events of a call before
--- it begins any of them, because the limit applies only if there are several destinations.
+-- Reads an event, and counts its destination and tenant if the worker is busy. The function `begin`
+-- reads all events of a call before it begins any of them, because some limits apply only if there
+-- are several destinations or tenants.
 function fair_share.read_event(ctx, share, id)
   local event = records.read_event(ctx, id)
   add_destination(share, event)
   local gate = event.origin_gate
-  if gate and not share.in_flight[gate] then
-    share.in_flight[gate], share.destinations = 0, share.destinations + 1
+  if not gate or not share.is_busy then return event end
+  if not share.in_flight[gate] then
+    share.in_flight[gate], share.destination_count = 0, share.destination_count + 1
+  end
+  event.tenant = gates.tenant_of(event.owner)
+  if not share.tenants[event.tenant] then
+    share.tenants[event.tenant], share.tenant_count = 0, share.tenant_count + 1
   end
   return event
 end
@@ -76,8 +102,14 @@ function fair_share.held_gates(ctx, share, event)
   return origin, route, way
 end
 
-function fair_share.count_begun(share, gate)
-  if gate then share.in_flight[gate] = share.in_flight[gate] + 1 end
+-- Counts an event that has begun.
+function fair_share.count_begun(share, event)
+  local gate, tenant = event.origin_gate, event.tenant
+  if not tenant then return end
+  share.in_flight[gate] = share.in_flight[gate] + 1
+  share.tenants[tenant] = share.tenants[tenant] + 1
+  share.room = share.room - 1
+  if share.classes[gate] ~= FAST then share.general_room = share.general_room - 1 end
 end
 
 -- Returns the place of a gate among the gates of an event: queue and flow-control key, origin,
@@ -88,7 +120,7 @@ local function place(gate)
   return routes.is_route(gate) and 3 or 2
 end
 
--- Adds the gate of an event's origin or route to the event's gates.
+-- Adds a gate to the gates of an event.
 local function add_gate(ctx, id, event, gate)
   local names, later = {}, {}
   for _, name in ipairs(gates.of(event)) do
@@ -106,48 +138,93 @@ local function add_gate(ctx, id, event, gate)
   redis.call('ZREM', keys.leased(ctx), id)
 end
 
--- Makes an event wait at the gate of its destination, because the destination has reached the
--- limit. The gate admits waiting events at a rising rate (the ramp, see lib/gates). Each event that
--- is turned away restarts the ramp. A paused destination needs no ramp, because it admits no
--- events, and neither does a destination with a breaker: it has the limits of the breaker.
-local function turn_away(ctx, id, event, gate)
+-- Starts the ramp of a gate, or restarts it at half of the present rate. So the rate stays close to
+-- what the workers can take. Of the events that are turned away within a second, only one counts.
+local function restart_ramp(ctx, gate, state)
+  local since, per_s = state.ramp_since_ms, RAMP_PER_S
+  if since and ctx.now - since < RAMP_KEPT_MS then return end
+  if since then per_s = math.max(RAMP_PER_S, math.floor(state.rate / 2)) end
+  local start = gates.is_slow_gate(gate) and gates.start_slow_gate or gates.hold_destination
+  start(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, per_s)
+end
+
+-- Makes an event wait at a gate, because a limit of the worker is reached. The gate admits waiting
+-- events at a rising rate (the ramp, see lib/gates). A paused destination needs no ramp, because it
+-- admits no events, and neither does a destination with a breaker: it has the limits of the breaker.
+local function turn_away(ctx, share, id, event, gate)
+  add_gate(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
     redis.call('PEXPIRE', keys.begins(ctx, gate), 2000)
   end
   local state = gates.state(ctx, gate)
-  if not (state.paused_ms or state.breaker) then
-    gates.hold_destination(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate,
-      RAMP_PER_S)
-  end
+  if not (state.paused_ms or state.breaker) then restart_ramp(ctx, gate, state) end
   slots.wait_at(ctx, id, event, gate)
   slots.release(ctx, id, event)
+  if gates.is_slow_gate(gate) then share.waiting[event.tenant] = true else share.any_held = true end
 end
 
--- Returns whether an event may begin on this worker. If the event may not begin, moves it to `due`
--- or to the waiting line of a gate.
-function fair_share.admit(ctx, share, id, event)
+-- Returns the part of `room` that each tenant gets. A tenant gets all of it if no other is wanted.
+local function part(share, room)
+  return math.floor(room / math.min(share.tenant_count, MOST_TENANTS))
+end
+
+-- Returns whether an event of a destination that is not fast may begin. An unknown destination may
+-- use the reserve as long as its tenant has few events in flight: so there is room for a tenant that
+-- was not seen before, even if others have filled the rest.
+local function has_room(share, class, count)
+  if share.tenant_count > 1 and count >= part(share, share.size - share.reserve) then
+    return false
+  end
+  if share.general_room > 0 then return true end
+  local half = math.floor(share.reserve / 2)
+  return class ~= SLOW and share.general_room > -half and count < math.max(1, part(share, half))
+end
+
+-- Returns the gate at which an event must wait because a limit is reached, or nil. Events of fast
+-- destinations never wait in the line of their tenant.
+local function full_gate(share, event)
+  local gate = event.origin_gate
+  if share.limit > 0 and share.destination_count > 1 and share.in_flight[gate] >= share.limit then
+    return gate
+  end
+  local class, count = share.classes[gate], share.tenants[event.tenant]
+  if class ~= FAST then
+    return not has_room(share, class, count) and gates.slow_gate_of(event.tenant) or nil
+  end
+  return share.tenant_count > 1 and count >= part(share, share.size) and gate or nil
+end
+
+-- Whether events wait in the line of a tenant. Reads this once per call.
+local function has_waiters(ctx, share, tenant)
+  if share.waiting[tenant] == nil then
+    local waiters = keys.waiters(ctx, gates.slow_gate_of(tenant))
+    share.waiting[tenant] = redis.call('EXISTS', waiters) == 1
+  end
+  return share.waiting[tenant]
+end
+
+-- Returns nil if an event may begin on this worker, otherwise the code of the answer: `held` if this
+-- call has moved the event to `due` or to the waiting line of a gate, `full` if the worker must wait
+-- until it has room.
+function fair_share.refusal(ctx, share, id, event)
   local gate = event.origin_gate
   if gate and share.paused[event.route_gate] then
     due.delay(ctx, {due.member(id, event)})
-    return false
+    return 'held'
   end
-  local over = gate and share.limit > 0 and share.in_flight[gate] >= share.limit
-  if over and share.destinations == 1 then
-    if share.only_others then
-      due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))
-      return false
-    end
-    over = false
-  end
+  local full = event.tenant and full_gate(share, event)
+  if event.tenant and not full and share.room <= 0 then return 'full' end
   local origin, route, way = fair_share.held_gates(ctx, share, event)
   if way == routes.NEW then add_gate(ctx, id, event, routes.gate_of_new(origin)) end
-  if over or origin and not way then add_gate(ctx, id, event, gate) end
+  if origin and not way then add_gate(ctx, id, event, gate) end
   if route then add_gate(ctx, id, event, route) end
-  if over then
-    turn_away(ctx, id, event, gate)
-    share.any_held = true
-    return false
+  if full then
+    turn_away(ctx, share, id, event, full)
+    return 'held'
   end
-  return not event.gates or slots.admit(ctx, id, event)
+  if event.tenant and share.classes[gate] ~= FAST and has_waiters(ctx, share, event.tenant) then
+    add_gate(ctx, id, event, gates.slow_gate_of(event.tenant))
+  end
+  return event.gates and not slots.admit(ctx, id, event) and 'held' or nil
 end

@@ -99,7 +99,7 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
   return done, not last
 end
 
--- Ends the hold of an origin or route that is idle. It is idle if it is not paused, no event waits
+-- Ends the hold of an origin or route, or the ramp of a tenant's line, that is idle. It is idle if it is not paused, no event waits
 -- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes. Returns
 -- the URL of the origin or route if this closes a breaker.
 local function release_if_idle(ctx, gate)
@@ -121,7 +121,8 @@ function gate_checks.check(ctx, gate)
   remove_stale_holders(ctx, gate)
   gates.extend_ttl(ctx, gate)
   slots.promote_waiters(ctx, gate)
-  local closed = gates.is_destination(gate) and release_if_idle(ctx, gate)
+  local may_be_idle = gates.is_destination(gate) or gates.is_slow_gate(gate)
+  local closed = may_be_idle and release_if_idle(ctx, gate)
   gates.plan_check(ctx, gate)
   return closed
 end

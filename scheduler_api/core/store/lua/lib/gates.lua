@@ -1,7 +1,7 @@
 -- Gates: their names, their state, and the times when they admit events.
 --
 -- The name of a gate starts with its kind: q: queue, f: flow-control key, d: origin or route of a
--- destination (see lib/routes), h: host, t: tenant, a: everything. An event lists its gates in the
+-- destination (see lib/routes), h: host, t: tenant, or its line, a: everything. An event lists its gates in the
 -- order in which they are checked.
 --
 -- A queue lists all its unfinished events in the order of acceptance, and admits the first
@@ -37,8 +37,17 @@ end
 -- Returns the gate of an origin. Each tenant has a separate gate, so that a closed gate affects no
 -- other tenant. `destination` is the field of an event (see lib/routes).
 function gates.of_origin(owner, destination)
-  return 'd:' .. string.match(owner, '^[^:]*') .. ':' .. string.match(destination, '^[^.]*')
+  return 'd:' .. gates.tenant_of(owner) .. ':' .. string.match(destination, '^[^.]*')
 end
+
+function gates.tenant_of(owner) return string.match(owner, '^[^:]*') end
+
+-- Returns the gate of a tenant's line. There wait events for which workers have no room, because
+-- their destinations are slow or unknown (see lib/fair_share). It is not the gate of the operator's
+-- limit `t:<tenant>`, because other events of the tenant must not wait for these.
+function gates.slow_gate_of(tenant) return 't:' .. tenant .. ':slow' end
+
+function gates.is_slow_gate(gate) return string.find(gate, '^t:.*:slow$') ~= nil end
 
 -- Returns the gates of an event, in the order in which they are checked.
 function gates.of(event)
@@ -66,6 +75,7 @@ function gates.state(ctx, gate)
     local doublings = math.floor((ctx.now - state.ramp_since_ms) / RAMP_DOUBLES_MS)
     local rate = (state.ramp_rate or 1) * 2 ^ math.min(30, math.max(0, doublings))
     state.rate, state.period_ms = math.min(RAMP_LIMIT, rate), 1000
+    state.without_slots = state.without_slots or gates.is_slow_gate(gate)
   end
   state.closed = state.paused_ms or state.cancel_until
   return state
@@ -172,14 +182,22 @@ function gates.plan_check(ctx, gate)
   gates.check_at(ctx, gate, waiting and gates.opens_at(ctx, gate, state, rank) or later)
 end
 
--- Holds an origin or route: from now on, an event of the origin or route can begin only if the gate
--- admits the event. `...` lists fields and values to store in the record of the gate.
--- The gate gets a TTL of two weeks, unless it already has a TTL or is paused.
-function gates.hold_destination(ctx, gate, at, ...)
+-- Stores fields and values in the record of a gate. The gate gets a TTL of two weeks, unless it
+-- already has a TTL or is paused.
+local function store(ctx, gate, ...)
   local key = keys.gate(ctx, gate)
-  redis.call('HSET', keys.held_destinations(ctx), gate, at)
   redis.call('HSETNX', key, GATE.created_ms, ctx.now)
   redis.call('HSET', key, ...)
   if redis.call('PTTL', key) >= 0 or redis.call('HEXISTS', key, GATE.paused_ms) == 1 then return end
   redis.call('PEXPIRE', key, KEPT_MS)
 end
+
+-- Holds an origin or route: from `at` on, an event of the origin or route can begin only if the gate
+-- admits the event. `...` lists fields and values to store in the record of the gate.
+function gates.hold_destination(ctx, gate, at, ...)
+  redis.call('HSET', keys.held_destinations(ctx), gate, at)
+  store(ctx, gate, ...)
+end
+
+-- Stores fields and values in the record of a tenant's line.
+function gates.start_slow_gate(ctx, gate, _, ...) store(ctx, gate, ...) end

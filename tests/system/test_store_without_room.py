@@ -4,6 +4,7 @@ import pytest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.epoch import establish
 from tests.system.cell import Cell
 from tests.system.processes import wait_until
 
@@ -25,6 +26,7 @@ def test_r32_processes_start_and_deliver_at_the_memory_limit(
     new_cell: Callable[..., Cell],
 ):
     cell = new_cell()
+    establish(cell.client, cell.prefix)
     accepted = cell.create_many(20, over_s=0)
 
     with full(cell, used_percent=200):

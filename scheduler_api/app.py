@@ -17,8 +17,10 @@ from scheduler_api.core.errors import (
     LimitReached,
     StoreFull,
     StoreLost,
+    UnfitStore,
     UnknownLayout,
 )
+from scheduler_api.core.store import fitness
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.confirmation import Confirmation
 from scheduler_api.core.store.connection import connect
@@ -128,14 +130,16 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _check_store(built: services.Services) -> None:
-    """End the process if the store does not fit the cell, the version or SECRET_KEY.
+    """End the process if the store is unfit for the cell, this version or SECRET_KEY.
 
     If the store is unreachable, log a warning; `/readyz` then reports the fault.
     """
     try:
+        for warning in fitness.check(built.cell.client, built.settings):
+            log.warning(logfmt.line("store.doubtful", problem=warning))
         claim_database(built.cell.client, built.cell.prefix)
         built.tenants.check_key()
-    except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
+    except (WrongSecretKey, ForeignDatabase, UnknownLayout, UnfitStore) as err:
         log.critical(logfmt.line("store.unfit", problem=str(err) or err.__doc__))
         sys.exit(BOOT_FAILED)
     except redis.RedisError as err:

@@ -74,6 +74,7 @@ def test_settings_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", valkey)
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("SCHED_ALLOW_NO_PERSISTENCE", "true")
     monkeypatch.setenv("SCHED_BODY_LIMIT_BYTES", "1000")
     monkeypatch.setattr(logging.root, "handlers", [])
 
@@ -94,6 +95,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def other_key(monkeypatch: pytest.MonkeyPatch, valkey: str) -> str:
     monkeypatch.setenv("REDIS_URL", valkey)
     monkeypatch.setenv("SECRET_KEY", "another secret key")
+    monkeypatch.setenv("SCHED_ALLOW_NO_PERSISTENCE", "true")
     monkeypatch.setattr(logging.root, "handlers", [])
     return valkey
 

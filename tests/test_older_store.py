@@ -49,6 +49,7 @@ def environ(valkey: str, free_port: int) -> dict[str, str]:
         # Use one worker: if two workers exit at the same time, the exit code of
         # gunicorn varies.
         "SCHED_WEB_WORKERS": "1",
+        "SCHED_ALLOW_NO_PERSISTENCE": "true",
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import redis
 import socket
 import sys
 from dataclasses import replace
@@ -9,7 +10,9 @@ from functools import partial
 from ipaddress import ip_address
 from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import Address, AddressPolicy
+from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
+from scheduler_api.core.store import fitness
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RETRY_ONCE, connect, watched_addresses
 from scheduler_api.core.store.content_encryption import content_cipher
@@ -26,7 +29,8 @@ RQ_LEVEL = "WARNING"
 def start_process(role: str) -> Settings:
     """Read the settings, set up the log, and log the start of this process.
 
-    If a setting is wrong, end the process with the message of the SettingsError.
+    If a setting or the configuration of the store is wrong, end the process with the
+    reason.
     """
     try:
         settings = start_job()
@@ -35,7 +39,21 @@ def start_process(role: str) -> Settings:
     logfmt.silence_libraries()
     log = logging.getLogger(f"scheduler.{role}")
     log.info(logfmt.line(f"{role}.started", **settings.non_defaults()))
+    _check_store(settings, log)
     return settings
+
+
+def _check_store(settings: Settings, log: logging.Logger) -> None:
+    """End the process if the store does not keep what it is given."""
+    try:
+        with connect(settings.redis_url, retry=RETRY_ONCE) as client:
+            for warning in fitness.check(client, settings):
+                log.warning(logfmt.line("store.doubtful", problem=warning))
+    except UnfitStore as err:
+        log.critical(logfmt.line("store.unfit", problem=err))
+        sys.exit(1)
+    except redis.RedisError as err:
+        log.warning(logfmt.line("store.unreachable", problem=err))
 
 
 def start_job() -> Settings:

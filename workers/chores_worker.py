@@ -1,6 +1,7 @@
 """The RQ worker that runs the chores."""
 
 import logging
+import sys
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
@@ -10,7 +11,7 @@ from rq.worker import Worker
 from scheduler_api.core import logfmt
 from typing import Any
 from workers.bootstrap import RQ_LEVEL, report_in_thread, start_process
-from workers.chores import CHORES
+from workers.chores import CHORES, QUEUE
 from workers.listed_jobs import ListedJob, by_name, only_listed
 from workers.patient_worker import PatientWorker
 
@@ -32,6 +33,8 @@ class ChoresWorker(PatientWorker, Worker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.queue_names() != [QUEUE]:
+            sys.exit(f"{type(self).__name__} works on the queue {QUEUE} only")
         only_listed(self, ChoreJob)
 
     def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:

@@ -57,6 +57,10 @@ class ForeignDatabase(SchedulerError):
     """REDIS_URL: this database belongs to another cell. Each cell needs its own."""
 
 
+class UnfitStore(SchedulerError):
+    """The store is not configured to keep what it is given; the message says why."""
+
+
 class UnreadableRecord(SchedulerError):
     """A stored record cannot be parsed by this version."""
 

@@ -70,6 +70,7 @@ def web(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         "SECRET_KEY": SECRET_KEY,
         "SCHED_HOST": "127.0.0.1",
         "SCHED_WEB_WORKERS": "1",
+        "SCHED_ALLOW_NO_PERSISTENCE": "true",
         "SCHED_ADDRESS_CONNECTIONS": str(PER_ADDRESS),
         "SCHED_BODIES_BYTES": str(2 * MIB),
     }

@@ -96,6 +96,7 @@ def test_s24_the_chores_worker_runs_the_chores_and_no_other_job(
 
     path = f"{os.environ.get('PYTHONPATH', '')}:{trap.folder}"
     store = {"REDIS_URL": valkey, "RQ_REDIS_URL": valkey, "SECRET_KEY": "a" * 32}
+    store["SCHED_ALLOW_NO_PERSISTENCE"] = "true"
     result = subprocess.run(
         ["rq", "worker", "-w", "workers.ChoresWorker", "--burst", chores.QUEUE],
         env=os.environ | store | {"PYTHONPATH": path},

@@ -223,6 +223,12 @@ class EngineSettings:
         local=True,
         doc="URL that receives the hourly digest of dead letters, besides the log",
     )
+    allow_no_persistence: bool = variable(
+        "SCHED_ALLOW_NO_PERSISTENCE",
+        read_yes_or_no,
+        default=False,
+        doc="start on a store that loses everything at its restart",
+    )
     store_high_water_percent: int = variable(
         "SCHED_STORE_HIGH_WATER_PERCENT",
         read_integer(1, 100),

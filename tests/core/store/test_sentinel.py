@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from scheduler_api.core.store import fitness
 from scheduler_api.core.store.connection import connect, watched_addresses
+from scheduler_api.settings import Settings
 from tests.conftest import unused_port, wait_until_ready
 from tests.system.processes import wait_until
 from typing import NamedTuple
@@ -107,6 +109,24 @@ def test_r09_all_clients_write_to_the_new_primary_after_a_failover(watched: Watc
     for client in (plain, blocking):
         wait_until(partial(_is_written, client))
         assert client.config_get("port") == {"port": str(port)}
+
+
+@pytest.mark.parametrize(("lease_ms", "is_longer"), [(30_000, False), (30_001, True)])
+def test_r09_a_lease_should_be_longer_than_the_sentinels_wait(
+    watched: Watched, lease_ms: int, is_longer: bool
+):
+    settings = Settings(
+        redis_url=watched.url,
+        secret_key="k" * 32,
+        allow_no_persistence=True,
+        lease_ms=lease_ms,
+        lease_grace_ms=lease_ms,
+    )
+
+    warnings = fitness.check(connect(watched.url), settings)
+
+    named = [("30000" in each, "SCHED_LEASE_MS" in each) for each in warnings]
+    assert named == ([] if is_longer else [(True, True)])
 
 
 def test_the_addresses_of_primary_and_replica_are_known(watched: Watched):

@@ -1,0 +1,92 @@
+"""Checks at the start of a process that the store keeps what it is given."""
+
+import redis
+from redis.exceptions import ResponseError
+from scheduler_api.core.errors import UnfitStore
+from scheduler_api.core.settings import sentinel_url
+from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.core.store.connection import sentinel_of
+from typing import Any, cast
+
+POLICY = "noeviction"
+EVICTS = (
+    "maxmemory-policy is {}: the store may evict events; set it to noeviction in the"
+    " store"
+)
+FORGETS = (
+    "the store has no persistence: a restart loses everything; set `appendonly yes` in"
+    " the store, or accept the loss with SCHED_ALLOW_NO_PERSISTENCE=true"
+)
+SNAPSHOTS = (
+    "the store only saves snapshots: a crash loses everything since the last one; set"
+    " `appendonly yes` in the store"
+)
+UNKNOWN = "the store does not tell its {}: make sure that it is {}"
+SLOW_FAILOVER = (
+    "down-after-milliseconds of the Sentinels ({}) is not below SCHED_LEASE_MS ({}):"
+    " leases end before a failover begins"
+)
+
+
+def check(client: redis.Redis, settings: EngineSettings) -> list[str]:
+    """Return what an operator should know about the configuration of the store.
+
+    The eviction policy and the append-only file are read from INFO, because many hosted
+    stores refuse CONFIG. Redis: one or two round trips, and one to a Sentinel.
+
+    Raises: UnfitStore.
+    """
+    info = client.info()
+    warnings = _check_policy(client, info)
+    warnings += _check_persistence(
+        client, info, may_forget=settings.allow_no_persistence
+    )
+    return warnings + _check_failover(settings)
+
+
+def _check_policy(client: redis.Redis, info: dict[str, Any]) -> list[str]:
+    policy = info.get("maxmemory_policy") or _config(client, "maxmemory-policy")
+    if policy is None:
+        return [UNKNOWN.format("maxmemory-policy", POLICY)]
+    if policy != POLICY:
+        raise UnfitStore(EVICTS.format(policy))
+    return []
+
+
+def _check_persistence(
+    client: redis.Redis, info: dict[str, Any], *, may_forget: bool
+) -> list[str]:
+    if info.get("aof_enabled") or may_forget:
+        return []
+    snapshots = _config(client, "save")
+    if snapshots is None:
+        return [UNKNOWN.format("persistence", "`appendonly yes`")]
+    if not snapshots:
+        raise UnfitStore(FORGETS)
+    return [SNAPSHOTS]
+
+
+def _config(client: redis.Redis, name: str) -> str | None:
+    """Return a parameter of the store; None if the store does not tell it."""
+    try:
+        found = cast(dict[str, str], client.config_get(name))
+    except ResponseError:
+        return None
+    return found.get(name)
+
+
+def _check_failover(settings: EngineSettings) -> list[str]:
+    if not sentinel_url.is_sentinel(settings.redis_url):
+        return []
+    url = sentinel_url.read(settings.redis_url)
+    with sentinel_of(url) as sentinel:
+        for each in sentinel.sentinels:
+            try:
+                state = cast(dict[str, Any], each.sentinel_master(url.service))
+            except redis.RedisError:
+                continue
+            down_after_ms = int(state["down-after-milliseconds"])
+            if down_after_ms >= settings.lease_ms:
+                return [SLOW_FAILOVER.format(down_after_ms, settings.lease_ms)]
+            return []
+    return []

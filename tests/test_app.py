@@ -298,6 +298,7 @@ def test_r10_a_store_that_refuses_a_write_for_lack_of_memory_is_reported_as_full
 ) -> None:
     http = app.test_client()
     headers = {"Authorization": f"Bearer {token}", "Upstash-Cron": "* * * * *"}
+    http.get("/readyz")
     client.config_set("maxmemory", 1)
     try:
         answer = http.post("/v2/schedules/https://a.example/", headers=headers)

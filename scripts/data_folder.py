@@ -20,6 +20,10 @@ from scheduler_api.credentials import TOKEN, client_variables, env_lines
 # connection of another program takes the store's port while the store is down.
 STORE_PORTS = range(16_384, 32_768)
 LOCK_TIMEOUT_S = 2
+# The store gets half of the memory. The other half is for the processes, and for what
+# the store writes above its limit, or copies while it rewrites its file.
+MEMORY_DIVISOR = 2
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 STORE_CONF = """\
 bind 127.0.0.1
@@ -31,6 +35,7 @@ loglevel warning
 appendonly yes
 appendfsync everysec
 save ""
+maxmemory {maxmemory}
 maxmemory-policy noeviction
 hash-max-listpack-value 256
 """
@@ -91,6 +96,7 @@ class DataFolder:
         values = {
             "port": int(port[1]) if port and is_free(int(port[1])) else _any_port(),
             "password": password[1] if password else secrets.token_hex(32),
+            "maxmemory": memory_bytes() // MEMORY_DIVISOR,
             "folder": str(self.path).replace("\\", r"\\").replace('"', r"\""),
         }
         _write_private(self.store_conf, STORE_CONF.format(**values))
@@ -131,6 +137,19 @@ class DataFolder:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"
             ) from err
+
+
+def memory_bytes(cgroup_limit: Path = CGROUP_LIMIT) -> int:
+    """Return the memory that this machine, or this container, has.
+
+    Args:
+        cgroup_limit: the file with the limit of the container.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(cgroup_limit.read_text()))
+    except (OSError, ValueError):
+        return machine
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

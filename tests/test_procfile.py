@@ -64,6 +64,7 @@ def shells(
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REDIS_URL": valkey,
+        "SCHED_ALLOW_NO_PERSISTENCE": "true",
         "PORT": str(port),
         "SECRET_KEY": SECRET_KEY,
     }
@@ -323,6 +324,7 @@ def test_a_process_with_an_unknown_setting_exits_and_names_it(
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "REDIS_URL": valkey,
+        "SCHED_ALLOW_NO_PERSISTENCE": "true",
         "PORT": str(port),
         "SECRET_KEY": SECRET_KEY,
         "SCHED_WINDOWS": "1",

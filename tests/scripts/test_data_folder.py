@@ -1,7 +1,8 @@
 """Tests of keys and credentials in the data folder of `scripts/up`."""
 
 import fakeredis
-from data_folder import DataFolder
+import pytest
+from data_folder import DataFolder, memory_bytes
 from pathlib import Path
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
@@ -32,6 +33,31 @@ def test_credentials_stay_and_missing_ones_are_added(tmp_path: Path):
 
     assert read(folder) == first
     assert first[NAME].startswith("whsec_")
+
+
+def test_r10_the_store_gets_half_of_the_memory_and_evicts_nothing(tmp_path: Path):
+    folder = DataFolder(tmp_path)
+    folder.store_url()
+
+    conf = folder.store_conf.read_text().splitlines()
+
+    assert f"maxmemory {memory_bytes() // 2}" in conf
+    assert "maxmemory-policy noeviction" in conf
+
+
+@pytest.mark.parametrize(
+    ("limit", "bytes_"), [("1048576\n", 1_048_576), ("max\n", None), (None, None)]
+)
+def test_the_limit_of_a_container_counts(
+    tmp_path: Path, limit: str | None, bytes_: int | None
+):
+    file = tmp_path / "memory.max"
+    if limit is not None:
+        file.write_text(limit)
+
+    found = memory_bytes(file)
+
+    assert found == bytes_ if bytes_ else found > 2**24
 
 
 def test_s31_two_new_data_folders_have_no_key_or_password_in_common(tmp_path: Path):

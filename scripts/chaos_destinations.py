@@ -1,7 +1,200 @@
 """Scenarios of `scripts/chaos`: destinations hang, fail or recover."""
 
+from chaos_load import disturb, pause
 from chaos_scenario import Scenario, in_cell
+from collections.abc import Sequence
+from scheduler_api.core.model import Owner, State
+from scheduler_api.core.store import keys
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.dialects.outbound import SECRETS
 from tests.system import failing, gates
+from tests.system.arrivals import Receiver
+from tests.system.cell import Cell
+from tests.system.failing import late_at_99
+from tests.system.observer import Accepted
+from tests.system.processes import wait_until
+from tests.system.report import Report
+
+SLOW_ORIGINS, FAST_EVENTS, RACES = 150, 100, 200
+SLOW_DEADLINE_MS = 8_000
+RETRY_AFTER_S = 3
+
+
+def slow_origins(cell: Cell) -> Report:
+    """150 origins of a tenant hang; it and another tenant have fast ones too."""
+    cell.start("ticker", "worker")
+    slow = Receiver("127.0.0.1", everywhere=True)
+    first = cell.owner
+    tenants = Tenants(
+        cell.events.cell, secret_key=cell.settings.secret_key, makers=SECRETS
+    )
+    other = Owner(tenants.create("two").id, first.dialect)
+    alone_ms = late_at_99(cell, _fast(cell, "baseline"))
+    hanging = [
+        cell.create(
+            f"slow-{number}",
+            at_ms=cell.earliest_start_ms(2 * SLOW_ORIGINS),
+            url=slow.url("hang=1", host=f"127.1.0.{number % SLOW_ORIGINS + 1}"),
+            deadline_ms=SLOW_DEADLINE_MS,
+        )
+        for number in range(2 * SLOW_ORIGINS)
+    ]
+    wait_until(lambda: len(slow.arrivals) >= 20)
+    own = _fast(cell, "own", wait=False)
+    cell.owner = other
+    others = _fast(cell, "other", wait=False)
+    wait_until(lambda: _all_arrived(cell, [*own, *others]), within_s=60)
+    figures = {
+        name: late_at_99(cell, events)
+        for name, events in (("own", own), ("other", others))
+    }
+    within = sum(
+        cell.receiver.times_ms()[event.label][0] - event.at_ms <= 2_000 for event in own
+    )
+    cell.events.cancel(first, [event.id for event in hanging])
+    wait_until(lambda: not cell.begun(), within_s=30)
+    slow.close()
+    tally_of_others = cell.tally(others)
+    cell.owner = first
+    report = Report(
+        cell.tally(own),
+        {
+            "p99 without": f"{alone_ms:.0f} ms",
+            **{f"p99 of the {name}": f"{ms:.0f} ms" for name, ms in figures.items()},
+        },
+    )
+    report.expect(tally_of_others.is_sound, "nothing of the other tenant is lost")
+    report.expect(
+        figures["other"] <= 2 * alone_ms + 50,
+        "the other tenant's p99 is at most twice that without, + 50 ms",
+    )
+    report.expect(
+        within >= 0.9 * len(own), "nine of ten own fast events arrive within 2 s"
+    )
+    return report
+
+
+def _fast(cell: Cell, name: str, *, wait: bool = True) -> list[Accepted]:
+    start_ms = cell.earliest_start_ms(FAST_EVENTS)
+    events = [
+        cell.create(f"{name}-{number}", at_ms=start_ms + 30 * number)
+        for number in range(FAST_EVENTS)
+    ]
+    if wait:
+        wait_until(lambda: _all_arrived(cell, events), within_s=60)
+    return events
+
+
+def _all_arrived(cell: Cell, events: Sequence[Accepted]) -> bool:
+    return {event.label for event in events} <= cell.receiver.times_ms().keys()
+
+
+def retry_after(cell: Cell) -> Report:
+    """Each of many routes answers 503 with a Retry-After of three seconds, once."""
+    cell.start("ticker", "worker")
+    query = f"status=503&retry_after={RETRY_AFTER_S}&first=1"
+    paths = [f"/{one}{other}" for one in "abcdef" for other in "klmnop"]
+    start_ms = cell.earliest_start_ms(len(paths))
+    accepted = [
+        cell.create(
+            f"event-{number}",
+            at_ms=start_ms + 50 * number,
+            url=cell.receiver.url(query, path=path),
+            sends=2,
+        )
+        for number, path in enumerate(paths)
+    ]
+    cell.wait_drained(within_s=120)
+    tally = cell.tally(accepted)
+    waits_ms = [at[1] - at[0] for at in cell.receiver.times_ms().values() if at[1:]]
+    report = Report(tally, {"shortest wait": f"{min(waits_ms):.0f} ms"})
+    report.expect(
+        min(waits_ms) >= RETRY_AFTER_S * 1_000, "no retry before the time asked for"
+    )
+    return report
+
+
+def idle_connections(cell: Cell, *, events: int) -> Report:
+    """The receiver closes each connection soon after its response."""
+    cell.start("ticker", "worker")
+    accepted = cell.create_many(events, over_s=5, query="close=1")
+    cell.wait_drained()
+    retried = sum(len(cell.attempts(event)) > 1 for event in accepted)
+    report = Report(cell.tally(accepted), {"events with two attempts": retried})
+    report.expect(retried == 0, "a closed idle connection is not charged to an event")
+    return report
+
+
+def unreadable_records(cell: Cell, *, events: int) -> Report:
+    """Records that nobody can read are among those of ordinary events."""
+    cell.start("ticker", "worker")
+    accepted = cell.create_many(events, over_s=4)
+    bad = accepted[:: len(accepted) // 50]
+    for event in bad:
+        key = f"{cell.prefix}e:{event.id}"
+        cell.client.delete(key)
+        cell.client.set(key, "no record")
+    good = [event for event in accepted if event not in bad]
+    cell.wait_drained()
+    tally = cell.tally(good)
+    quarantined = cell.client.hlen(keys.quarantine_reasons(cell.prefix))
+    report = Report(tally, {"unreadable": len(bad)})
+    report.expect(
+        quarantined == len(bad), "the records are in quarantine", found=quarantined
+    )
+    report.expect(tally.late_at(0.99) <= 1_000, "p99 of the others is below 1 s")
+    return report
+
+
+def cancel_race(cell: Cell) -> Report:
+    """Events are cancelled at the moment they are due."""
+    cell.start("ticker", "worker")
+    cell.warm_up()
+    start_ms = cell.earliest_start_ms(RACES)
+    accepted = [
+        cell.create(f"event-{number}", at_ms=start_ms + 10 * number)
+        for number in range(RACES)
+    ]
+    for event in accepted:
+        _cancel_at(cell, event, event.at_ms + cell.random.randrange(-4, 5))
+    cell.wait_drained()
+    cell.receiver.sync()
+    times_ms = cell.receiver.times_ms()
+    states = {event.label: cell.event(event).state for event in accepted}
+    sent = [event for event in accepted if states[event.label] is State.DELIVERED]
+    cancelled = [event.label for event in accepted if event not in sent]
+    report = Report(cell.tally(sent), {"cancelled": len(cancelled)})
+    report.expect(
+        not [label for label in cancelled if label in times_ms],
+        "what is cancelled is not sent",
+    )
+    report.expect(
+        {states[label] for label in cancelled} <= {State.CANCELLED},
+        "each event is delivered or cancelled",
+    )
+    return report
+
+
+def _cancel_at(cell: Cell, event: Accepted, at_ms: int) -> None:
+    wait_until(lambda: cell.events.cell.now_ms() >= at_ms)
+    cell.events.cancel(cell.owner, [event.id])
+
+
+def dead_ticker(cell: Cell) -> Report:
+    """The ticker stops, and nobody restarts it for a while."""
+    named_s: list[float] = []
+
+    def fault() -> None:
+        cell["ticker"].kill()
+        named_s.append(wait_until(lambda: not cell.is_ready(), within_s=70))
+        pause(1)
+        cell["ticker"].start()
+
+    report = disturb(cell, fault, within_s=10).report
+    report.figures["named within, s"] = round(named_s[0], 1)
+    report.expect(named_s[0] <= 60, "/readyz turns 503 within 60 s")
+    return report
+
 
 SCENARIOS: dict[str, Scenario] = {
     "hanging": in_cell(
@@ -9,6 +202,7 @@ SCENARIOS: dict[str, Scenario] = {
         "R-16",
         lambda n: {"events": n["events"], "over_s": 5, "rounds": 1},
     ),
+    "slow-origins": in_cell(slow_origins, "R-16"),
     "destination-outage": in_cell(
         failing.destination_outage,
         "R-15 R-17",
@@ -24,6 +218,15 @@ SCENARIOS: dict[str, Scenario] = {
             "away_s": n["away_s"],
         },
     ),
+    "retry-after": in_cell(retry_after, "R-18"),
+    "idle-connections": in_cell(
+        idle_connections, "R-26", lambda n: {"events": n["events"] // 2}
+    ),
+    "unreadable-records": in_cell(
+        unreadable_records, "R-13", lambda n: {"events": n["events"]}
+    ),
+    "cancel-race": in_cell(cancel_race, "R-22"),
+    "dead-ticker": in_cell(dead_ticker, "R-25"),
     "queue": in_cell(
         gates.queue_order, "R-01", lambda _: {"events": 200, "every_s": 3}
     ),

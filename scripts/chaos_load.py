@@ -97,6 +97,12 @@ def wait_ready(cell: Cell, *, within_s: float = 30) -> None:
         time.sleep(0.1)
 
 
+def wait_accepted(load: Load, count: int) -> None:
+    """Wait until so many more events are accepted."""
+    enough = len(load.accepted) + count
+    wait_until(lambda: len(load.accepted) >= enough, within_s=30)
+
+
 def pause(seconds: float) -> None:
     """Let a fault last for a while."""
     end_s = time.monotonic() + seconds

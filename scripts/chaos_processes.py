@@ -1,13 +1,16 @@
 """Scenarios of `scripts/chaos`: processes are killed, frozen, stopped or replaced."""
 
+from chaos_load import wait_accepted
 from chaos_scenario import Scenario, Sizes, first_line, in_cell
 from pathlib import Path
-from tests.system import outages, terminations, workloads
-from tests.system.cell import Cell
+from tests.system import fan_outs, outages, terminations, workloads
+from tests.system.cell import SHORT_LEASES, Cell
+from tests.system.load import Load
 from tests.system.observer import Accepted
 from tests.system.processes import wait_until
 from tests.system.report import Report
 from tests.system.supervised import Supervised
+from tests.system.versions import TwoVersions
 
 # A process is killed up to this long after the first of its events is due.
 BEFORE_START_MS, CLAIMING_MS = 6, 10
@@ -66,6 +69,41 @@ def _kill_when_due(cell: Cell, name: str, label: str, within_ms: int) -> list[Ac
     return accepted
 
 
+def fan_out_kills(cell: Cell) -> Report:
+    """Workers are killed while they create and send the events of a URL group."""
+    problems = fan_outs.worker_kills(cell, runs=8, endpoints=100, kills=3)
+    # The requests of one run have the same label, so they are not tallied by label.
+    report = Report(cell.tally([]), {"requests": len(cell.receiver.arrivals)})
+    report.expect(
+        not problems, "each endpoint gets each run, repeats marked", found=problems[:2]
+    )
+    return report
+
+
+def two_versions(cell: TwoVersions) -> Report:
+    """Each process is replaced by one of another version, and back, under load."""
+    codes: dict[str, int] = {}
+    cell.start_other("web-old", "ticker-old", "worker-old")
+    with Load(cell, per_s=50, in_ms=1_500, query=terminations.SLOW) as load:
+        for role in ("worker", "ticker", "web"):
+            wait_accepted(load, 30)
+            codes[role] = cell[f"{role}-old"].terminate()
+            cell.start(role)
+        cell.start_other("worker-again")
+        codes["worker again"] = cell["worker"].terminate()
+        wait_accepted(load, 60)
+    cell.wait_drained()
+    report = Report(cell.tally(load.accepted))
+    report.expect(not any(codes.values()), "each process exits with 0", found=codes)
+    report.expect(not load.unexpected, "the web process gives no other responses")
+    return report
+
+
+def short_leases(folder: Path, **settings: str) -> Cell:
+    """Make a system whose leases end within seconds."""
+    return Cell(folder, receiver_host="127.0.0.1", **SHORT_LEASES, **settings)
+
+
 SCENARIOS: dict[str, Scenario] = {
     "kills": in_cell(
         terminations.worker_and_ticker_kills,
@@ -106,6 +144,8 @@ SCENARIOS: dict[str, Scenario] = {
         SCHED_DRAIN_GRACE_S="5",
     ),
     "rolling": in_cell(terminations.rolling_restart, "R-19"),
+    "fan-out-kills": in_cell(fan_out_kills, "R-23", cell=short_leases),
+    "two-versions": in_cell(two_versions, "R-27", cell=TwoVersions),
     "poison": in_cell(
         terminations.poison_event,
         "R-13",

@@ -19,6 +19,7 @@ closed the connection:
 The query of the URL selects the response: `?delay_ms=200&status=500`, or `?hang=1` for
 no response. With `&first=2`, only the first two requests with the same label get this
 response. With `&retry_after=<seconds>`, the response has this header. With
+`&close=1`, the receiver closes the connection after the response, without notice. With
 `&until_ms=<wall clock>`, only requests before that time get this
 response. All other requests get 200 at once.
 """
@@ -40,6 +41,7 @@ from urllib.parse import parse_qs, urlsplit
 OCCURRENCE = re.compile(
     rb"\r\n(?:Upstash-Message|Scheduler-Event)-Id: ([0-9a-z_-]+[._]([0-9]+))\r\n"
 )
+CLOSED_AFTER_S = 0.02
 WARNING = b"\r\nScheduler-Possible-Duplicate: true\r\n"
 
 
@@ -49,6 +51,7 @@ class Behaviour(NamedTuple):
     Attributes:
         answer: the response; None to send none.
         first: how many requests with the same label get this response; 0 for all.
+        closes: whether to close the connection soon after the response.
         until_s: after this wall clock time, requests get 200; 0 if there is no limit.
     """
 
@@ -56,6 +59,7 @@ class Behaviour(NamedTuple):
     answer: bytes | None
     first: int
     until_s: float = 0
+    closes: bool = False
 
 
 @lru_cache
@@ -70,7 +74,8 @@ def parse_behaviour(target: bytes) -> Behaviour:
     delay_s = int(query.get("delay_ms", ["0"])[0]) / 1000
     first = int(query.get("first", ["0"])[0])
     until_s = int(query.get("until_ms", ["0"])[0]) / 1000
-    return Behaviour(delay_s, None if "hang" in query else answer, first, until_s)
+    answered = None if "hang" in query else answer
+    return Behaviour(delay_s, answered, first, until_s, "close" in query)
 
 
 def _answer(status: int, headers: bytes = b"") -> bytes:
@@ -118,9 +123,11 @@ class Connection(asyncio.Protocol):
     def _answer(self, behaviour: Behaviour, number: int) -> None:
         if behaviour.answer is None:
             return
+        loop = asyncio.get_running_loop()
+        if behaviour.closes and self._transport is not None:
+            loop.call_later(CLOSED_AFTER_S, self._transport.close)
         if not behaviour.delay_s:
             return self._write(behaviour.answer)
-        loop = asyncio.get_running_loop()
         loop.call_later(behaviour.delay_s, self._end, behaviour.answer, number)
 
     def _end(self, answer: bytes, number: int) -> None:

@@ -178,16 +178,18 @@ class Ticker:
         memory, epoch, accepted, stepped, newest_id, now = pipe.execute()
         step = ClockStep.parse(stepped)
         is_stopped = self._stops_on_step and bool(step or self._unreported)
+        may_evict = memory.get("maxmemory_policy") != "noeviction"
+        is_evicting = may_evict and bool(memory.get("maxmemory"))
         self._may_claim = self._check_epoch(epoch, accepted) and not is_stopped
+        self._may_claim = self._may_claim and not is_evicting
         self._remember(newest_id)
         self._is_working = self._is_working and self._may_claim
         if step is not None and step.ms > 0:
             self._jump = step
-        limit = memory.get("maxmemory") or 0
         self._is_full = has_no_room(memory, high_water_percent=self.high_water_percent)
         if not self._observe(now[0] * 1000 + now[1] // 1000, since_ms=since_ms):
             self._report()
-        if limit and memory.get("maxmemory_policy") != "noeviction":
+        if is_evicting:
             raise EvictingStore(EvictingStore.__doc__)
 
     def _report(self) -> None:

@@ -12,7 +12,7 @@ from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.processes import read_processes
 from scheduler_api.settings import Settings
 from tests.core.round_trips import CountingConnection, RoundTrips
-from workers.ticker import Ticker
+from workers.ticker import EvictingStore, Ticker
 
 PREFIX = "{s1}:"
 OWNER = Owner("acme", "jiter")
@@ -172,3 +172,19 @@ def test_r07_a_ticker_whose_claims_fail_is_not_alive(ticker: Ticker):
 
     assert not broken
     assert ticker.client.exists(keys.alive(PREFIX, "ticker"))
+
+
+def test_r10_a_ticker_of_a_store_that_may_evict_keys_is_not_alive(ticker: Ticker):
+    client = ticker.client
+    client.config_set("maxmemory", "1gb")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.delete(keys.alive(PREFIX, "ticker"))
+    ticker._checked_at = 0.0
+    try:
+        with pytest.raises(EvictingStore):
+            ticker.tick()
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 0)
+
+    assert not client.exists(keys.alive(PREFIX, "ticker"))

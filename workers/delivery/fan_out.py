@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from scheduler_api.core.model import Begun, Draft, Verdict
 from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.tenants.url_groups import Group, Groups
+from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group, Groups
 
 Expand = Callable[[Begun, Group], Sequence[Draft]]
 
@@ -28,5 +28,7 @@ class FanOut:
         """
         group = self._groups.get(begun.owner, name)
         drafts = expand(begun, group)
-        accepted = self._store.create_many(begun.owner, drafts)
+        accepted = self._store.create_many(
+            begun.owner, drafts, batch_size=MAX_ENDPOINTS
+        )
         return not any(each.verdict is Verdict.FULL for each in accepted)

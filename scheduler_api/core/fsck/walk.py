@@ -129,6 +129,8 @@ class _Walk:
             "names": self._names,
             "tm": self._terms,
             "groups": self._groups,
+            "sb": self._shared_bodies,
+            "sbe": self._sharers,
         }
 
     def faults(self) -> Iterator[Fault]:
@@ -264,7 +266,7 @@ class _Walk:
         """Yield the members of a set, or the fields of a hash, in batches."""
         key, client = self._prefix + name, self._client
         found: Iterator[bytes]
-        if name == "isolated" or name.startswith(("gh:", "gp:", "gr:")):
+        if name == "isolated" or name.startswith(("gh:", "gp:", "gr:", "sbe:")):
             found = client.sscan_iter(key, count=SCAN_COUNT)
         elif name in ("quarantine_reasons", "held_destinations"):
             found = (field for field, _ in client.hscan_iter(key, count=SCAN_COUNT))
@@ -365,6 +367,26 @@ class _Walk:
             )
             if ttl_ms == NO_TTL and not used:
                 yield Fault(name, "", "belongs to no event and has no TTL")
+
+    def _shared_bodies(self, names: Names) -> Iterator[Fault]:
+        """Check that each shared body has an event or a TTL."""
+        for name in names:
+            sharers = f"{self._prefix}sbe:{name.removeprefix('sb:')}"
+            ttl_ms, exists = self._execute(
+                ("PTTL", self._prefix + name), ("EXISTS", sharers)
+            )
+            if ttl_ms == NO_TTL and not exists:
+                yield Fault(name, "", "belongs to no event and has no TTL")
+
+    def _sharers(self, names: Names) -> Iterator[Fault]:
+        """Check that each event with a shared body exists."""
+        for name in names:
+            for members in self._members(name):
+                events = [keys.event(self._prefix, member) for member in members]
+                found = self._execute(*(("EXISTS", event) for event in events))
+                for member, exists in zip(members, found, strict=True):
+                    if not exists:
+                        yield Fault(name, member, "is no event")
 
     def _uses(self, event_id: str, record: Any, *, body: str) -> bool:
         """Whether an event uses a body; True if the event is unreadable."""

@@ -1,7 +1,8 @@
 """The stored form of events, content and attempts. Pure.
 
 Format 1. Content is one line of JSON (URL and options), then the body unchanged; or the
-same, encrypted.
+same, encrypted. Events that share a body have content without a body, after the name of
+the shared body.
 """
 
 import orjson
@@ -24,6 +25,8 @@ from scheduler_api.core.store.records import Record
 from typing import Any
 
 FORMAT = 1
+# Begins content whose body is shared; the name of the body and a line break follow.
+SHARING = b"\3"
 # A response body is in the field `response` if it is text, otherwise, in base64, in the
 # other field.
 HEADERS, RESPONSE, RESPONSE_BASE64 = "headers", "response", "response_base64"
@@ -43,11 +46,38 @@ def encode_content(content: Content, cipher: ContentCipher | None = None) -> byt
     return cipher.encrypt(line, content.body) if cipher else line + content.body
 
 
-def decode_content(stored: bytes) -> Content:
-    """Decode the result of `encode_content`.
+def encode_sharing(content: Content, name: str, cipher: ContentCipher | None) -> bytes:
+    """Encode content without its body, which is stored as the shared body `name`."""
+    own = encode_content(Content(content.url, b"", content.options), cipher)
+    return SHARING + name.encode() + b"\n" + own
+
+
+def encode_shared_body(body: bytes, cipher: ContentCipher | None) -> bytes:
+    """Encode a body that several events share."""
+    return encode_content(Content("", body), cipher)
+
+
+def shared_body_name(stored: bytes) -> str | None:
+    """Return the name of the shared body of content; None if the body is its own."""
+    if stored[:1] != SHARING:
+        return None
+    return stored[1:].partition(b"\n")[0].decode("ascii", "replace")
+
+
+def decode_content(stored: bytes, shared_body: bytes | None = None) -> Content:
+    """Decode the result of `encode_content`, or of `encode_sharing`.
+
+    Args:
+        shared_body: what is stored as the shared body of the content.
 
     Raises: UnreadableRecord.
     """
+    if stored[:1] == SHARING:
+        if shared_body is None:
+            raise UnreadableRecord("content: the shared body is missing")
+        body = decode_content(shared_body).body
+        own = decode_content(stored.partition(b"\n")[2])
+        return Content(own.url, body, own.options)
     rest = b""
     if content_encryption.is_encrypted(stored):
         stored, rest = content_encryption.decrypt(stored)
@@ -68,6 +98,8 @@ def head_of(start: bytes) -> bytes | None:
     None if `start` does not have the whole line. What cannot be decrypted has no line:
     the result is b"".
     """
+    if start[:1] == SHARING:
+        start = start.partition(b"\n")[2]
     if content_encryption.is_encrypted(start):
         try:
             first = content_encryption.decrypt_first(start)
@@ -96,6 +128,7 @@ def decode_event(
     stored: bytes | None,
     *,
     quarantined_ms: float | None,
+    shared_body: bytes | None = None,
 ) -> Event:
     """Build an event from its record and its content.
 
@@ -106,7 +139,7 @@ def decode_event(
     """
     try:
         at_ms = int(record["due_ms"])
-        content = decode_content(stored or b"")
+        content = decode_content(stored or b"", shared_body)
         return Event(
             id=event_id,
             owner=Owner.parse(record["owner"].decode()),

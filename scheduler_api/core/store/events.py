@@ -54,6 +54,7 @@ from scheduler_api.core.store.large_content import (
     is_large,
     write_if_large,
 )
+from scheduler_api.core.store.shared_bodies import SharedBodies
 from typing import cast
 
 # Maximum number of events that one call cancels. Each event takes about 50 us, and the
@@ -232,8 +233,10 @@ class EventStore:
         written: list[str] = []
         size = 0
         with self.cell.client.pipeline(transaction=False) as pipe:
+            shared = SharedBodies(self.cell, owner, drafts)
+            shared.write(pipe)
             for draft, dead in zip_longest(drafts, replaces):
-                stored = codec.encode_content(draft.content, self.cell.cipher)
+                stored = self._encode(draft.content, shared)
                 name = nonce()
                 event_id = self._id_of(draft, large=is_large(stored))
                 key = keys.body(self.cell.prefix, event_id, name)
@@ -256,8 +259,16 @@ class EventStore:
             for key, reply in zip(written, replies, strict=True):
                 if key and reply[0] not in KEPT:
                     pipe.delete(key)
+            if not any(reply[0] in KEPT for reply in replies):
+                shared.discard(pipe)
             pipe.execute()
         return replies
+
+    def _encode(self, content: Content, shared: SharedBodies) -> bytes:
+        name = shared.name_of(content.body)
+        if name is None:
+            return codec.encode_content(content, self.cell.cipher)
+        return codec.encode_sharing(content, name, self.cell.cipher)
 
     def _call(
         self, args: Sequence[Arg], options: Options, *, replaces: bool

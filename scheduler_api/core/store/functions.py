@@ -35,8 +35,16 @@ MODULES = (
         "deduplication",
     ),
     *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
-    *("new_events", "endings", "callbacks", "fire_times", "schedule_index"),
-    *("occurrences", "withdrawal", "rq", "routes", "breaker_health", "breaker"),
+    *("new_events", "shared_bodies", "endings", "callbacks", "fire_times"),
+    *(
+        "schedule_index",
+        "occurrences",
+        "withdrawal",
+        "rq",
+        "routes",
+        "breaker_health",
+        "breaker",
+    ),
     *("audit", "tenant_limits"),
 )
 NAME = "scheduler"

@@ -77,6 +77,20 @@ def body(prefix: str, event_id: str, revision: str = "") -> str:
     return f"{prefix}b:{event_id}{'.' + revision if revision else ''}"
 
 
+def shared_body(prefix: str, owner: str, name: str) -> str:
+    """String, a body that several events share, as content without a URL.
+
+    It is written before the events are stored, with a TTL of 600 s until then; removed
+    with the last of them.
+    """
+    return f"{prefix}sb:{owner}:{name}"
+
+
+def sharers(prefix: str, owner: str, name: str) -> str:
+    """Set of the ids of the events that share a body."""
+    return f"{prefix}sbe:{owner}:{name}"
+
+
 def template(prefix: str, schedule_id: str, revision: str) -> str:
     """String, the content of a schedule's occurrences.
 

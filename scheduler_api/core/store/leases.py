@@ -208,10 +208,17 @@ class WorkerStore:
 
         Raises: UnreadableRecord.
         """
-        stored = cast(bytes | None, await self.client.get(begun.content_key))
+        stored = await self._get(begun.content_key)
         if stored is None:
             raise UnreadableRecord(f"{begun.content_key} is missing")
-        return replace(begun, content=codec.decode_content(stored))
+        body, name = None, codec.shared_body_name(stored)
+        if name is not None:
+            owner = str(begun.owner)
+            body = await self._get(keys.shared_body(self.cell.prefix, owner, name))
+        return replace(begun, content=codec.decode_content(stored, body))
+
+    async def _get(self, key: str) -> bytes | None:
+        return cast(bytes | None, await self.client.get(key))
 
     async def renew(self, events: Sequence[Begun]) -> set[str]:
         """Renew leases; return the ids whose lease is lost. Redis: renew_leases."""

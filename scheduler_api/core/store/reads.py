@@ -59,7 +59,7 @@ def read_events(
 
     If the owner has no event with an id, the result contains None in its place.
 
-    Redis: two round trips, not atomic.
+    Redis: two or three round trips, not atomic.
 
     Raises: UnreadableRecord: at least one of the events is unreadable.
     """
@@ -76,13 +76,40 @@ def read_events(
     for event_id, record in zip(event_ids, records, strict=True):
         if record is not None:
             pipe.get(codec.content_key(cell.prefix, event_id, record))
-    contents = map(readable, execute_reads(pipe))
-    return [
-        None
-        if record is None
-        else codec.decode_event(event_id, record, next(contents), quarantined_ms=at)
-        for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True)
-    ]
+    contents = [readable(reply) for reply in execute_reads(pipe)]
+    bodies = _shared_bodies(cell, owner, contents)
+    remaining = iter(zip(contents, bodies, strict=True))
+    events: list[Event | None] = []
+    for event_id, record, at in zip(event_ids, records, replies[1::2], strict=True):
+        if record is None:
+            events.append(None)
+            continue
+        stored, body = next(remaining)
+        events.append(
+            codec.decode_event(
+                event_id, record, stored, quarantined_ms=at, shared_body=body
+            )
+        )
+    return events
+
+
+def _shared_bodies(
+    cell: Cell, owner: Owner, contents: Sequence[bytes | None]
+) -> list[bytes | None]:
+    """Return the shared body of each content, as stored; None if it has none.
+
+    Redis: one round trip if any content has one.
+    """
+    names = [codec.shared_body_name(stored or b"") for stored in contents]
+    wanted = list(dict.fromkeys(name for name in names if name is not None))
+    if not wanted:
+        return [None] * len(names)
+    pipe = cell.client.pipeline(transaction=False)
+    for name in wanted:
+        pipe.get(keys.shared_body(cell.prefix, str(owner), name))
+    replies = [readable(reply) for reply in execute_reads(pipe)]
+    bodies = dict(zip(wanted, replies, strict=True))
+    return [bodies[name] if name is not None else None for name in names]
 
 
 def owner_of_event(cell: Cell, event_id: str) -> Owner | None:

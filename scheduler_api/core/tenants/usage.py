@@ -12,6 +12,8 @@ from scheduler_api.core.tenants import removal
 from typing import cast
 
 BATCH = 500
+# As many bytes of content as tell whether its body is shared.
+START_BYTES = 40
 STORED, SINCE = "stored.bytes", "stored.since"
 PLACE = ("schedule", "body_revision")
 
@@ -44,7 +46,11 @@ def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
     if not cell.client.exists(key):
         return 0
     since = int(cell.client.hget(key, SINCE) or 0)
-    counted = sum(_lengths(cell, _content_keys(cell, owners)))
+    counted = sum(
+        length
+        for owner in owners
+        for length in _lengths(cell, owner, _content_keys(cell, owner))
+    )
 
     def write(pipe: Pipeline) -> None:
         removal.watch(pipe, cell.prefix, tenant)
@@ -59,24 +65,32 @@ def recount(cell: Cell, tenant: str, owners: Sequence[str]) -> int:
     return counted
 
 
-def _lengths(cell: Cell, names: Iterator[str]) -> Iterator[int]:
+def _lengths(cell: Cell, owner: str, names: Iterator[str]) -> Iterator[int]:
+    """Yield the lengths of contents, and of each body that they share once."""
+    shared: set[str] = set()
     for batch in batches(names, BATCH):
         with cell.client.pipeline(transaction=False) as pipe:
             for name in batch:
                 pipe.strlen(name)
+                pipe.getrange(name, 0, START_BYTES)
+            replies = pipe.execute()
+            yield from replies[::2]
+            found = {codec.shared_body_name(start) for start in replies[1::2]}
+            for body in found - shared - {None}:
+                pipe.strlen(keys.shared_body(cell.prefix, owner, str(body)))
             yield from pipe.execute()
+            shared |= {str(body) for body in found}
 
 
-def _content_keys(cell: Cell, owners: Sequence[str]) -> Iterator[str]:
-    for owner in owners:
-        schedules = keys.schedules(cell.prefix, owner)
-        yield from _templates(cell, _members(cell, schedules))
-        yield from _bodies(
-            cell, _members(cell, keys.by_time(cell.prefix, owner, State.ACTIVE))
-        )
-        for state in FINAL_STATES:
-            finished = keys.finished(cell.prefix, owner, state)
-            yield from _bodies(cell, _members(cell, finished))
+def _content_keys(cell: Cell, owner: str) -> Iterator[str]:
+    schedules = keys.schedules(cell.prefix, owner)
+    yield from _templates(cell, _members(cell, schedules))
+    yield from _bodies(
+        cell, _members(cell, keys.by_time(cell.prefix, owner, State.ACTIVE))
+    )
+    for state in FINAL_STATES:
+        finished = keys.finished(cell.prefix, owner, state)
+        yield from _bodies(cell, _members(cell, finished))
 
 
 def _members(cell: Cell, key: str) -> Iterator[str]:

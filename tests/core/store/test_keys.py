@@ -32,6 +32,10 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.body(ctx, '7')": lambda prefix: keys.body(prefix, "7"),
     "keys.body(ctx, '7', '')": lambda prefix: keys.body(prefix, "7", ""),
     "keys.body(ctx, '7', 'r')": lambda prefix: keys.body(prefix, "7", "r"),
+    "keys.shared_body(ctx, '1:jiter', 'n')": lambda p: keys.shared_body(
+        p, "1:jiter", "n"
+    ),
+    "keys.sharers(ctx, '1:jiter', 'n')": lambda p: keys.sharers(p, "1:jiter", "n"),
     "keys.occurrences(ctx, '7')": lambda prefix: keys.occurrences(prefix, "7"),
     "keys.skipped(ctx, '7')": lambda prefix: keys.skipped(prefix, "7"),
     "keys.issued_id(ctx, 'n')": lambda prefix: keys.issued_id(prefix, "n"),

@@ -190,6 +190,19 @@ def test_one_call_stores_the_messages_to_all_endpoints(group: Any) -> None:
     assert count_function_calls(group.cell.client) - before == 1
 
 
+def test_s18_the_messages_of_a_group_share_a_large_body(group: Any) -> None:
+    body = b"x" * 100_000
+    client, prefix = group.cell.client, group.cell.prefix
+
+    _, answers = group.call("POST", "/v2/publish/g", data=body)
+
+    bodies = client.keys(f"{prefix}*b:*")
+    assert sum(client.strlen(each) for each in bodies) < len(body) + 2_000
+    for each in answers:
+        _, message = group.call("GET", f"/v2/messages/{each['messageId']}")
+        assert message["body"] == body.decode()
+
+
 def test_a_full_store_accepts_no_message_of_a_group(group: Any) -> None:
     group.cell.client.set(keys.full(group.cell.prefix), "1")
 

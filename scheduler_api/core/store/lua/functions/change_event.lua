@@ -59,7 +59,7 @@ local function replace_content(ctx, key, old_revision, content)
     return false
   end
   redis.call('HSET', key, EVENT.body_revision, change, EVENT.destination, ctx.options.destination)
-  redis.call('DEL', keys.body(ctx, id, old_revision))
+  shared_bodies.delete_content(ctx, ctx.options.owner, id, keys.body(ctx, id, old_revision))
   return true
 end
 

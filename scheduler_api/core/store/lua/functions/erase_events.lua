@@ -45,8 +45,10 @@ local function clean(ctx, id, owner, is_unreadable)
   local schedule = string.match(id, '^([^.]+)%.')
   if schedule then redis.call('ZREM', keys.occurrences(ctx, schedule), id) end
   local readable, revision = pcall(redis.call, 'HGET', keys.event(ctx, id), EVENT.body_revision)
+  local current = readable and type(revision) == 'string' and revision or ''
+  pcall(shared_bodies.delete_content, ctx, owner, id, keys.body(ctx, id, current))
   redis.call('DEL', keys.event(ctx, id), keys.log(ctx, id), keys.body(ctx, id),
-    keys.body(ctx, id, readable and type(revision) == 'string' and revision or ''))
+    keys.body(ctx, id, current))
 end
 
 local function erase_events(key_names, args)

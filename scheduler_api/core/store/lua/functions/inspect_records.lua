@@ -16,7 +16,7 @@
 --   checked: 1 if a check of that gate is planned, or that gate is paused.
 --   misspelt: 1 if the member in `due` or `leased` wrongly has or lacks the prefix `~`.
 --   search_terms: how many of the schedule's search terms have an index that contains the schedule.
---   content: the TTL of the content in ms, or -1 if the content has no TTL.
+--   content: the TTL of the content, or of the body that it shares, in ms; -1 without a TTL.
 --   turns: how many of the event's queues contain the event.
 --   slots: how many of the event's other gates have the event as a holder.
 -- Atomic: never reads an event while another call moves the event between two places. Writes
@@ -29,8 +29,8 @@ local function note(places, name, value)
   places[#places + 1] = value
 end
 
-local function note_content(places, key)
-  local left = redis.call('PTTL', key)
+local function note_content(places, key, shared_ttl)
+  local left = shared_ttl or redis.call('PTTL', key)
   if left ~= -2 then note(places, 'content', left) end
 end
 
@@ -70,7 +70,8 @@ local function note_event(ctx, id, event, places)
     note(places, 'occurrences', redis.call('ZSCORE', keys.occurrences(ctx, event.schedule), id))
     note_content(places, keys.template(ctx, event.schedule, event.revision or ''))
   else
-    note_content(places, keys.body(ctx, id, event.body_revision))
+    local body = keys.body(ctx, id, event.body_revision)
+    note_content(places, body, shared_bodies.ttl(ctx, event.owner, body))
   end
 end
 

@@ -96,7 +96,7 @@ function endings.forget(ctx, id, event)
   redis.call('ZREM', keys.finished(ctx, event.owner, event.state), id)
   redis.call('ZREM', keys.by_time(ctx, event.owner, event.state), id)
   if event.schedule then redis.call('ZREM', keys.occurrences(ctx, event.schedule), id)
-  else redis.call('DEL', keys.body(ctx, id, event.body_revision)) end
+  else shared_bodies.delete_content(ctx, event.owner, id, keys.body(ctx, id, event.body_revision)) end
   endings.dequeue(ctx, id, event)
   redis.call('DEL', keys.event(ctx, id), keys.log(ctx, id))
 end

@@ -36,6 +36,8 @@ function keys.body(ctx, id, revision)
   if revision and revision ~= '' then return ctx.prefix .. 'b:' .. id .. '.' .. revision end
   return ctx.prefix .. 'b:' .. id
 end
+function keys.shared_body(ctx, owner, name) return ctx.prefix .. 'sb:' .. owner .. ':' .. name end
+function keys.sharers(ctx, owner, name) return ctx.prefix .. 'sbe:' .. owner .. ':' .. name end
 function keys.occurrences(ctx, sid) return ctx.prefix .. 'occ:' .. sid end
 function keys.skipped(ctx, sid) return ctx.prefix .. 'skipped:' .. sid end
 function keys.issued_id(ctx, nonce) return ctx.prefix .. 'issued_id:' .. nonce end

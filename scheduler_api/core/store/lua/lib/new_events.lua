@@ -137,19 +137,21 @@ function new_events.recall(ctx, item)
   return taken and {'taken', 0, 0, id} or nil, id
 end
 
-local function bytes_of(ctx, item)
-  return tenant_limits.bytes(item.content, keys.body(ctx, item.id, item.nonce))
+local function bytes_of(ctx, item, counted)
+  local key = keys.body(ctx, item.id, item.nonce)
+  return tenant_limits.bytes(item.content, key)
+    + shared_bodies.added_bytes(ctx, item.owner, item.content, key, counted)
 end
 
 -- Checks whether the tenant has room for all new events in `args`. If it has not, `accept` refuses
 -- all events of the batch that no earlier call has stored.
 function new_events.reserve(ctx, batch, args)
-  local count, bytes = 0, 0
+  local count, bytes, counted = 0, 0, {}
   for i = 2, #args, new_events.WIDTH do
     local item = new_events.item(args, i)
     if not new_events.recall(ctx, item) then
       count = count + 1
-      bytes = bytes + bytes_of(ctx, item)
+      bytes = bytes + bytes_of(ctx, item, counted)
     end
   end
   batch.limit_reached = tenant_limits.reached(ctx, count, bytes)
@@ -184,12 +186,13 @@ function new_events.accept(ctx, batch, item)
   local due_ms = tonumber(item.ms)
   if item.kind == 'in' then due_ms = now + due_ms end
   if item.must_be_future == '1' and due_ms <= now then return {'past', due_ms, now, id} end
-  local bytes = ctx.options.tenant_limits and bytes_of(ctx, item)
+  local bytes = ctx.options.tenant_limits and bytes_of(ctx, item, {})
   local limit = batch.limit_reached or bytes and tenant_limits.reached(ctx, 1, bytes)
     or gate_binding.without_room(ctx, owner, item.gates)
   if limit then return {'limit_reached', due_ms, now, limit} end
   if id == '' then id = next_id(ctx, nonce) end
-  item.body_revision = new_events.keep_content(ctx, id, nonce, item.content)
+  local body_kept = shared_bodies.keep(ctx, owner, id, nonce, item.content)
+  item.body_revision = body_kept and new_events.keep_content(ctx, id, nonce, item.content)
   if not item.body_revision then return {'expired', due_ms, now, id} end
   batch.owners[owner] = true
   item.due_ms, item.end_ms = due_ms, end_of_run(ctx, id)

@@ -3,7 +3,7 @@
 The Lua functions of the store decide which events a gate holds back.
 """
 
-from scheduler_api.core.errors import LimitReached
+from scheduler_api.core.errors import LimitReached, StoreFull
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Change
@@ -11,7 +11,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import encode_name
 
 # Replies of set_gate; 0 means that the gate does not exist.
-DONE, LIMIT_REACHED = 1, 2
+DONE, LIMIT_REACHED, FULL = 1, 2, 3
 Fields = dict[str, str | int]
 
 
@@ -40,7 +40,7 @@ def set_gate(
             created.
         change: what the audit log records; None: the change is not by a person.
 
-    Raises: LimitReached.
+    Raises: LimitReached, StoreFull.
     """
     pairs = [word for pair in fields.items() for word in pair]
     options: dict[str, object] = {
@@ -57,4 +57,6 @@ def set_gate(
     code = cell.call("set_gate", options, pairs)
     if code == LIMIT_REACHED:
         raise LimitReached(gate)
+    if code == FULL:
+        raise StoreFull
     return bool(code == DONE)

@@ -343,8 +343,8 @@ class EventStore:
 
         Redis: change_event, atomic; after an edit, the old content is never sent.
 
-        Raises: NotFound, NotPending, TimePassed, LimitReached, Conflict (the event has
-            changed since `event` was read).
+        Raises: NotFound, NotPending, TimePassed, LimitReached, StoreFull (only with
+            `content`), Conflict (the event has changed since `event` was read).
         """
         options: dict[str, object] = {
             "id": event.id,

@@ -9,6 +9,7 @@ from scheduler_api.core.errors import (
     LimitReached,
     NotFound,
     SchedulerError,
+    StoreFull,
     UnreadableRecord,
 )
 from scheduler_api.core.ids import to_id
@@ -32,7 +33,7 @@ FORMAT = 1
 # The maximum number of endpoints of a group. One call stores the events for all these
 # endpoints, and the store serves no other client meanwhile.
 MAX_ENDPOINTS = 500
-DONE, LIMIT_REACHED = 1, 2
+DONE, LIMIT_REACHED, FULL = 1, 2, 3
 # The message of `LimitReached` if the owner has too many groups.
 GROUP = "group"
 # How often a change is tried if other clients change the same group meanwhile.
@@ -117,7 +118,7 @@ class Groups:
 
         Redis: put_group, atomic.
 
-        Raises: TooManyEndpoints, LimitReached, Conflict, UnreadableRecord.
+        Raises: TooManyEndpoints, LimitReached, StoreFull, Conflict, UnreadableRecord.
         """
         now_ms = self._cell.now_ms()
 
@@ -209,6 +210,8 @@ class Groups:
             code = self._put(owner, name, old, new, change)
             if code == LIMIT_REACHED:
                 raise LimitReached(GROUP)
+            if code == FULL:
+                raise StoreFull
             if code == DONE:
                 return
         raise Conflict

@@ -7,10 +7,13 @@ from dataclasses import replace
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import StoreFull
+from scheduler_api.core.flow_control.gates import set_gate
 from scheduler_api.core.model import Content, Draft, FollowUp, Outcome, State
 from scheduler_api.core.store import claims, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.gate_names import flow_gate
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from tests.core.engine import (
     CONTENT,
     DEADLINE_MS,
@@ -202,6 +205,50 @@ def test_e17_cancel_and_forget_work(engine: Engine, fill: Callable[[], None]):
     forgotten = engine.store.forget([event.id, ended.id], before_ms=engine.now_ms + 1)
 
     assert forgotten == 2
+
+
+def test_r32_in_a_full_store_content_cannot_be_replaced_but_times_can_change(
+    engine: Engine, fill: Callable[[], None]
+):
+    event = engine.create(60_000)
+    at_ms = engine.now_ms + 90_000
+    fill()
+
+    with pytest.raises(StoreFull):
+        engine.store.change(event, content=CONTENT)
+    engine.store.change(event, at_ms=at_ms)
+
+    assert engine.due()[event.id] == at_ms
+
+
+def test_r32_in_a_full_store_groups_can_shrink_but_not_grow(
+    engine: Engine, fill: Callable[[], None]
+):
+    groups = Groups(engine.store.cell)
+    urls = [f"http://{name}.example/" for name in ("a", "b", "c")]
+    groups.add(OWNER, "g", [Endpoint(url, "") for url in urls[:2]])
+    fill()
+
+    with pytest.raises(StoreFull):
+        groups.add(OWNER, "g", [Endpoint(urls[2], "")])
+    with pytest.raises(StoreFull):
+        groups.add(OWNER, "other", [Endpoint(urls[2], "")])
+    groups.remove(OWNER, "g", urls=urls[:1], names=[])
+
+    assert [each.url for each in groups.get(OWNER, "g").endpoints] == urls[1:2]
+
+
+def test_r32_a_full_store_takes_pauses_but_no_new_limits(
+    engine: Engine, fill: Callable[[], None]
+):
+    cell = engine.store.cell
+    engine.create()
+    fill()
+
+    with pytest.raises(StoreFull):
+        set_gate(cell, flow_gate(OWNER, "one"), {"rate": 5}, limit=0)
+
+    assert set_gate(cell, flow_gate(OWNER, "two"), {}, limit=0, paused=True)
 
 
 def test_e17_a_store_with_free_memory_accepts_events_again(

@@ -20,6 +20,7 @@
 --   ended: the event has ended.
 --   past: due_ms is not in the future.
 --   changed: the event has changed since the caller read it.
+--   full: the store is full. Events can still be cancelled, and their due times changed.
 --   expired: the caller wrote the content before the call, and the content has expired.
 --   `limit_reached:<limit>`: the tenant has reached a limit.
 --   made: a schedule created the event. Such an event can only be cancelled.
@@ -47,6 +48,7 @@ local function refusal(ctx, event)
   if event.attempts or quarantined then return 'begun' end
   if (event.change or '') ~= options.read_change then return 'changed' end
   if options.due_ms and options.due_ms <= ctx.now then return 'past' end
+  if options.replaces_content and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full' end
 end
 
 -- Replaces the content. Returns false if the new content was written before the call and has

@@ -10,6 +10,7 @@
 --   1: the stored record equals the new record.
 --   0: the stored record equals neither the new record nor the record that the caller read.
 --   2: the owner already has `limit` groups, or its tenant is being removed.
+--   3: the new record is longer than the old one, and the store is full.
 -- Atomic: no concurrent change is lost. If the first call got 1, a repeated call also gets 1.
 
 local function put_group(key_names, args)
@@ -20,6 +21,7 @@ local function put_group(key_names, args)
   if record == new then return 1 end
   if record ~= read then return 0 end
   if new ~= '' and tenant_limits.removed(ctx, owner) then return 2 end
+  if #new > #record and redis.call('EXISTS', keys.full(ctx)) == 1 then return 3 end
   if read == '' and limit > 0 and redis.call('HLEN', key) >= limit then return 2 end
   if new == '' then
     redis.call('HDEL', key, name)

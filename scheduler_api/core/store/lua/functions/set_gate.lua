@@ -12,7 +12,8 @@
 --   reset: true to forget the begins of the current rate period.
 -- Args: names and values of fields of the gate's record. The value '' removes a field.
 -- Answer: 1 if done, 0 if the gate does not exist, 2 if the owner has `limit` gates of this kind or
---   its tenant is being removed.
+--   its tenant is being removed, 3 if the gate does not exist and the store is full. A
+--   full store still takes pauses.
 -- Atomic. A repeated call sets the same values again.
 local GATE = records.GATE
 -- TTL of a flow-control key after its pin or pause has ended. An event with this flow-control key
@@ -59,6 +60,7 @@ local function set_gate(key_names, args)
   if redis.call('HEXISTS', key, GATE.created_ms) == 0 then
     if not options.limit then return 0 end
     if tenant_limits.removed(ctx, owner) then return 2 end
+    if not options.paused and redis.call('EXISTS', keys.full(ctx)) == 1 then return 3 end
     if not gate_binding.has_room(ctx, owner, gate, options.limit) then return 2 end
     redis.call('HSET', key, GATE.created_ms, ctx.now)
   end

@@ -29,7 +29,7 @@ def slow_origins(cell: Cell) -> Report:
         cell.events.cell, secret_key=cell.settings.secret_key, makers=SECRETS
     )
     other = Owner(tenants.create("two").id, first.dialect)
-    alone_ms = late_at_99(cell, _fast(cell, "baseline"))
+    without_ms = late_at_99(cell, _fast(cell, "baseline"))
     hanging = [
         cell.create(
             f"slow-{number}",
@@ -59,13 +59,13 @@ def slow_origins(cell: Cell) -> Report:
     report = Report(
         cell.tally(own),
         {
-            "p99 without": f"{alone_ms:.0f} ms",
+            "p99 without": f"{without_ms:.0f} ms",
             **{f"p99 of the {name}": f"{ms:.0f} ms" for name, ms in figures.items()},
         },
     )
     report.expect(tally_of_others.is_sound, "nothing of the other tenant is lost")
     report.expect(
-        figures["other"] <= 2 * alone_ms + 50,
+        figures["other"] <= 2 * without_ms + 50,
         "the other tenant's p99 is at most twice that without, + 50 ms",
     )
     report.expect(

@@ -15,6 +15,7 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.settings import Settings
 from scheduler_api.web import full_store, readiness
+from scheduler_api.web.request_body import MAX_VALUES
 from typing import Any
 
 SECRET_KEY = "0123456789abcdef"
@@ -443,3 +444,18 @@ def test_refusals_of_a_full_store_are_logged_once_and_then_counted(
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/events", "/api/cronjobs", "/v1/events", "/v2/queues", "/v2/batch"]
+)
+def test_s18_a_body_of_too_many_values_is_refused_in_every_api(
+    app: Flask, token: str, path: str
+) -> None:
+    headers = {"x-api-key": token, "Authorization": f"Bearer {token}"}
+    body = b'{"a":[' + b"," * MAX_VALUES
+    app.config["MAX_CONTENT_LENGTH"] = 2 * len(body)
+
+    answer = app.test_client().post(path, data=body, headers=headers)
+
+    assert answer.status_code == 413

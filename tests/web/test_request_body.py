@@ -1,5 +1,6 @@
 """Tests of request bodies: complete bodies are read, other bodies are refused."""
 
+import orjson
 import pytest
 from flask import Request
 from functools import partial
@@ -8,6 +9,7 @@ from io import BytesIO
 from scheduler_api.web import request_body
 from scheduler_api.web.connections import BodyDropped
 from scheduler_api.web.refusal import Refusal
+from scheduler_api.web.request_body import MAX_VALUES, check_values
 from typing import Any
 
 TOO_LARGE, MALFORMED = "at most ten bytes", "cut off"
@@ -73,3 +75,27 @@ def test_a_slow_or_dropped_body_is_refused(error: Exception, status: int) -> Non
         read_body(_request(Broken(error), CONTENT_LENGTH="9"))
 
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    "unit", [b"[]", b"{}", b"0", b'""', b'{"a":{"a":1}}', b"[[[[]]]]"]
+)
+def test_a_body_with_too_many_values_is_refused_before_it_is_parsed(
+    unit: bytes,
+) -> None:
+    body = b"[" + b",".join([unit] * (MAX_VALUES + 1)) + b"]"
+
+    with pytest.raises(Refusal) as refused:
+        check_values(body)
+
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "unit", [b"[],", b'{\\"a\\": [1, 2]}, ', b"\\\\,", b'\\\\\\",']
+)
+def test_values_in_strings_do_not_count(unit: bytes) -> None:
+    body = b'[{"body": "' + unit * MAX_VALUES + b'"}, {}]'
+
+    orjson.loads(body)
+    check_values(body)

@@ -9,14 +9,15 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from scheduler_api.core.errors import SchedulerError
 
 # The maximum number of characters. An evaluation has at most as many steps, because
 # each step is written with at least one character.
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-# The maximum number of steps that `may_have_value` evaluates. A thousand retries of a
-# short expression need fewer steps.
+# The maximum number of steps that `may_have_value` evaluates by default. A thousand
+# retries of a short expression need fewer steps.
 MAX_STEPS = 10_000
 MAX_DELAY_MS = 86_400_000
 
@@ -124,15 +125,15 @@ class Expression:
                 stack.append(value)
         return round(max(0.0, min(stack[0], float(MAX_DELAY_MS))))
 
-    def may_have_value(self, *, retries: int) -> bool:
+    def may_have_value(self, *, retries: int, max_steps: int = MAX_STEPS) -> bool:
         """Whether `delay_ms` may be defined for some `retried` from 0 to `retries`.
 
-        Tries the values of `retried` from 0 on, but evaluates only about `MAX_STEPS`
+        Tries the values of `retried` from 0 on, but evaluates only about `max_steps`
         steps. If no tried value gives a delay, and some values were not tried, the
         result is True.
         """
         counts = retries + 1 if _RETRIED in self.steps else 1
-        checked = min(counts, max(1, MAX_STEPS // len(self.steps)))
+        checked = min(counts, max(1, max_steps // len(self.steps)))
         found = any(self.delay_ms(retried) is not None for retried in range(checked))
         return found or checked < counts
 
@@ -146,6 +147,7 @@ class _Token:
     at: int
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Expression:
     """Parse an expression.
 

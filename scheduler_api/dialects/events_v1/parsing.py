@@ -63,6 +63,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
     Raises: Refusal.
     """
+    request_body.check_values(raw)
     body = read_json(raw.decode("utf-8", "replace"))
     if body is None:
         raise invalid(request_body.unreadable(BAD_BODY))

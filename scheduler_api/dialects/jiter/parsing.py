@@ -49,6 +49,7 @@ def parse_object(raw: bytes) -> dict[str, object]:
 
     Raises: Refusal.
     """
+    request_body.check_values(raw)
     try:
         body = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as err:

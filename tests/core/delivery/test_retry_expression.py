@@ -256,3 +256,4 @@ def test_the_search_for_a_value_is_limited() -> None:
 
     assert not expression.may_have_value(retries=checked - 1)
     assert expression.may_have_value(retries=10**18)
+    assert expression.may_have_value(retries=checked - 1, max_steps=MAX_STEPS // 2)

@@ -3,9 +3,10 @@
 import logging
 import redis
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
+from scheduler_api.core.delivery.retry_expression import MAX_STEPS
 from scheduler_api.core.errors import (
     NotFound,
     UnreadableRecord,
@@ -56,6 +57,12 @@ PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
 NOT_STORED = "the store became unavailable before this was stored, please try again"
 UNREADABLE = "the url group is damaged, please ask the operator"
+# As many headers as a request may have.
+ITEM_HEADERS_MAX = 500
+# All items of a batch share these steps, in which retry delays are checked.
+BATCH_CHECK_STEPS = 10 * MAX_STEPS
+# After so long, a batch lets the other requests of the process run.
+SLICE_S = 0.005
 UNKNOWN = "the store became unavailable: it is unknown whether this was stored"
 
 PUBLISHING = documented(
@@ -182,6 +189,7 @@ class Publishing:
             self._addressing(owner),
             caller_ip=request.remote_addr,
             max_group_messages=self._batch_limit,
+            check_steps=min(MAX_STEPS, BATCH_CHECK_STEPS // max(len(items), 1)),
         )
         return responses.respond(self._store_items(owner, items, parser), 200)
 
@@ -201,7 +209,7 @@ class Publishing:
         stored = 0
         try:
             for part in _parts(
-                parser.parse(item, now_ms=self._now_ms()) for item in items
+                parser.parse(item, now_ms=self._now_ms()) for item in _in_turns(items)
             ):
                 unanswered = part
                 results = self._store.create_many(
@@ -262,6 +270,7 @@ class _ItemParser:
     Args:
         max_group_messages: the maximum number of messages that the batch may send to
             the endpoints of url groups.
+        check_steps: see `header_values.check_retry_delay`.
     """
 
     def __init__(
@@ -272,12 +281,14 @@ class _ItemParser:
         *,
         caller_ip: str | None,
         max_group_messages: int,
+        check_steps: int,
     ) -> None:
         self._limits = limits
         self._drafts = drafts
         self._addressing = addressing
         self._caller_ip = caller_ip
         self._max_group_messages = max_group_messages
+        self._check_steps = check_steps
         self._group_messages_left = max_group_messages
 
     def parse(self, item: object, *, now_ms: int) -> _Item:
@@ -323,6 +334,8 @@ class _ItemParser:
         if headers is not None and not isinstance(headers, dict):
             raise BadValue("headers", "should be an object")
         pairs = (headers or {}).items()
+        if len(pairs) > ITEM_HEADERS_MAX:
+            raise BadValue("headers", f"should be at most {ITEM_HEADERS_MAX}")
         if not all(name.strip() for name, _ in pairs):
             raise BadValue("headers", "should have names")
         if not all(isinstance(value, str) for _, value in pairs):
@@ -334,6 +347,7 @@ class _ItemParser:
             queue=_text(item, "queue") or None,
             caller_ip=self._caller_ip,
             base=DEFAULTS if group is None else self._drafts.defaults(group),
+            check_steps=self._check_steps,
         )
 
 
@@ -364,6 +378,19 @@ def _names_in(item: object) -> Iterator[str]:
         yield from headers
     if isinstance(destination, str) and "?" in destination:
         yield from (name for name, _ in parse_target(destination).configuration)
+
+
+def _in_turns(items: Iterable[object]) -> Iterator[object]:
+    """Yield items; let other requests of this process run in between.
+
+    Under gevent, a sleep of no time is how a request lets others run.
+    """
+    began_s = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - began_s > SLICE_S:
+            time.sleep(0)
+            began_s = time.monotonic()
 
 
 def _parts(items: Iterator[_Item]) -> Iterator[list[_Item]]:

@@ -18,6 +18,10 @@ from scheduler_api.core.tenants.url_groups import (
     TooManyEndpoints,
 )
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, default_headers
+from scheduler_api.dialects.qstash.parsing.forwarded_headers import (
+    HEADERS_MAX,
+    HEADERS_MAX_BYTES,
+)
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
@@ -135,6 +139,7 @@ class UrlGroups:
                 raise BadValue(canonical(name[:40]), fault)
             stored = [to_stored(from_text(each)) for each in values]
             headers.setdefault(canonical(name), []).extend(stored)
+        _check_size(headers)
         return headers
 
     def _items(self) -> Iterator[dict[str, object]]:
@@ -167,6 +172,16 @@ class UrlGroups:
             return read_destination(url, self._limits.address_policy)
         except BadValue:
             return url
+
+
+def _check_size(headers: dict[str, list[str]]) -> None:
+    count = sum(map(len, headers.values()))
+    size = sum(
+        len(name) + len(value) for name, values in headers.items() for value in values
+    )
+    if count > HEADERS_MAX or size > HEADERS_MAX_BYTES or len(headers) > HEADERS_MAX:
+        limit = f"{HEADERS_MAX} headers and {HEADERS_MAX_BYTES} bytes"
+        raise BadValue("headers", f"should be at most {limit} in all")
 
 
 def _text(item: dict[str, object], name: str) -> str:

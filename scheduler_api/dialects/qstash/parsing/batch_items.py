@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
 from scheduler_api.dialects.qstash.parsing.json_faults import json_fault
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.request_body import unreadable
+from scheduler_api.web.request_body import check_values, unreadable
 
 # How many items and runs of brackets of an invalid body are read. This takes about a
 # second.
@@ -34,6 +34,7 @@ def parse_items(raw: bytes, *, max_items: int) -> list[object]:
 
     Raises: Refusal.
     """
+    check_values(raw)
     try:
         items: object = orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError as err:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from scheduler_api.core.deduplication import DeduplicationKey
 from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.delivery.retry_expression import MAX_STEPS
 from scheduler_api.core.headers import from_stored
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.tenants.url_groups import Group
@@ -93,17 +94,24 @@ class Drafts:
         queue: str | None = None,
         caller_ip: str | None = None,
         base: Message = DEFAULTS,
+        check_steps: int = MAX_STEPS,
     ) -> ParsedMessage:
         """Parse headers and query parameters; see `from_headers` for the arguments.
 
         Raises: BadValue.
         """
         if base is not DEFAULTS:
-            return self._read(headers, query, queue, caller_ip, base)
+            return self._read(
+                *(headers, query, queue, caller_ip), check_steps=check_steps, base=base
+            )
         length = sum(len(name) + len(value) for name, value in (*headers, *query))
         if length > CACHED_MAX_LENGTH:
-            return self._read(headers, query, queue, caller_ip)
-        return self._read_cached(headers, query, queue, caller_ip)
+            return self._read(
+                *(headers, query, queue, caller_ip), check_steps=check_steps
+            )
+        return self._read_cached(
+            *(headers, query, queue, caller_ip), check_steps=check_steps
+        )
 
     def _read(
         self,
@@ -111,6 +119,8 @@ class Drafts:
         query: Headers,
         queue: str | None,
         caller_ip: str | None,
+        *,
+        check_steps: int,
         base: Message = DEFAULTS,
     ) -> ParsedMessage:
         message = from_headers(
@@ -120,6 +130,7 @@ class Drafts:
             queue=queue,
             caller_ip=caller_ip,
             limits=self._limits.headers,
+            check_steps=check_steps,
         )
         check_callbacks(message, policy=self._limits.address_policy)
         ignored = ignored_names(headers, query)

@@ -25,6 +25,9 @@ MAX_UNIX_S = LATEST_MS // 1000
 TEXT_MAX_LENGTH = 1024
 NAME_MAX_LENGTH = 256
 LABELS_MAX = 32
+REDACTED_HEADERS_MAX = 100
+# The maximum length of a list in a header.
+LIST_MAX_LENGTH = 65_536
 
 _DURATION = DurationSyntax(
     *("d", "h", "m", "s"),
@@ -121,17 +124,18 @@ def read_retry_delay(value: str, name: str) -> str:
         raise BadValue(name, f"should be an expression: {err} {where}") from err
 
 
-def check_retry_delay(value: str, name: str, *, retries: int) -> None:
+def check_retry_delay(value: str, name: str, *, retries: int, max_steps: int) -> None:
     """Refuse an expression that never has a value.
 
     The values of `retried` from 0 to `retries`, but at least 0 and 1, are considered.
     For example, `1000 / retried` has no value if `retried` is 0, but has a value if
-    `retried` is 1. So this expression is accepted.
+    `retried` is 1. So this expression is accepted. An expression is also accepted if
+    `max_steps` steps of evaluation do not show that it never has a value.
 
     Raises: BadValue.
     """
     expression = retry_expression.parse(value)
-    if not expression.may_have_value(retries=max(retries, 1)):
+    if not expression.may_have_value(retries=max(retries, 1), max_steps=max_steps):
         raise BadValue(name, "should have a value before at least one retry")
 
 
@@ -230,6 +234,7 @@ def read_redaction(value: str, name: str) -> Redaction:
 
     Raises: BadValue.
     """
+    _check_length(value, name)
     body, all_headers, names = False, False, []
     for part in _split(value):
         match = _REDACTED_HEADER.fullmatch(part)
@@ -242,7 +247,13 @@ def read_redaction(value: str, name: str) -> Redaction:
         else:
             fault = "should list body, header or header[Name]"
             raise BadValue(name, f"{fault}, not {part[:40]!r}")
-    return Redaction(body, all_headers, tuple(sorted(set(names))))
+    hidden = tuple(sorted(set(names)))
+    if len(hidden) > REDACTED_HEADERS_MAX or any(
+        len(each) > NAME_MAX_LENGTH for each in hidden
+    ):
+        limit = f"{REDACTED_HEADERS_MAX} names of {NAME_MAX_LENGTH} characters"
+        raise BadValue(name, f"should list at most {limit}")
+    return Redaction(body, all_headers, hidden)
 
 
 def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
@@ -254,6 +265,7 @@ def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
 
     Raises: BadValue.
     """
+    _check_length(value, name)
     limits: dict[str, str] = {}
     for part in _split(value):
         field, _, text = (word.strip(_BLANKS) for word in part.partition("="))
@@ -268,6 +280,12 @@ def read_flow_control(key: str, value: str, *, name: str) -> FlowControl:
         rate=_limit(limits.get("rate"), name=f"{name}: rate"),
         period_s=_period_s(limits.get("period"), name=f"{name}: period"),
     )
+
+
+def _check_length(value: str, name: str) -> None:
+    """Refuse a list that would take long to split."""
+    if len(value) > LIST_MAX_LENGTH:
+        raise BadValue(name, f"should have at most {LIST_MAX_LENGTH} characters")
 
 
 def _split(value: str) -> Iterator[str]:

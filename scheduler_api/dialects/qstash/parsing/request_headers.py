@@ -10,6 +10,7 @@ Source: https://upstash.com/docs/qstash/api/publish
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from scheduler_api.core.delivery.retry_expression import MAX_STEPS
 from scheduler_api.core.headers import to_text
 from scheduler_api.dialects.qstash.parsing import forwarded_headers, header_values
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
@@ -110,6 +111,7 @@ def from_headers(
     caller_ip: str | None = None,
     schedule: bool = False,
     limits: HeaderLimits = DEFAULT_LIMITS,
+    check_steps: int = MAX_STEPS,
 ) -> Message:
     """Return the message that a request or an item of a batch describes.
 
@@ -120,6 +122,7 @@ def from_headers(
             defaults of a url group, or the settings of a message that is sent again.
         queue: the name of the queue in the path or in the item.
         schedule: parse the headers of a request for a schedule, not for a message.
+        check_steps: see `header_values.check_retry_delay`.
 
     Raises: BadValue.
     """
@@ -153,7 +156,7 @@ def from_headers(
         failure_callback=_callback(grouped, FAILURE_CALLBACK, base.failure_callback),
     )
     _check_limits(limits, message)
-    _check_retry_delays(grouped, message)
+    _check_retry_delays(grouped, message, check_steps)
     return message
 
 
@@ -309,7 +312,7 @@ def _check_limits(limits: HeaderLimits, message: Message) -> None:
             raise BadValue(f"{prefix}-Retries", f"should be at most {retries}")
 
 
-def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
+def _check_retry_delays(grouped: _Grouped, message: Message, max_steps: int) -> None:
     """Refuse a retry delay whose expression never has a value."""
     for prefix, sent in (
         (PREFIX, message),
@@ -323,7 +326,9 @@ def _check_retry_delays(grouped: _Grouped, message: Message) -> None:
             sent.retries_for(message) if isinstance(sent, Callback) else sent.retries
         )
         header_values.check_retry_delay(
-            grouped.value(name), canonical(name), retries=retries
+            *(grouped.value(name), canonical(name)),
+            retries=retries,
+            max_steps=max_steps,
         )
 
 

@@ -87,6 +87,7 @@ def read_json(request: Request, *, limit_bytes: int) -> object:
     raw = read_body(request, limit_bytes=limit_bytes)
     if not raw:
         return None
+    request_body.check_values(raw)
     try:
         body: object = orjson.loads(raw)
     except orjson.JSONDecodeError as err:

@@ -2,12 +2,16 @@
 
 import pytest
 import redis
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from scheduler_api import services
+from scheduler_api.core.delivery.retry_expression import Expression
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE, EventStore
+from scheduler_api.dialects.qstash.endpoints import publish
 from scheduler_api.dialects.qstash.endpoints.publish import (
+    BATCH_CHECK_STEPS,
     NOT_STORED,
     UNKNOWN,
     Publishing,
@@ -175,6 +179,87 @@ def test_a_batch_of_too_many_messages_is_refused(make_api: Make) -> None:
     error = "body should have at most 3 messages, not 4: split the batch"
     assert (status, answer) == (413, {"error": error})
     assert len(api.logs()["logs"]) == 3
+
+
+def _hard(number: int) -> dict[str, Any]:
+    expression = f"sqrt(-1 - retried - {number})"
+    headers = LATER | {"Upstash-Retries": "999", "Upstash-Retry-Delay": expression}
+    return {"destination": HOOK, "headers": headers}
+
+
+def test_s18_all_retry_delays_of_a_batch_share_a_number_of_steps(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    evaluate = Expression.delay_ms
+
+    def counted(expression: Expression, retried: int) -> int | None:
+        nonlocal steps
+        steps += len(expression.steps)
+        return evaluate(expression, retried)
+
+    monkeypatch.setattr(Expression, "delay_ms", counted)
+
+    batch(api, *map(_hard, range(500)))
+
+    assert 0 < steps <= BATCH_CHECK_STEPS
+
+
+def test_a_retry_delay_without_a_value_is_an_error_in_a_small_batch(api: Any) -> None:
+    [answer] = batch(api, _hard(1))
+
+    assert "should have a value before at least one retry" in answer["error"]
+
+
+def test_a_batch_lets_other_requests_run_between_its_items(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(publish, "SLICE_S", -1.0)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    batch(api, *[{"destination": HOOK, "headers": LATER}] * 5)
+
+    assert pauses == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "fault"),
+    [
+        ({f"Upstash-X{n}": "1" for n in range(501)}, "headers should be at most 500"),
+        (
+            {"Upstash-Redact-Fields": ",".join(f"header[h{n}]" for n in range(101))},
+            "at most 100 names of 256 characters",
+        ),
+        (
+            {"Upstash-Redact-Fields": f"header[{'h' * 257}]"},
+            "at most 100 names of 256 characters",
+        ),
+        ({"Upstash-Redact-Fields": "," * 65_537}, "at most 65536 characters"),
+        (
+            {
+                "Upstash-Flow-Control-Key": "k",
+                "Upstash-Flow-Control-Value": "rate=1" + "," * 65_536,
+            },
+            "at most 65536 characters",
+        ),
+        ({"Content-Type": "x" * 65_537}, "at most 65536 bytes"),
+        (
+            {
+                "Upstash-Callback": HOOK,
+                "Upstash-Callback-Content-Type": "x" * 65_537,
+            },
+            "at most 65536 bytes",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value.replace(" ", "-"),
+)
+def test_s18_lists_and_headers_of_an_item_are_limited(
+    api: Any, headers: dict[str, str], fault: str
+) -> None:
+    [answer] = batch(api, {"destination": HOOK, "headers": LATER | headers})
+
+    assert fault in answer["error"]
 
 
 def test_items_for_a_full_store_get_errors(api: Any) -> None:

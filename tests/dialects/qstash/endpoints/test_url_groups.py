@@ -354,3 +354,21 @@ def test_a_schedule_for_an_unknown_group_is_refused(group: Any) -> None:
     status, answer = group.call("POST", "/v2/schedules/none", headers=headers)
 
     assert (status, answer["error"][:24]) == (404, "topic none not found: no")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Upstash-Unknown": "x" * 65_536},
+        {f"Upstash-Unknown-{n}": "" for n in range(101)},
+        {"Upstash-Unknown": ["x"] * 101},
+    ],
+    ids=["large", "many", "repeated"],
+)
+def test_s18_default_headers_without_effect_are_limited_too(
+    group: Any, headers: Any
+) -> None:
+    status, answer = group.call("PATCH", "/v2/topics/g", json={"headers": headers})
+
+    error = "headers should be at most 100 headers and 65536 bytes in all"
+    assert (status, answer) == (400, {"error": error})

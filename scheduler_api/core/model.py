@@ -214,11 +214,17 @@ class Event:
 
 
 class Outcome(StrEnum):
-    """What happens to an event after an attempt: it is delivered, dead or retried."""
+    """What happens to an event after an attempt: it is delivered, dead or retried.
+
+    After an attempt without an outcome, the event is due again, and is charged with no
+    failure. `INTERRUPTED`: the request may have arrived. `UNSENT`: nothing was sent.
+    """
 
     DELIVERED = "delivered"
     RETRY = "retry"
     DEAD = "dead"
+    INTERRUPTED = "interrupted"
+    UNSENT = "unsent"
 
 
 class AttemptKind(StrEnum):
@@ -423,8 +429,8 @@ class Begun:
     are the gates of the event's destination, `origin_held` and `route_held` whether
     they held events back when the attempt began, and `passes_origin` whether the event
     passed a slowed origin because its route is healthy. `may_repeat` is whether the
-    store may have lost an earlier delivery. No attempt may begin later than
-    `left_ms` from now; None means no limit.
+    store may have lost an earlier delivery, or knows of an interrupted attempt. No
+    attempt may begin later than `left_ms` from now; None means no limit.
     """
 
     id: str

@@ -86,6 +86,10 @@ STORE_AT_LIMIT = (
 )
 CLOCK_STEPPED = "the store's clock has stepped by {} s"
 CLOCK_STOPS = f"{CLOCK_STEPPED}: deliveries wait until an operator accepts it"
+SUSPECTED_WORKERS = (
+    "{} of {} workers can reach no destination: "
+    "check their networks, name servers and limits of open files"
+)
 SLOW_WORKERS = (
     "slow receivers take more than half of the deliveries in {} of {} workers"
 )
@@ -283,6 +287,8 @@ class Readiness:
         workers = [each for each in seen.processes if each.role == "worker"]
         if slow := sum(bool(each.load.get("slow")) for each in workers):
             found.append(SLOW_WORKERS.format(slow, len(workers)))
+        if suspected := sum(bool(each.load.get("suspected")) for each in workers):
+            found.append(SUSPECTED_WORKERS.format(suspected, len(workers)))
         since_ms = differ_since_ms(seen.processes)
         if since_ms is not None and seen.now_ms - since_ms > SETTINGS_MAY_DIFFER_MS:
             found.append(SETTINGS_DIFFER)

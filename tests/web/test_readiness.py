@@ -344,6 +344,20 @@ def test_a_slow_worker_is_degraded(http: FlaskClient, client: redis.Redis) -> No
     ]
 
 
+def test_r20_a_worker_that_suspects_itself_is_degraded(
+    http: FlaskClient, client: redis.Redis
+) -> None:
+    start(client, "worker", inFlight=0, capacity=100, slow=False, suspected=True)
+
+    status, body = ready(http)
+
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["degraded"] == [
+        "1 of 2 workers can reach no destination: "
+        "check their networks, name servers and limits of open files"
+    ]
+
+
 @pytest.mark.parametrize(
     ("ages_min", "is_degraded"),
     [

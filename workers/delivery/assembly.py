@@ -16,9 +16,12 @@ from workers.bootstrap import address_policy
 from workers.delivery.breaker_reports import BreakerReports
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
+from workers.delivery.freezes import Freezes
 from workers.delivery.in_flight import InFlight
 from workers.delivery.key_ring import KeyRing
+from workers.delivery.own_faults import OwnFaults
 from workers.delivery.pacer import Pacer
+from workers.delivery.suspicion import Suspicion
 from workers.descriptors import reserve
 from workers.http_client.client import HttpClient
 from workers.redis_connection import RedisConnection
@@ -60,10 +63,12 @@ async def open_in_flight(
     )
     longest_holds_ms = outbound.longest_holds_ms(settings)
     pacer = Pacer(settings.breaker_attempts)
+    suspicion, freezes = Suspicion(), Freezes()
     breakers = BreakerReports(
         store,
         replace(settings.breaker_limits, longest_holds_ms=longest_holds_ms),
         pacer=pacer,
+        suspicion=suspicion,
     )
     async with http_client:
         deliverer = Deliverer(
@@ -73,6 +78,7 @@ async def open_in_flight(
             fan_out,
             settings=settings,
             cipher=cell.cipher,
+            own_faults=OwnFaults(suspicion, freezes),
             on_result=breakers.count,
         )
         in_flight = InFlight(
@@ -82,9 +88,11 @@ async def open_in_flight(
             renew_interval_ms=settings.renew_interval_ms,
             share_percent=settings.destination_share_percent,
             pacer=pacer,
+            suspicion=suspicion,
         )
         background = [
             supervision.watch(asyncio.create_task(breakers.run(), name="reports")),
+            supervision.watch(asyncio.create_task(freezes.run(), name="freezes")),
             supervision.watch(asyncio.create_task(ring.run(), name="key ring")),
         ]
         try:

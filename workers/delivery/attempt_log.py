@@ -21,14 +21,17 @@ LINES_PER_S = 20
 FAILURES_PER_S = 10
 FAILURES_PER_MINUTE = 10
 DELIVERED, FAILED, DEAD = "delivered", "failed", "dead"
+UNCHARGED = "uncharged"
 LEVELS = {
     DELIVERED: logging.DEBUG,
     FAILED: logging.INFO,
+    UNCHARGED: logging.INFO,
     DEAD: logging.WARNING,
 }
 NAMES = {
     DELIVERED: "attempt.delivered",
     FAILED: "attempt.failed",
+    UNCHARGED: "attempt.uncharged",
     DEAD: "event.dead",
 }
 BLOCKED_HINT = "see SCHED_ALLOW_NETWORKS, SCHED_DESTINATION_PORTS, SCHED_HTTPS_ONLY"
@@ -72,6 +75,8 @@ class AttemptLog:
 def _kind(settlement: Settlement, settled: Settled) -> str:
     if settlement.outcome is Outcome.DELIVERED:
         return DELIVERED
+    if settlement.outcome in (Outcome.INTERRUPTED, Outcome.UNSENT):
+        return UNCHARGED
     # If a retry would begin after the event's end, the store makes the event dead.
     is_last = settlement.outcome is Outcome.DEAD or not settled.next_ms
     return DEAD if is_last and settled.code in ("settled", "repeated") else FAILED

@@ -116,7 +116,12 @@ class BreakerReports:
     """
 
     def __init__(
-        self, store: WorkerStore, limits: BreakerLimits, *, pacer: Pacer | None = None
+        self,
+        store: WorkerStore,
+        limits: BreakerLimits,
+        *,
+        pacer: Pacer | None = None,
+        suspicion: Suspicion | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -127,13 +132,12 @@ class BreakerReports:
         # By gate, for gates to report even if all attempts succeed, least recent first.
         self._remembered: dict[str, Reported] = {}
         self._urgent = asyncio.Event()
-        self._suspicion = Suspicion()
+        self._suspicion = suspicion or Suspicion()
 
     def count(self, begun: Begun, result: Result) -> None:
         """Count an attempt; report at once if the attempt may change a breaker."""
         if not (self._limits.attempts and begun.origin):
             return
-        self._suspicion.note(begun.origin, result)
         if self._suspicion.is_active:
             self._clear_counts()
             return
@@ -215,7 +219,8 @@ class BreakerReports:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
-            self._suspicion.update()
+            if self._suspicion.is_active:
+                self._clear_counts()
             counts = {**self._routes, **self._origins}
             self._clear_counts()
             reported = {g: c for g, c in counts.items() if g in self._remembered}

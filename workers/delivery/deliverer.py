@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt, public_ids
@@ -18,7 +18,10 @@ from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.dialects import outbound
 from workers.delivery import log_entries
 from workers.delivery.fan_out import FanOut
+from workers.delivery.freezes import Freezes
 from workers.delivery.key_ring import KeyRing
+from workers.delivery.own_faults import OwnFaults
+from workers.delivery.suspicion import Suspicion
 from workers.http_client.client import HttpClient, Request, Result
 from workers.http_client.failures import Failure
 
@@ -27,6 +30,7 @@ log = logging.getLogger("scheduler.worker")
 
 # How long an event waits for a worker that knows the key of its content.
 UNKNOWN_KEY_DELAY_MS = 60_000
+NOTHING: Mapping[str, str] = {}
 
 
 class LeaseLost(Exception):
@@ -49,6 +53,7 @@ class Deliverer:
         *,
         settings: EngineSettings,
         cipher: ContentCipher | None = None,
+        own_faults: OwnFaults | None = None,
         on_result: Callable[[Begun, Result], None] = lambda _begun, _result: None,
     ) -> None:
         self._store = store
@@ -58,12 +63,13 @@ class Deliverer:
         self._dialects = outbound.outbound_halves(settings)
         self._cipher = cipher
         self._response_log_bytes = settings.response_log_bytes
+        self._own_faults = own_faults or OwnFaults(Suspicion(), Freezes())
         self._on_result = on_result
 
     async def deliver(
         self, begun: Begun, *, may_write: Callable[[], bool]
-    ) -> Settlement | None:
-        """Make one attempt; return None if the lease was lost before the request."""
+    ) -> Settlement:
+        """Make one attempt."""
         started_ms = time.time_ns() // 1_000_000
         try:
             if begun.content is None:
@@ -87,14 +93,13 @@ class Deliverer:
             )
             return self._conclude(begun, result, outgoing.signed)
         except LeaseLost:
-            _log_dropped(begun)
-            return None
+            return self._without_outcome(begun, _lease_lost(started_ms), Outcome.UNSENT)
         except Exception as err:
             return self._undeliverable(begun, started_ms, err)
 
     async def _expand(
         self, begun: Begun, group: str, started_ms: int, may_write: Callable[[], bool]
-    ) -> Settlement | None:
+    ) -> Settlement:
         """Replace the event with one event for each endpoint of the group."""
         expand = self._dialects[begun.owner.dialect].expand
         create = partial(self._fan_out.create, begun, group, expand=expand)
@@ -120,10 +125,10 @@ class Deliverer:
 
     def _conclude(
         self, begun: Begun, result: Result, signed: dict[str, str]
-    ) -> Settlement | None:
-        if result.error is Failure.LEASE_LOST:
-            _log_dropped(begun)
-            return None
+    ) -> Settlement:
+        outcome = self._own_faults.outcome(begun, result)
+        if outcome is not None:
+            return self._without_outcome(begun, result, outcome, signed)
         self._on_result(begun, result)
         decision = self._dialects[begun.owner.dialect].conclude(begun, result)
         return Settlement(
@@ -141,15 +146,26 @@ class Deliverer:
             delay_ms=decision.delay_ms,
             reason=decision.reason,
             follow_ups=decision.follow_ups,
-            report=Report(
-                url=begun.content.url if begun.content else "",
-                status=result.status,
-                error=result.error,
-                detail=result.detail,
-                total_ms=result.total_ms,
-                waited_ms=result.connect_ms or 0,
-                contact=decision.contact,
-            ),
+            report=_report(begun, result, contact=decision.contact),
+        )
+
+    def _without_outcome(
+        self,
+        begun: Begun,
+        result: Result,
+        outcome: Outcome,
+        signed: Mapping[str, str] = NOTHING,
+    ) -> Settlement:
+        """Return a settlement that gives the event back, charged with no failure."""
+        if result.error is Failure.LEASE_LOST:
+            _log_dropped(begun)
+        return Settlement(
+            event_id=begun.id,
+            token=begun.token,
+            attempt=begun.attempt,
+            outcome=outcome,
+            log_entry=log_entries.encode(result, signed=signed, max_body_bytes=0),
+            report=_report(begun, result),
         )
 
     async def _with_content(self, begun: Begun, may_write: Callable[[], bool]) -> Begun:
@@ -191,14 +207,35 @@ class Deliverer:
         )
 
 
+def _report(begun: Begun, result: Result, *, contact: str = "") -> Report:
+    return Report(
+        url=begun.content.url if begun.content else "",
+        status=result.status,
+        error=result.error,
+        detail=result.detail,
+        total_ms=result.total_ms,
+        waited_ms=result.connect_ms or 0,
+        contact=contact,
+    )
+
+
 def _no_group(group: str, started_ms: int) -> Result:
+    detail = f"url group {group} not found"
+    return _unsent(Failure.GROUP_MISSING, detail, started_ms)
+
+
+def _lease_lost(started_ms: int) -> Result:
+    return _unsent(Failure.LEASE_LOST, "the lease ended", started_ms)
+
+
+def _unsent(error: Failure, detail: str, started_ms: int) -> Result:
     return Result(
         status=None,
         headers=(),
         body=b"",
         body_truncated=False,
-        error=Failure.GROUP_MISSING,
-        detail=f"url group {group} not found",
+        error=error,
+        detail=detail,
         started_ms=started_ms,
         connect_ms=None,
         first_byte_ms=None,

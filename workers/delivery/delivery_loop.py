@@ -98,6 +98,7 @@ class DeliveryLoop:
                 "inFlight": self._in_flight.count,
                 "capacity": self.settings.max_in_flight,
                 "slow": is_slow,
+                "suspected": self._in_flight.is_suspected,
             }
         )
 

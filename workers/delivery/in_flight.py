@@ -16,8 +16,10 @@ from workers import supervision
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import FairShare, Use
+from workers.delivery.freezes import boot_s
 from workers.delivery.pacer import Pacer
 from workers.delivery.settler import MAX_BATCH, Settler
+from workers.delivery.suspicion import Suspicion
 
 log = logging.getLogger("scheduler.worker")
 
@@ -26,14 +28,6 @@ SMALLEST_BATCH = 20
 SMALLEST_BATCHES = 5
 ISOLATED_FROM = 2
 SLOW_S = 2.0
-# This clock also counts the time in which the machine is suspended, so that a worker
-# notices after the suspension that its leases have ended.
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_s() -> float:
-    """Return seconds of a monotonic clock that also counts while suspended."""
-    return time.clock_gettime(CLOCK)
 
 
 @dataclass
@@ -41,6 +35,7 @@ class Delivery:
     """An event in flight and the end of its lease, on the clock of `boot_s`."""
 
     begun: Begun
+    # A clock that counts while the machine is suspended shows that the lease has ended.
     until_s: float
     # When the event began, on the same clock.
     since_s: float
@@ -61,6 +56,7 @@ class InFlight:
         share_percent: how much of the capacity, without the reserve, one destination
             may use while other destinations are wanted.
         pacer: decides when more events may begin; None: always.
+        suspicion: while it is active, only a few events begin.
     """
 
     def __init__(
@@ -72,6 +68,7 @@ class InFlight:
         renew_interval_ms: int,
         share_percent: int = 100,
         pacer: Pacer | None = None,
+        suspicion: Suspicion | None = None,
     ) -> None:
         self._store = store
         self._deliverer = deliverer
@@ -85,6 +82,7 @@ class InFlight:
         self._deliveries: dict[str, Delivery] = {}
         self._fair_share = FairShare(capacity, percent=share_percent)
         self._pacer = pacer or Pacer(0)
+        self._suspicion = suspicion or Suspicion()
         self._incoming = 0
         self._room_changed = asyncio.Event()
         self._is_accepting = True
@@ -100,6 +98,11 @@ class InFlight:
     def count(self) -> int:
         """The number of events that are begun and not yet settled."""
         return len(self._deliveries)
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether the worker suspects that it can reach nothing itself."""
+        return self._suspicion.is_active
 
     def slow(self) -> list[Begun]:
         """Return the events that began more than two seconds ago.
@@ -139,7 +142,15 @@ class InFlight:
     def _room_and_most(self) -> tuple[int, int]:
         """Return the room, and how much there would be without fast deliveries."""
         now_s = boot_s()
-        return self._fair_share.room(self._open(now_s), now_s=now_s)
+        room, most = self._fair_share.room(self._open(now_s), now_s=now_s)
+        if self._suspicion.is_active:
+            return max(0, min(room, self._suspicion.room)), self._capacity
+        return room, most
+
+    @property
+    def _enough_room(self) -> int:
+        """The room for which it is not worth to wait for more."""
+        return 1 if self._suspicion.is_active else self._smallest_batch
 
     async def accept(self, ids: Sequence[str], *, isolated: bool) -> None:
         """Begin the events of an envelope, in batches, as soon as there is room.
@@ -166,7 +177,7 @@ class InFlight:
                 await self._pacer.wait()
                 continue
             room, most = self._room_and_most()
-            wanted = min(len(waiting), self._smallest_batch, max(1, most // 2))
+            wanted = min(len(waiting), self._enough_room, max(1, most // 2))
             is_late = time.monotonic() >= release_at
             if room and (is_late or room >= wanted):
                 # If slow destinations use most of the worker, `begin` turns most events
@@ -210,9 +221,14 @@ class InFlight:
         share = None
         if self._fair_share.is_busy(len(ids)):
             share = self._fair_share.limits(self._open(now_s), now_s=now_s)
+        paused = self._pacer.paused_routes
+        if self._suspicion.is_active:
+            paused += self._suspicion.avoided_routes
         begun, not_begun = await self._store.begin(
-            ids, share=share, paused_routes=self._pacer.paused_routes
+            ids, share=share, paused_routes=paused
         )
+        if self._suspicion.is_active:
+            self._suspicion.count_begun(len(begun))
         for event in begun:
             use = self._fair_share.add(event, now_s=now_s)
             delivery = Delivery(event, now_s + self._lease_s, now_s, use)
@@ -238,11 +254,8 @@ class InFlight:
         settlement = await self._deliverer.deliver(
             delivery.begun, may_write=delivery.may_write
         )
-        if settlement is None:
-            self._remove(delivery.begun.id, delivery.begun.token)
-        else:
-            self._fair_share.note(delivery.use, settlement.report, now_s=boot_s())
-            self._settler.add(settlement)
+        self._fair_share.note(delivery.use, settlement.report, now_s=boot_s())
+        self._settler.add(settlement)
 
     def _end(self, settlement: Settlement, settled: Settled) -> None:
         delivery = self._deliveries.get(settlement.event_id)

@@ -1,5 +1,6 @@
 """Encodes the results of attempts for the logs of their events."""
 
+from collections.abc import Mapping
 from scheduler_api.core.delivery.attempt_fields import kept_start
 from scheduler_api.core.delivery.causes import public_detail
 from scheduler_api.core.delivery.request import Headers
@@ -11,8 +12,8 @@ from workers.http_client.client import Result
 def encode(
     result: Result,
     *,
-    signed: dict[str, str],
-    headers: Headers,
+    signed: Mapping[str, str],
+    headers: Headers = (),
     max_body_bytes: int,
     cipher: ContentCipher | None = None,
 ) -> bytes:
@@ -40,7 +41,7 @@ def encode(
             "total_ms": result.total_ms,
             "body_incomplete": result.body_incomplete,
             "body_truncated": truncated,
-            "signed": signed or None,
+            "signed": dict(signed) or None,
         },
         headers=headers,
         response=kept_start(result.body, max_bytes=max_body_bytes, is_entire=is_entire),

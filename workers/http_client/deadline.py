@@ -3,6 +3,11 @@
 import asyncio
 from types import TracebackType
 
+# If the timer is so late, this process did not run when the deadline passed. What has
+# arrived in the meantime is read first, for at most `LATE_GRACE_S`.
+LATE_S = 0.25
+LATE_GRACE_S = 0.5
+
 
 class Deadline:
     """End a block with TimeoutError after some time, like `asyncio.timeout`.
@@ -47,5 +52,9 @@ class Deadline:
             raise TimeoutError from err
 
     def _expire(self) -> None:
+        loop = self._task.get_loop()
+        if loop.time() - self._timer.when() >= LATE_S:
+            self._timer = loop.call_later(LATE_GRACE_S, self._expire)
+            return
         self._expired = True
         self._task.cancel()

@@ -75,6 +75,12 @@ CONNECTION_FAILURES = frozenset(
         Failure.WORKER,
     )
 )
+# It cannot be told from the failure alone that the receiver, and not this machine, has
+# caused it.
+UNCERTAIN_FAILURES = CONNECTION_FAILURES | {
+    *(Failure.CLOSED, Failure.RESET, Failure.TIMEOUT, Failure.WRITE_TIMEOUT),
+    *(Failure.TLS, Failure.TLS_TIMEOUT, Failure.WAIT_TIMEOUT),
+}
 # The origin took the request, or a part of it, and did not respond properly.
 ROUTE_FAILURES = frozenset(
     (

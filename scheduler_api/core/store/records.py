@@ -59,6 +59,7 @@ EVENT = Fields(
     interruptions="in",  # number of interrupted attempts in a row
     token="tok",  # token of the running attempt
     interrupted_token="ptok",  # token of the last interrupted attempt
+    may_repeat="mr",  # set by an interruption: later attempts are possible duplicates
     renewable_until_ms="un",  # the lease cannot be renewed after this time
     state="st",  # set when the event has ended
     finished_ms="fin",

@@ -233,12 +233,19 @@ def test_r12_after_settled_attempts_the_next_is_not_a_possible_duplicate(
     assert not second.possible_duplicate
 
 
-def test_r12_after_a_late_settle_the_next_is_not_a_possible_duplicate(engine: Engine):
+def test_r29_a_failure_settled_late_does_not_end_the_warning_of_a_duplicate(
+    engine: Engine,
+):
     lost = engine.interrupted()
-    engine.worker.settle(settlement(lost, Outcome.RETRY, delay_ms=1_000, status=500))
-    engine.now_ms += 1_000
+    for _ in range(3):
+        retry = settlement(lost, Outcome.RETRY, delay_ms=1_000, status=500)
+        engine.worker.settle(retry)
+        engine.now_ms += 1_000
 
-    assert not engine.claim_and_begin(lost.id).possible_duplicate
+        lost = engine.claim_and_begin(lost.id)
+
+        assert lost.possible_duplicate
+        assert lost.interruptions == 0
 
 
 def test_a_retry_has_the_first_due_time(engine: Engine):

@@ -4,9 +4,19 @@ import pytest
 from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, State
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.store import codec, keys
-from tests.core.engine import LEASE_MS, OWNER, PREFIX, Engine, codes, settlement
+from tests.core.engine import (
+    LEASE_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    all_ids,
+    codes,
+    settlement,
+)
 
 ENDS = [Outcome.DELIVERED, Outcome.DEAD]
+WITHOUT_RESULT = [Outcome.INTERRUPTED, Outcome.UNSENT]
+WITH_RESULT = [*ENDS, Outcome.RETRY]
 
 
 def kinds(engine: Engine, begun: Begun) -> list[AttemptKind]:
@@ -109,7 +119,73 @@ def test_each_attempt_is_logged(engine: Engine):
     assert second.ended_ms == engine.now_ms
 
 
-@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("outcome", WITHOUT_RESULT)
+def test_r20_r29_an_attempt_without_a_result_is_not_charged(
+    engine: Engine, outcome: Outcome
+):
+    begun = again = engine.begun()
+    for _ in range(7):
+        assert codes(engine.worker.settle(settlement(again, outcome))) == ["settled"]
+        [again] = engine.worker.begin(*engine.claim().ids)
+
+    assert (again.failures, again.interruptions) == (0, 0)
+    assert again.wanted_ms == begun.wanted_ms
+    is_interrupted = outcome is Outcome.INTERRUPTED
+    assert again.possible_duplicate is is_interrupted
+    assert again.attempt == (8 if is_interrupted else 1)
+
+
+@pytest.mark.parametrize("outcome", WITHOUT_RESULT)
+def test_a_repeated_settle_without_a_result_changes_nothing(
+    engine: Engine, outcome: Outcome
+):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun, outcome))
+    stored = engine.everything()
+
+    assert codes(engine.worker.settle(settlement(begun, outcome))) == ["late"]
+    assert engine.everything() == stored
+
+
+@pytest.mark.parametrize("begun_again", [False, True])
+@pytest.mark.parametrize("outcome", WITHOUT_RESULT)
+def test_r29_a_worker_that_wakes_up_takes_back_its_interruptions(
+    engine: Engine, outcome: Outcome, begun_again: bool
+):
+    begun = engine.begun()
+    for _ in range(12):
+        engine.tick(LEASE_MS)
+        claimed = all_ids(engine.claim())
+        again = engine.worker.begin(*claimed) if begun_again else []
+        assert codes(engine.worker.settle(settlement(begun, outcome))) == ["settled"]
+        [begun] = again or engine.worker.begin(*claimed)
+
+    assert engine.get(begun.id).state is State.ACTIVE
+    assert "isolated" not in engine.places(begun.id)
+    assert begun.possible_duplicate
+
+
+def test_an_interrupted_attempt_is_logged_and_an_unsent_one_is_not(engine: Engine):
+    begun = engine.begun()
+    for outcome in WITHOUT_RESULT:
+        engine.worker.settle(settlement(begun, outcome))
+        [begun] = engine.worker.begin(*engine.claim().ids)
+
+    assert kinds(engine, begun) == [AttemptKind.INTERRUPTED]
+
+
+@pytest.mark.parametrize("outcome", WITHOUT_RESULT)
+def test_a_cancelled_event_ends_after_an_attempt_without_a_result(
+    engine: Engine, outcome: Outcome
+):
+    begun = engine.begun()
+    engine.store.cancel(OWNER, [begun.id])
+    engine.worker.settle(settlement(begun, outcome))
+
+    assert engine.get(begun.id).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("outcome", WITH_RESULT)
 def test_e5_a_repeated_settle_changes_nothing(engine: Engine, outcome: Outcome):
     begun = engine.begun()
     attempt_end = settlement(begun, outcome, delay_ms=1_000)
@@ -222,7 +298,7 @@ def test_e13_a_settle_is_valid_until_a_claim_ends_the_lease(
 
 
 @pytest.mark.parametrize("offered_again", [False, True])
-@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("outcome", WITH_RESULT)
 def test_e13_a_late_settle_is_valid_until_the_next_begin(
     engine: Engine, outcome: Outcome, offered_again: bool
 ):

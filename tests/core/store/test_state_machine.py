@@ -75,6 +75,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 TICK_MS = 5_000
 DEAD_FROM, ISOLATED_FROM = 5, 2
+WITHOUT_OUTCOME = (Outcome.INTERRUPTED, Outcome.UNSENT)
 MAX_ROUNDS = 200
 LARGE = Content("https://receiver.example/", b"x" * 10_000)
 OTHER = Content("https://other.example/", b"other")
@@ -602,6 +603,9 @@ class CellMachine(RuleBasedStateMachine):
         delay_ms: int = 0,
         callback: Content | None = None,
     ) -> None:
+        if outcome in WITHOUT_OUTCOME:
+            self.settle_without_outcome(begun, outcome)
+            return
         expected = self.events.get(begun.id)
         code = "gone"
         if expected is not None:
@@ -676,6 +680,29 @@ class CellMachine(RuleBasedStateMachine):
                 self.settle_attempt(each.running, Outcome.DEAD)
         letters = [i for i, e in self.events.items() if e.state is State.DEAD]
         return data.draw(st.sampled_from(letters or [*self.events]))
+
+    def settle_without_outcome(self, begun: Begun, outcome: Outcome) -> None:
+        expected = self.events.get(begun.id)
+        [answer] = self.workers[0].settle(settlement(begun, outcome))
+        if expected is None:
+            assert answer.code == "gone"
+        elif expected.state is not State.ACTIVE:
+            assert answer.code == "late"
+        elif begun == expected.lost:
+            assert answer.code == "settled"
+            expected.lost = None
+            expected.interruptions -= 1
+        elif begun != expected.running:
+            assert answer.code == "late"
+        else:
+            assert answer.code == "settled"
+            expected.running = expected.lost = None
+            if expected.cancel_requested:
+                expected.settled.add(begun.attempt)
+                expected.interruptions = 0
+                self.end(begun.id, State.CANCELLED)
+            else:
+                expected.begun -= outcome is Outcome.UNSENT
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())

@@ -17,6 +17,7 @@ from tests.workers.http_client.sending import answered
 from typing import Any, cast
 from workers.delivery import breaker_reports
 from workers.delivery.breaker_reports import BreakerReports, classify
+from workers.delivery.suspicion import Suspicion
 from workers.http_client.client import Result
 from workers.http_client.failures import Failure
 
@@ -209,14 +210,17 @@ def test_a_worker_that_suspects_itself_reports_nothing_until_a_response(
     store = FakeStore()
 
     async def work() -> None:
-        reports = BreakerReports(cast(Any, store), BREAKER)
+        suspicion = Suspicion()
+        reports = BreakerReports(cast(Any, store), BREAKER, suspicion=suspicion)
         running = asyncio.create_task(reports.run())
         for n in range(200):
             attempt = replace(begun(origin_held=True), origin=f"d:1:origin{n % 5}")
+            suspicion.note(attempt, failed(Failure.DNS))
             reports.count(attempt, failed(Failure.DNS))
             if n > 5:
                 await asyncio.sleep(0)
         assert store.reports == []
+        suspicion.note(begun(), answered(200))
         reports.count(begun(route_held=True), answered(200))
         while not store.reports:
             await asyncio.sleep(0.001)

@@ -2,8 +2,9 @@
 
 import asyncio
 import pytest
+import time
 from tests.workers.http_client.sending import run
-from workers.http_client.deadline import Deadline
+from workers.http_client.deadline import LATE_S, Deadline
 
 SHORT_S = 0.01
 LONG_S = 60.0
@@ -88,6 +89,23 @@ def test_the_inner_of_two_deadlines_does_not_end_the_outer_block() -> None:
 def test_the_outer_of_two_deadlines_ends_both_blocks() -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError), Deadline(SHORT_S), Deadline(LONG_S):
+            await asyncio.Event().wait()
+
+    run(main())
+
+
+def test_r29_what_arrived_while_the_process_was_frozen_is_read_after_the_deadline() -> (
+    None
+):
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        with Deadline(SHORT_S):
+            loop.call_later(SHORT_S, loop.call_soon, arrived.set)
+            time.sleep(LATE_S + 2 * SHORT_S)  # no task runs
+            await arrived.wait()
+        with pytest.raises(TimeoutError), Deadline(SHORT_S):
+            time.sleep(LATE_S + 2 * SHORT_S)
             await asyncio.Event().wait()
 
     run(main())

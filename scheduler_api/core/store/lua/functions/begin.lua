@@ -42,7 +42,7 @@ local function describe(ctx, id, event, attempt)
     records.integer(event, 'interruptions', 0), records.first_due_ms(event),
     records.integer(event, 'created_ms'), records.integer(event, 'deadline_ms'), event.owner, key,
     content, event.schedule or '', event.origin_gate or '', event.route_gate or '',
-    event.held .. (servers.may_repeat(ctx, event) and 'd' or ''), left}
+    event.held .. ((event.may_repeat or servers.may_repeat(ctx, event)) and 'd' or ''), left}
 end
 
 local function begin(ctx, share, id, event, rates)

@@ -29,7 +29,7 @@
 -- first call again. They return to `due` when their offer leases end.
 local EVENT = records.EVENT
 local LEASES_PER_CALL, RECENT_MS, OLDEST_SHARE, TOLERANCE_MS = 200, 2000, 0.8, 1000
-local DEAD_FROM, ISOLATED_FROM = 5, 2
+local DEAD_FROM = 5
 local LEASE_FIELDS = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'token', 'attempts', 'interruptions', 'renewable_until_ms', 'deadline_ms', 'journaled',
   'cancel_requested_ms', 'following', 'gates', 'waits_at', 'passed_over', 'turn_exempt',
@@ -69,7 +69,7 @@ end
 -- requested, the event ends instead.
 local function interrupt(ctx, id, event, batch)
   local count = records.integer(event, 'interruptions', 0) + 1
-  local due_ms, number = records.integer(event, 'due_ms'), records.integer(event, 'attempts')
+  local number = records.integer(event, 'attempts')
   local entry = string.format('{"started_ms":%.0f}', records.began_ms(event))
   batch.interrupted[#batch.interrupted + 1] = id
   journal.append(ctx, event, id, 'failed', number)
@@ -80,20 +80,17 @@ local function interrupt(ctx, id, event, batch)
   end
   journal.log_attempt(ctx, id, number, 'i', ctx.now, entry)
   redis.call('HSET', keys.event(ctx, id), EVENT.interrupted_token, event.token,
-    EVENT.interruptions, count, EVENT.updated_ms, ctx.now)
+    EVENT.interruptions, count, EVENT.may_repeat, 1, EVENT.updated_ms, ctx.now)
   redis.call('HDEL', keys.event(ctx, id), EVENT.token, EVENT.renewable_until_ms)
-  if count >= ISOLATED_FROM then
+  if count >= due.ISOLATED_FROM then
     redis.call('SADD', keys.isolated(ctx), id)
     ctx.any_isolated = true
   end
-  due.put(ctx, due.member(id, event), due_ms)
-  slots.release(ctx, id, event)
-  -- Try first to give this event its slots again. Only then promote other waiting events.
-  local admitted = not event.gates or slots.admit(ctx, id, event)
+  local admitted = endings.offer_again(ctx, id, event)
   -- Workers may crash at regular intervals for a reason other than this event. If the event were
   -- retried at once each time, it could be running at every crash, and would wrongly be taken for
   -- the cause. The delay avoids this.
-  if admitted and count >= ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
+  if admitted and count >= due.ISOLATED_FROM then due.delay(ctx, {due.member(id, event)}) end
   slots.promote_at_freed(ctx)
 end
 

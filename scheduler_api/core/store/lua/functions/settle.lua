@@ -3,9 +3,11 @@
 --
 -- Keys: prefix.
 -- Options: none.
--- Args per attempt: id, token, attempt number, outcome (delivered, retry or dead), delay of the
---   retry in ms, reason of a dead letter or '', log entry (JSON), number of callbacks; then the
---   arguments of the callbacks (see lib/callbacks).
+-- Args per attempt: id, token, attempt number, outcome (delivered, retry, dead, interrupted or
+--   unsent), delay of the retry in ms, reason of a dead letter or '', log entry (JSON), number of
+--   callbacks; then the arguments of the callbacks (see lib/callbacks). After `interrupted` and
+--   `unsent`, the event is due again, and the attempt counts neither as a failure nor as an
+--   interruption. `interrupted`: the worker cannot know the outcome. `unsent`: it has sent nothing.
 -- Answer per attempt: {id, code, time of the retry in ms or 0}.
 -- Codes:
 --   settled: this call has settled the attempt.
@@ -14,7 +16,9 @@
 --   gone: the event does not exist.
 --   quarantined: the event is unreadable.
 -- Atomic per attempt. A repeated call gets the code repeated and changes nothing.
+local EVENT = records.EVENT
 local WIDTH = 8
+local WITHOUT_OUTCOME = {interrupted = true, unsent = true}
 local SETTLED = records.fields(records.EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule',
   'state', 'token', 'interrupted_token', 'journaled', 'cancel_requested_ms', 'end_ms', 'strict',
   'pauses', 'following', 'gates', 'waits_at', 'passed_over')
@@ -28,16 +32,53 @@ local function settle_late(ctx, id, number, entry)
   return {id, 'late', 0}
 end
 
+-- Takes back that a claim has counted an attempt as an interruption: the worker that made the
+-- attempt has not died of it.
+local function uncount_interruption(ctx, id)
+  local key = keys.event(ctx, id)
+  redis.call('HDEL', key, EVENT.interrupted_token)
+  if redis.call('HINCRBY', key, EVENT.interruptions, -1) < due.ISOLATED_FROM then
+    redis.call('SREM', keys.isolated(ctx), id)
+  end
+end
+
+-- Makes an event due again after an attempt without an outcome.
+local function settle_without_outcome(ctx, id, event, number, outcome, entry)
+  local key = keys.event(ctx, id)
+  if outcome == 'interrupted' then
+    journal.append(ctx, event, id, 'failed', number)
+    journal.log_attempt(ctx, id, number, 'i', ctx.now, entry)
+    redis.call('HSET', key, EVENT.may_repeat, 1)
+  elseif redis.call('HINCRBY', key, EVENT.attempts, -1) == 0 then
+    redis.call('HDEL', key, EVENT.attempts)
+  end
+  redis.call('HSET', key, EVENT.updated_ms, ctx.now)
+  redis.call('HDEL', key, EVENT.token, EVENT.interrupted_token, EVENT.renewable_until_ms)
+  endings.offer_again(ctx, id, slots.read(ctx, id))
+  slots.promote_at_freed(ctx)
+  return {id, 'settled', ctx.now}
+end
+
 -- Settles one attempt. The arguments of its callbacks start at `first` and end before `last`.
 local function settle(ctx, first, last, id, token, number, outcome, delay, reason, entry)
   local key = keys.event(ctx, id)
   local event = records.read(key, SETTLED)
   if not records.exists(key, event) then return {id, 'gone', 0} end
   local valid = event.token == token or (event.interrupted_token == token and not event.token)
-  if event.state or not valid then return settle_late(ctx, id, number, entry) end
+  if WITHOUT_OUTCOME[outcome] and not event.state and event.interrupted_token == token then
+    uncount_interruption(ctx, id)
+    return {id, 'settled', 0}
+  end
+  if event.state or not valid then
+    if WITHOUT_OUTCOME[outcome] then return {id, 'late', 0} end
+    return settle_late(ctx, id, number, entry)
+  end
   local next_ms = 0
   if event.cancel_requested_ms and outcome ~= 'delivered' then
     outcome, last = 'cancelled', first
+  end
+  if WITHOUT_OUTCOME[outcome] then
+    return settle_without_outcome(ctx, id, event, number, outcome, entry)
   end
   if outcome == 'retry' then
     outcome, reason, next_ms =

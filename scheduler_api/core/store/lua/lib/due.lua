@@ -55,6 +55,9 @@ end
 -- paused. Without the delay, they would block other events in `due`, or fill RQ.
 function due.delay(ctx, members) due.lease(ctx, members, 200) end
 
+-- An event that was interrupted so many times in a row is isolated.
+due.ISOLATED_FROM = 2
+
 -- Whether any event is isolated. Within one call, reads this from the store only once.
 function due.any_isolated(ctx)
   if ctx.any_isolated == nil then

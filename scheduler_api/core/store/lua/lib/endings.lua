@@ -114,6 +114,15 @@ local function leave_slow_gate(key, event)
   else redis.call('HDEL', key, EVENT.gates) end
 end
 
+-- Makes an event due again whose attempt has no outcome, and releases its slots. Then tries to give
+-- the event its slots again; returns whether it has them, or needs none. Afterwards the caller must
+-- call `slots.promote_at_freed`.
+function endings.offer_again(ctx, id, event)
+  due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))
+  slots.release(ctx, id, event)
+  return not event.gates or slots.admit(ctx, id, event)
+end
+
 -- Plans the next attempt of an event at `due_ms`, and releases the slots of the event.
 function endings.retry(ctx, id, event, due_ms)
   local key, first_due = keys.event(ctx, id), records.first_due_ms(event)

@@ -7,7 +7,7 @@ from scheduler_api.core.model import Owner, State
 from scheduler_api.core.store import keys
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
-from tests.system import failing, gates
+from tests.system import failing, gates, isolation
 from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
 from tests.system.failing import late_at_99

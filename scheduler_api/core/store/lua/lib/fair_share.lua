@@ -37,6 +37,7 @@ function fair_share.new(ctx)
     gates = {},
     paused = {},
     waiting = {},
+    ramps = {},
   }
   for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
   for _, gate in ipairs(option.fast or {}) do share.classes[gate] = FAST end
@@ -151,15 +152,23 @@ end
 -- Makes an event wait at a gate, because a limit of the worker is reached. The gate admits waiting
 -- events at a rising rate (the ramp, see lib/gates). A paused destination needs no ramp, because it
 -- admits no events, and neither does a destination with a breaker: it has the limits of the breaker.
+-- A call restarts the ramp of a gate and plans its check only once, because it may turn many away.
 local function turn_away(ctx, share, id, event, gate)
   add_gate(ctx, id, event, gate)
   if redis.call('SISMEMBER', keys.holders(ctx, gate), id) == 1 then
     redis.call('RPUSH', keys.begins(ctx, gate), string.format('%.0f', ctx.now))
     redis.call('PEXPIRE', keys.begins(ctx, gate), 2000)
   end
-  local state = gates.state(ctx, gate)
-  if not (state.paused_ms or state.breaker) then restart_ramp(ctx, gate, state) end
-  slots.wait_at(ctx, id, event, gate)
+  local state = share.ramps[gate]
+  if state then
+    slots.wait_at(ctx, id, event, gate, state)
+  else
+    state = gates.state(ctx, gate)
+    local has_ramp = not (state.paused_ms or state.breaker)
+    if has_ramp then restart_ramp(ctx, gate, state) end
+    slots.wait_at(ctx, id, event, gate)
+    share.ramps[gate] = has_ramp and state or nil
+  end
   slots.release(ctx, id, event)
   if gates.is_slow_gate(gate) then share.waiting[event.tenant] = true else share.any_held = true end
 end

@@ -44,3 +44,59 @@ def test_an_event_that_a_worker_cannot_read_is_logged_with_its_id_and_the_reason
         f"record.quarantined event=msg_{event.id} owner=1:qstash"
         ' problem="due_ms is not an integer: soon"'
     ]
+
+
+class RecordingStore:
+    """A store that begins nothing, and has no room for the first events."""
+
+    lease_ms = 15_000
+
+    def __init__(self, *, full: int) -> None:
+        self.full = full
+        self.calls: list[tuple[list[str], bool]] = []
+        self.released: list[str] = []
+
+    async def begin(self, ids: list[str], **options: Any) -> tuple[list[Any], Any]:
+        self.calls.append((list(ids), options["share"] is not None))
+        codes = {each: "held" for each in ids}
+        codes |= dict.fromkeys(ids[: self.full], "full")
+        self.full = 0
+        return [], codes
+
+    async def release(self, ids: list[str]) -> int:
+        self.released += ids
+        return len(ids)
+
+
+def accept_in(store: RecordingStore, *, capacity: int, events: int) -> None:
+    async def accept() -> None:
+        in_flight = InFlight(
+            cast(Any, store),
+            cast(Any, None),
+            capacity=capacity,
+            renew_interval_ms=5_000,
+        )
+        ids = [str(number) for number in range(events)]
+        await in_flight.accept(ids, isolated=False)
+        await in_flight.close()
+
+    asyncio.run(accept())
+
+
+def test_events_without_room_begin_later_in_their_order() -> None:
+    store = RecordingStore(full=2)
+    accept_in(store, capacity=100, events=27)
+
+    first, second = (ids for ids, _ in store.calls)
+    assert (first[:2], second) == (["0", "1"], ["0", "1", "25", "26"])
+    assert store.released == []
+
+
+@pytest.mark.parametrize(("capacity", "is_limited"), [(100, False), (10, True)])
+def test_i1_begin_gets_limits_only_if_a_batch_may_fill_the_rest(
+    capacity: int, is_limited: bool
+) -> None:
+    store = RecordingStore(full=0)
+    accept_in(store, capacity=capacity, events=10)
+
+    assert [limited for _, limited in store.calls] == [is_limited]

@@ -203,6 +203,19 @@ SCENARIOS: dict[str, Scenario] = {
         lambda n: {"events": n["events"], "over_s": 5, "rounds": 1},
     ),
     "slow-origins": in_cell(slow_origins, "R-16"),
+    "isolation": in_cell(
+        isolation.three_tenants,
+        "R-16",
+        lambda n: {
+            "hanging": 990,
+            "flood": n["events"] * 10,
+            "slow": 150,
+            "events": 500,
+            "over_s": 10,
+            "slack_ms": 50,
+        },
+        SCHED_WINDOW="100",
+    ),
     "destination-outage": in_cell(
         failing.destination_outage,
         "R-15 R-17",

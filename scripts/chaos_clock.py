@@ -12,10 +12,13 @@ from chaos_load import (
 from chaos_preload import PreloadCell
 from chaos_scenario import Scenario, in_cell
 from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.model import Content
+from scheduler_api.core.model import Content, MissedRuns, ScheduleOptions
+from tests.system.cell import Cell
+from tests.system.processes import wait_until
 from tests.system.report import Report
 
 SKEW_S, STEP_S = 600, 300
+MOST_MISSED = 3
 STEPPED = "clock has stepped"
 
 
@@ -67,6 +70,55 @@ def schedule_over_a_step(cell: PreloadCell) -> Report:
     return report
 
 
+def missed_runs(cell: Cell, *, away_s: int) -> Report:
+    """Ticker and worker are away while schedules fire every second."""
+    cell.start("ticker", "worker")
+    limits = {MissedRuns.SKIP: 0, MissedRuns.LATEST: 1, MissedRuns.ALL: MOST_MISSED}
+    schedules = {
+        missed: cell.schedules.create(
+            cell.owner,
+            Content(cell.receiver.url(), b"tick"),
+            expression="* * * * * *",
+            tz="UTC",
+            grammar=FULL,
+            deadline_ms=10_000,
+            options=ScheduleOptions(missed_runs=missed, max_missed=MOST_MISSED),
+        )
+        for missed in limits
+    }
+    wait_until(lambda: len(cell.receiver.arrivals) >= 2 * len(limits))
+    for name in ("ticker", "worker"):
+        cell[name].terminate()
+    from_s = cell.events.cell.now_ms() // 1_000 + 1
+    pause(away_s)
+    cell.start("ticker", "worker")
+    until_s = cell.events.cell.now_ms() // 1_000
+    pause(4)
+    for schedule in schedules.values():
+        cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+    cell.wait_drained()
+    fired = [arrival.label.rpartition(".") for arrival in list(cell.receiver.arrivals)]
+    runs = {
+        missed: sum(
+            schedule.id == name and from_s <= int(at_s) < until_s
+            for name, _, at_s in fired
+        )
+        for missed, schedule in schedules.items()
+    }
+    # Fire times within the grace are not missed: all schedules run then.
+    made_up = {missed: count - runs[MissedRuns.SKIP] for missed, count in runs.items()}
+    report = Report(
+        cell.tally([]), {f"made up for, {name}": n for name, n in made_up.items()}
+    )
+    report.expect(
+        all(made_up[missed] <= most for missed, most in limits.items())
+        and made_up[MissedRuns.ALL] > made_up[MissedRuns.LATEST],
+        f"skip makes up for none, latest for at most one, all for {MOST_MISSED}",
+        found=made_up,
+    )
+    return report
+
+
 SCENARIOS: dict[str, Scenario] = {
     "skewed-processes": in_cell(
         skewed_processes,
@@ -91,7 +143,13 @@ SCENARIOS: dict[str, Scenario] = {
         needs=("gcc",),
         SCHED_STOP_ON_CLOCK_STEP="true",
     ),
+    "missed-runs": in_cell(
+        missed_runs,
+        "R-21",
+        lambda n: {"away_s": n["away_s"]},
+        SCHED_MISSED_GRACE_MS="1000",
+    ),
     "clock-schedule": in_cell(
-        schedule_over_a_step, "R-31 R-21", cell=PreloadCell, needs=("gcc",)
+        schedule_over_a_step, "R-31", cell=PreloadCell, needs=("gcc",)
     ),
 }

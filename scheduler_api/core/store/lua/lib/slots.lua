@@ -48,11 +48,11 @@ end
 
 -- Adds an event to the waiting line of a gate, then removes the event from its previous place. The
 -- waiting line of a queue is its list of unfinished events. This list already contains the event.
--- `known` is the state of the gate, if this call has already planned its check.
-function slots.wait_at(ctx, id, event, gate, known)
+-- `planned` is the state of the gate, if this call has already planned its check.
+function slots.wait_at(ctx, id, event, gate, planned)
   local before = event.waits_at
   if not gates.is_queue(gate) then
-    local rank = gates.rank(gate, known or gates.state(ctx, gate), event)
+    local rank = gates.rank(gate, planned or gates.state(ctx, gate), event)
     redis.call('ZADD', keys.waiters(ctx, gate), rank, id)
   end
   if before and before ~= gate and not gates.is_queue(before) then
@@ -64,7 +64,7 @@ function slots.wait_at(ctx, id, event, gate, known)
     redis.call('HSET', keys.event(ctx, id), EVENT.waits_at, gate, EVENT.waits_since_ms, ctx.now)
   end
   event.waits_at = gate
-  if not known then gates.plan_check(ctx, gate) end
+  if not planned then gates.plan_check(ctx, gate) end
   redis.call('ZREM', keys.due(ctx), '~' .. id)
   redis.call('ZREM', keys.leased(ctx), '~' .. id)
 end

@@ -72,18 +72,20 @@ def decode(schedule_id: str, record: Record, template: bytes | None) -> Schedule
             expression=record["expression"].decode(),
             tz=record["time_zone"].decode(),
             revision=record["revision"].decode(),
-            deadline_ms=int(record["deadline_ms"]),
-            created_ms=int(record["created_ms"]),
-            updated_ms=int(record["updated_ms"]),
-            last_used_ms=int(record["last_used_ms"]),
-            times_ms=tuple(int(time.partition(b":")[0]) for time in times),
-            missed=int(record.get("missed", 0)),
+            deadline_ms=codec.stored_integer(record["deadline_ms"]),
+            created_ms=codec.stored_integer(record["created_ms"]),
+            updated_ms=codec.stored_integer(record["updated_ms"]),
+            last_used_ms=codec.stored_integer(record["last_used_ms"]),
+            times_ms=tuple(
+                codec.stored_integer(time.partition(b":")[0]) for time in times
+            ),
+            missed=codec.stored_integer(record.get("missed", 0)),
             name=record.get("name", b"").decode(),
             last_fired_ms=_optional_int(record, "last_fired_ms"),
             options=_options(record),
             search_terms=tuple(record.get("search_terms", b"").decode().split()),
             first_begun_ms=_optional_int(record, "first_begun_ms"),
-            pauses=int(record.get("pauses", 0)),
+            pauses=codec.stored_integer(record.get("pauses", 0)),
             runs_left=_optional_int(record, "runs_left"),
         )
     except (KeyError, ValueError) as err:
@@ -92,14 +94,14 @@ def decode(schedule_id: str, record: Record, template: bytes | None) -> Schedule
 
 def _options(record: Record) -> ScheduleOptions:
     return ScheduleOptions(
-        delay_ms=int(record.get("delay_ms", 0)),
+        delay_ms=codec.stored_integer(record.get("delay_ms", 0)),
         missed_runs=MissedRuns(record.get("missed_policy", b"latest").decode()),
-        max_missed=int(record.get("missed_limit", 0)),
+        max_missed=codec.stored_integer(record.get("missed_limit", 0)),
         journal="journaled" in record,
         start_ms=_optional_int(record, "start_ms"),
         end_ms=_optional_int(record, "end_ms"),
         max_runs=_optional_int(record, "runs"),
-        jitter_ms=int(record.get("jitter_ms", 0)),
+        jitter_ms=codec.stored_integer(record.get("jitter_ms", 0)),
         overlap=Overlap(record.get("overlap", b"run").decode()),
         clock=ClockChange(
             gap=Gap(record.get("gap", b"after").decode()),
@@ -111,4 +113,4 @@ def _options(record: Record) -> ScheduleOptions:
 
 
 def _optional_int(record: Record, name: str) -> int | None:
-    return int(record[name]) if name in record else None
+    return codec.stored_integer(record[name]) if name in record else None

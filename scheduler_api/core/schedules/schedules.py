@@ -401,7 +401,7 @@ class Schedules:
             elif stored:
                 found.append((schedule_id, SCHEDULE.named(stored)))
         for schedule_id, record in found:
-            revision = record.get("revision", b"").decode()
+            revision = record.get("revision", b"").decode(errors="replace")
             pipe.get(keys.template(prefix, schedule_id, revision))
         for (schedule_id, record), stored in zip(
             found, execute_reads(pipe), strict=True

@@ -27,6 +27,8 @@ from typing import Any
 FORMAT = 1
 # Begins content whose body is shared; the name of the body and a line break follow.
 SHARING = b"\3"
+# The last millisecond of the year 9999, after which there are no dates.
+LATEST_MS = 253_402_300_799_999
 # A response body is in the field `response` if it is text, otherwise, in base64, in the
 # other field.
 HEADERS, RESPONSE, RESPONSE_BASE64 = "headers", "response", "response_base64"
@@ -87,7 +89,8 @@ def decode_content(stored: bytes, shared_body: bytes | None = None) -> Content:
         url, options = parsed["u"], parsed.get("o", {})
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as err:
         raise UnreadableRecord(f"content: {head[:80]!r}") from err
-    if not separator or not isinstance(url, str):
+    are_typed = isinstance(url, str) and isinstance(options, dict)
+    if not separator or not are_typed:
         raise UnreadableRecord(f"content: {head[:80]!r}")
     return Content(url, body + rest, options)
 
@@ -117,9 +120,13 @@ def content_key(prefix: str, event_id: str, record: Record) -> str:
     event is the body of the event.
     """
     if "schedule" in record:
-        schedule = record["schedule"].decode()
-        return keys.template(prefix, schedule, record.get("revision", b"").decode())
-    return keys.body(prefix, event_id, record.get("body_revision", b"").decode())
+        schedule = record["schedule"].decode(errors="replace")
+        return keys.template(
+            prefix, schedule, record.get("revision", b"").decode(errors="replace")
+        )
+    return keys.body(
+        prefix, event_id, record.get("body_revision", b"").decode(errors="replace")
+    )
 
 
 def decode_event(
@@ -138,18 +145,18 @@ def decode_event(
     Raises: UnreadableRecord.
     """
     try:
-        at_ms = int(record["due_ms"])
+        at_ms = stored_integer(record["due_ms"])
         content = decode_content(stored or b"", shared_body)
         return Event(
             id=event_id,
             owner=Owner.parse(record["owner"].decode()),
             content=content,
             state=State(record.get("state", b"active").decode()),
-            wanted_ms=int(record.get("first_due_ms", at_ms)),
+            wanted_ms=stored_integer(record.get("first_due_ms", at_ms)),
             next_ms=at_ms,
-            created_ms=int(record["created_ms"]),
-            updated_ms=int(record.get("updated_ms", record["created_ms"])),
-            attempts=int(record.get("attempts", 0)),
+            created_ms=stored_integer(record["created_ms"]),
+            updated_ms=stored_integer(record.get("updated_ms", record["created_ms"])),
+            attempts=stored_integer(record.get("attempts", 0)),
             finished_ms=_optional_integer(record, "finished_ms"),
             reason=record["reason"].decode() if "reason" in record else None,
             change=record.get("change", b"").decode(),
@@ -175,7 +182,18 @@ def decode_held(record: Record, url: str) -> Held | None:
 
 
 def _optional_integer(record: Record, name: str) -> int | None:
-    return int(record[name]) if name in record else None
+    return stored_integer(record[name]) if name in record else None
+
+
+def stored_integer(text: bytes | int) -> int:
+    """Return a stored number, which may be a time.
+
+    Raises: ValueError: it is no integer, or too large for a time.
+    """
+    number = int(text)
+    if abs(number) > LATEST_MS:
+        raise ValueError(f"out of range: {number}")
+    return number
 
 
 def encode_attempt(

@@ -15,6 +15,12 @@ def test_content_round_trips(url: str, body: bytes):
     assert codec.decode_content(codec.encode_content(content)) == content
 
 
+@pytest.mark.parametrize("options", [b"1", b"true", b'"x"', b"[1]", b"null"])
+def test_content_whose_options_are_no_object_is_unreadable(options: bytes):
+    with pytest.raises(UnreadableRecord):
+        codec.decode_content(b'{"u":"http://a.example/","o":' + options + b"}\nbody")
+
+
 def test_a_body_is_stored_unchanged():
     stored = codec.encode_content(Content("https://a.example/", b"\x00\xff\n{}"))
 

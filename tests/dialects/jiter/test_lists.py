@@ -271,11 +271,15 @@ def test_occurrences_of_cron_jobs_are_not_in_the_list(api: Any) -> None:
     assert _ids(api, sentAtStartDate=to_iso(fire_ms - MINUTE_MS)) == []
 
 
-def test_an_unreadable_record_does_not_hide_others(api: Any) -> None:
+@pytest.mark.parametrize("damage", [b"never", b"9" * 30, b"\xff"])
+@pytest.mark.parametrize("field", ["created_ms", "due_ms"])
+def test_an_unreadable_record_does_not_hide_others(
+    api: Any, field: str, damage: bytes
+) -> None:
     ids = [api.create()["id"] for _ in range(3)]
     key = keys.event(api.cell.prefix, to_id(int(ids[1])))
 
-    api.cell.client.hset(key, EVENT.code("created_ms"), "never")
+    api.cell.client.hset(key, EVENT.code(field), damage)
 
     assert _ids(api) == [ids[0], ids[2]]
 

@@ -63,7 +63,9 @@ class Deliverer:
         self._dialects = outbound.outbound_halves(settings)
         self._cipher = cipher
         self._response_log_bytes = settings.response_log_bytes
-        self._own_faults = own_faults or OwnFaults(Suspicion(), Freezes())
+        # Without a task that checks it, a clock that runs would look like a freeze.
+        never_frozen = Freezes(clock=lambda: 0.0)
+        self._own_faults = own_faults or OwnFaults(Suspicion(), never_frozen)
         self._on_result = on_result
 
     async def deliver(

@@ -62,6 +62,8 @@ def emptied_store(cell: Cell) -> Report:
     report = Report(tally, {"named within, s": round(named_s, 1)}, recovery_s)
     report.expect(named_s <= REACTION_S, "/readyz names it within 5 s")
     report.expect(logged_critical(cell), "a critical message is logged")
+    ids = [event.id for event in (*before.accepted, *after.accepted)]
+    report.expect(len({*ids}) == len(ids), "no id is given out twice")
     report.expect(refused == {503}, "valid tokens get 503 meanwhile", found=refused)
     report.expect(meanwhile == 0, "nothing is delivered until it is accepted")
     report.expect(

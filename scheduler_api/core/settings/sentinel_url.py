@@ -2,14 +2,17 @@
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 FORM = "redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/service[/db]"
 PORT = 26379
 
-_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
+# `urlsplit` of some releases of Python refuses such a list of hosts.
+_URL = re.compile(
+    r"(rediss?)\+sentinel://([^/?#]*@)?([^/?#@]+)/([^/?#]+)(?:/([0-9]*))?"
+    r"(?:\?([^#]*))?"
+)
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
-_PATH = re.compile(r"/([^/]+)(?:/([0-9]*))?")
 _OF_SENTINELS = ("sentinel_username", "sentinel_password")
 
 
@@ -33,7 +36,7 @@ class SentinelUrl(NamedTuple):
 
 def is_sentinel(url: str) -> bool:
     """Return whether the scheme of a URL is that of a Sentinel URL."""
-    return url.partition("://")[0] in _SCHEMES
+    return url.startswith(("redis+sentinel://", "rediss+sentinel://"))
 
 
 def read(url: str) -> SentinelUrl:
@@ -41,23 +44,21 @@ def read(url: str) -> SentinelUrl:
 
     Raises: ValueError, with the form of such a URL.
     """
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    sentinels = tuple(_address(host) for host in hosts.split(","))
-    path = _PATH.fullmatch(parts.path)
-    if parts.scheme not in _SCHEMES or path is None or parts.fragment:
+    found = _URL.fullmatch(url)
+    if found is None:
         raise ValueError(FORM)
-    service, database = path.groups()
-    query = dict(parse_qsl(parts.query))
+    kind, user, hosts, service, database, options = found.groups(default="")
+    sentinels = tuple(_address(host) for host in hosts.split(","))
+    query = dict(parse_qsl(options))
     credentials = {
         name.removeprefix("sentinel_"): query.pop(name)
         for name in _OF_SENTINELS
         if name in query
     }
-    (host, port), scheme = sentinels[0], _SCHEMES[parts.scheme]
+    host, port = sentinels[0]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    options = f"?{urlencode(query)}" if query else ""
-    store_url = f"{scheme}://{user}{at}{address}/{database or 0}{options}"
+    rest = f"{database or 0}?{urlencode(query)}" if query else f"{database or 0}"
+    store_url = f"{kind}://{user}{address}/{rest}"
     return SentinelUrl(sentinels, unquote(service), credentials, store_url)
 
 

@@ -25,7 +25,7 @@ def store(store_client: redis.Redis) -> EventStore:
 
 
 def create(store: EventStore, count: int, *, owner: Owner = OWNER) -> set[str]:
-    drafts = [Draft(Content("https://h", b""), 1_000, at_ms=10**15)] * count
+    drafts = [Draft(Content("https://h", b""), 1_000, at_ms=10**14)] * count
     return {accepted.id for accepted in store.create_many(owner, drafts)}
 
 
@@ -55,7 +55,7 @@ def test_an_outline_has_everything_but_the_body(
     store: EventStore, head: int, body: bytes
 ) -> None:
     content = Content("https://h", body, {"o": "x" * head})
-    draft = Draft(content, 1_000, at_ms=10**15)
+    draft = Draft(content, 1_000, at_ms=10**14)
     [created] = store.create_many(OWNER, [draft])
 
     [found] = outlines(store.cell, [created.id], ALWAYS)

@@ -165,6 +165,7 @@ def http_server(
         "PORT": str(port),
         "REDIS_URL": world.settings.redis_url,
         "SCHED_ALLOW_NETWORKS": "127.0.0.0/8",
+        "SCHED_ALLOW_NO_PERSISTENCE": "true",
         "SCHED_HOST": "127.0.0.1",
         "SCHED_WEB_WORKERS": "1",
         "SECRET_KEY": SECRET_KEY,

@@ -82,6 +82,10 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
 NOT_RUN = {
     ("README.md", "scripts/up"): "runs already, on another port",
     ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",
+    (
+        "docs/operations.md",
+        ".venv/bin/python -m scheduler_api accept-clock",
+    ): "needs a step of the store's clock",
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

@@ -133,11 +133,12 @@ def test_ten_processes_can_load_the_library_at_the_same_time(cell: LibraryCell):
 
     # If several tickers load the library at the same time, the store accepts one load
     # and refuses the others. Repeat until the store has refused enough loads.
+    wait_until(cell.loaded)
     refused = 0
     while refused < TICKERS - 1:
         cell.client.config_resetstat()
         with cell.client.pipeline() as pipe:
-            pipe.function_flush()
+            pipe.function_delete(cell.library)
             pipe.publish(wake, "")
             pipe.execute()
         wait_until(lambda: calls(cell, "fcall")[0] >= TICKERS)

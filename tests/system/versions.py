@@ -8,6 +8,7 @@ from pathlib import Path
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
+from scheduler_api.core.store import epoch_memory
 from scheduler_api.core.store.epoch import claim_database
 from tests.system.cell import PROCFILE, Cell
 from tests.system.processes import ROOT, Process, wait_until
@@ -24,10 +25,14 @@ print(Cell(redis.Redis.from_url(sys.argv[1]), sys.argv[2]).library.name)
 
 
 def libraries(client: Redis) -> set[str]:
-    """The names of all function libraries on a server."""
+    """The names of the function libraries on a server that have functions for events.
+
+    The library that only remembers the epoch is left out.
+    """
     replies: list[Any] = client.function_list()
     fields = [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
-    return {library[b"library_name"].decode() for library in fields}
+    names = {library[b"library_name"].decode() for library in fields}
+    return {name for name in names if not name.startswith(epoch_memory.NAME)}
 
 
 class LibraryCell(Cell):

@@ -21,7 +21,7 @@ def test_events_at_random_times_arrive_once_and_never_early(
 def test_r24_a_backlog_drains_oldest_first_with_flat_memory(
     new_cell: Callable[..., Cell],
 ):
-    report = workloads.backlog(new_cell(), events=4_000)
+    report = workloads.backlog(new_cell(), events=8_000)
 
     print(report)
     assert report.problems == []

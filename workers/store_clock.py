@@ -1,17 +1,11 @@
 """Notices that the store's clock has stepped, by the clock of this process."""
 
-import time
 from collections.abc import Callable
 from scheduler_api.core.store.clock_step import ClockStep
+from workers.boot_clock import boot_ms
 
 # A larger difference is a step. A clock that is corrected gradually does not reach it.
 TOLERANCE_MS = 1_000
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_ms() -> float:
-    """Milliseconds of a clock that nobody sets, and that runs on during a suspend."""
-    return time.clock_gettime_ns(_CLOCK) / 1_000_000
 
 
 class StoreClock:

@@ -13,7 +13,8 @@ from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.settings import Settings
 from typing import Any
-from workers.store_clock import TOLERANCE_MS, StoreClock, boot_ms
+from workers.boot_clock import boot_ms
+from workers.store_clock import TOLERANCE_MS, StoreClock
 from workers.ticker import Ticker
 
 PREFIX = "{s1}:"

@@ -7,22 +7,15 @@ arrived.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from scheduler_api.core import logfmt
+from workers.boot_clock import boot_s
 
 log = logging.getLogger("scheduler.worker")
 
 CHECK_EVERY_S = 0.5
 # So late is a check of a process that was frozen.
 FROZEN_S = 1.0
-# This clock also counts the time in which the machine is suspended.
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_s() -> float:
-    """Return seconds of a monotonic clock that also counts while suspended."""
-    return time.clock_gettime(CLOCK)
 
 
 class Freezes:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt, public_ids
@@ -27,10 +27,8 @@ from workers.http_client.failures import Failure
 
 log = logging.getLogger("scheduler.worker")
 
-
 # How long an event waits for a worker that knows the key of its content.
 UNKNOWN_KEY_DELAY_MS = 60_000
-NOTHING: Mapping[str, str] = {}
 
 
 class LeaseLost(Exception):
@@ -156,7 +154,7 @@ class Deliverer:
         begun: Begun,
         result: Result,
         outcome: Outcome,
-        signed: Mapping[str, str] = NOTHING,
+        signed: dict[str, str] | None = None,
     ) -> Settlement:
         """Return a settlement that gives the event back, charged with no failure."""
         if result.error is Failure.LEASE_LOST:

@@ -13,10 +13,10 @@ from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import log_quarantined
 from workers import supervision
+from workers.boot_clock import boot_s
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import FairShare, Use
-from workers.delivery.freezes import boot_s
 from workers.delivery.pacer import Pacer
 from workers.delivery.settler import MAX_BATCH, Settler
 from workers.delivery.suspicion import Suspicion
@@ -259,14 +259,11 @@ class InFlight:
 
     def _end(self, settlement: Settlement, settled: Settled) -> None:
         delivery = self._deliveries.get(settlement.event_id)
-        if delivery is not None:
-            self._attempt_log.add(delivery.begun.owner, settlement, settled)
-        self._remove(settlement.event_id, settlement.token)
-
-    def _remove(self, event_id: str, token: str) -> None:
-        delivery = self._deliveries.get(event_id)
-        if delivery is not None and delivery.begun.token == token:
-            self._forget(event_id)
+        if delivery is None:
+            return
+        self._attempt_log.add(delivery.begun.owner, settlement, settled)
+        if delivery.begun.token == settlement.token:
+            self._forget(settlement.event_id)
             self._room_changed.set()
 
     def _forget(self, event_id: str) -> None:

@@ -1,6 +1,5 @@
 """Encodes the results of attempts for the logs of their events."""
 
-from collections.abc import Mapping
 from scheduler_api.core.delivery.attempt_fields import kept_start
 from scheduler_api.core.delivery.causes import public_detail
 from scheduler_api.core.delivery.request import Headers
@@ -12,7 +11,7 @@ from workers.http_client.client import Result
 def encode(
     result: Result,
     *,
-    signed: Mapping[str, str],
+    signed: dict[str, str] | None = None,
     headers: Headers = (),
     max_body_bytes: int,
     cipher: ContentCipher | None = None,
@@ -20,7 +19,8 @@ def encode(
     """Return the log entry of an attempt.
 
     Args:
-        signed: parts of the request that cannot be computed again.
+        signed: parts of the request that cannot be computed again; None: there are
+            none.
         headers: the response headers to keep.
         max_body_bytes: how much of the response body to keep.
         cipher: encrypts the entry.
@@ -41,7 +41,7 @@ def encode(
             "total_ms": result.total_ms,
             "body_incomplete": result.body_incomplete,
             "body_truncated": truncated,
-            "signed": dict(signed) or None,
+            "signed": signed or None,
         },
         headers=headers,
         response=kept_start(result.body, max_bytes=max_body_bytes, is_entire=is_entire),

@@ -1,7 +1,6 @@
 """The RQ worker that runs the chores."""
 
 import logging
-import sys
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
@@ -33,8 +32,7 @@ class ChoresWorker(PatientWorker, Worker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.queue_names() != [QUEUE]:
-            sys.exit(f"{type(self).__name__} works on the queue {QUEUE} only")
+        self.require_queue(QUEUE)
         only_listed(self, ChoreJob)
 
     def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:
@@ -55,7 +53,7 @@ class ChoresWorker(PatientWorker, Worker):
         return self._retry(lambda: dequeue(timeout, max_idle_time))
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
-        """Report a running job to RQ; the job goes on if the store refuses."""
+        """Report a running job to RQ; if the store refuses this, the job continues."""
         try:
             super().maintain_heartbeats(job, execution)
         except RedisError as err:

@@ -15,7 +15,7 @@ from scheduler_api.core.store.connection import NO_RETRY
 from scheduler_api.core.store.rq_envelopes import QUEUE
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 from workers import supervision
 from workers.bootstrap import RQ_LEVEL, start_process
 from workers.deliver import deliver
@@ -32,8 +32,6 @@ FETCH_INTERVAL_S = 1.0
 
 # After these errors the process exits with the message, because a retry cannot help.
 FATAL = (WrongSecretKey, ForeignDatabase, UnknownLayout, TooFewDescriptors)
-
-T = TypeVar("T")
 
 
 class EnvelopeJob(ListedJob):
@@ -55,8 +53,7 @@ class DeliveryWorker(PatientWorker, SimpleWorker):
         kwargs["worker_ttl"] = WORKER_TTL_S
         super().__init__(queues, *args, **kwargs)
         only_listed(self, EnvelopeJob)
-        if self.queue_names() != [QUEUE]:
-            sys.exit(f"{type(self).__name__} works on the queue {QUEUE} only")
+        self.require_queue(QUEUE)
         self.connection.set_retry(NO_RETRY)
         self._loop: DeliveryLoop | None = None
         self._max_jobs: int | None = None

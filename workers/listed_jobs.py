@@ -1,9 +1,9 @@
 """RQ jobs that can only run listed functions.
 
-RQ imports and calls whatever a job names: its function, its callbacks, and with the
-default serializer its pickled arguments. So whoever can write to the store could run
-code in every process that reads jobs. These classes read jobs as JSON only, and know no
-function that is not listed.
+RQ imports and calls whatever a job names: its function and its callbacks. With the
+default serializer, it also unpickles the arguments. So a user who can write to the
+store could run any code in the processes that read jobs. These classes read jobs as
+JSON only, and know no function that is not listed.
 """
 
 import logging

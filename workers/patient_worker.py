@@ -1,6 +1,7 @@
 """RQ's worker loop for a store that is away, full, or a replica for some time."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +30,11 @@ class PatientWorker(BaseWorker):
     """
 
     _heartbeat_at = 0.0
+
+    def require_queue(self, name: str) -> None:
+        """End the process if it works on another queue, or on several."""
+        if self.queue_names() != [name]:
+            sys.exit(f"{type(self).__name__} works on the queue {name} only")
 
     def register_birth(self) -> None:
         """Register with RQ, or leave it to a later heartbeat."""

@@ -17,11 +17,11 @@ records.EVENT, records.EVENT_NAMES = codes({
   'format', 'f', 'owner', 'o', 'nonce', 'x', 'created_ms', 'c', 'updated_ms', 'u', 'due_ms', 'at',
   'first_due_ms', 'w', 'end_ms', 'end', 'deadline_ms', 'dl', 'body_revision', 'b', 'change', 'ch',
   'attempts', 'n', 'failures', 'fl', 'interruptions', 'in', 'token', 'tok',
-  'interrupted_token', 'ptok', 'may_repeat', 'mr', 'renewable_until_ms', 'un', 'state', 'st', 'finished_ms', 'fin',
-  'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j', 'deduplication_key', 'm',
-  'schedule', 's', 'revision', 'rv', 'strict', 'sr', 'pauses', 'pn', 'previous', 'af',
-  'following', 'nx', 'replay_of', 'ro', 'destination', 'd', 'gates', 'g', 'waits_at', 'l',
-  'passed_over', 'ps', 'turn_exempt', 'qx', 'waits_since_ms', 'ls',
+  'interrupted_token', 'ptok', 'may_repeat', 'mr', 'renewable_until_ms', 'un', 'state', 'st',
+  'finished_ms', 'fin', 'reason', 'y', 'cancel_requested_ms', 'cr', 'journaled', 'j',
+  'deduplication_key', 'm', 'schedule', 's', 'revision', 'rv', 'strict', 'sr', 'pauses', 'pn',
+  'previous', 'af', 'following', 'nx', 'replay_of', 'ro', 'destination', 'd', 'gates', 'g',
+  'waits_at', 'l', 'passed_over', 'ps', 'turn_exempt', 'qx', 'waits_since_ms', 'ls',
 })
 
 records.SCHEDULE, records.SCHEDULE_NAMES = codes({

@@ -4,8 +4,8 @@ local MARGIN = 1000000
 -- A tail that is lost in a failover is shown for a while. A longer one is shown until an operator
 -- accepts it.
 local SHORT_MS, KEPT_MS = 60000, 3600000
--- The run id of the server process. It may outlive a call, because it never changes: another process
--- loads the library anew, and a replica has its own copy.
+-- The run id of the server process. It may outlive a call, because it never changes: a new process
+-- loads the library again, and a replica has a library of its own.
 local run_id
 
 -- Returns the run id of the server, or '' if the user may not read it.

@@ -231,9 +231,7 @@ def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
     """
     try:
         kind, ended, following, encoded = stored.split(b" ", 3)
-        if content_encryption.is_encrypted(encoded):
-            encoded = b"".join(content_encryption.decrypt(encoded))
-        parsed = orjson.loads(encoded)
+        parsed = orjson.loads(content_encryption.plain(encoded))
         flat = iter(parsed.pop(HEADERS, ()))
         return Attempt(
             event_id=event_id,

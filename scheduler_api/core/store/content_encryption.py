@@ -109,6 +109,14 @@ def decrypt(stored: bytes) -> tuple[bytes, bytes]:
     return head, _decrypt(stored, memoryview(stored)[end:], is_first=False)
 
 
+def plain(stored: bytes) -> bytes:
+    """Return what is stored, both parts together; decrypt it if it is encrypted.
+
+    Raises: UnreadableRecord, UnknownKey.
+    """
+    return b"".join(decrypt(stored)) if is_encrypted(stored) else stored
+
+
 def decrypt_first(stored: bytes) -> tuple[bytes, int] | None:
     """Return the first part of content, and its end in `stored`.
 

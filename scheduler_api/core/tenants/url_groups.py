@@ -22,11 +22,7 @@ from scheduler_api.core.settings.limits import (
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.content_encryption import (
-    ContentCipher,
-    decrypt,
-    is_encrypted,
-)
+from scheduler_api.core.store.content_encryption import ContentCipher, plain
 from typing import Any, cast
 
 FORMAT = 1
@@ -239,8 +235,7 @@ def read_group(name: str, record: bytes) -> Group:
 
     Raises: UnreadableRecord.
     """
-    if is_encrypted(record):
-        record = b"".join(decrypt(record))
+    record = plain(record)
     try:
         stored = orjson.loads(record)
         return Group(

@@ -24,28 +24,11 @@ log = logging.getLogger("scheduler.store")
 # Each file fills the table of its module. `records` comes first, because other files
 # use `records` while they are loaded. All other modules are used only during calls.
 MODULES = (
-    *(
-        "records",
-        "context",
-        "errors",
-        "keys",
-        "servers",
-        "due",
-        "journal",
-        "deduplication",
-    ),
-    *("gates", "slots", "gate_binding", "gate_checks", "fair_share"),
-    *("new_events", "shared_bodies", "endings", "callbacks", "fire_times"),
-    *(
-        "schedule_index",
-        "occurrences",
-        "withdrawal",
-        "rq",
-        "routes",
-        "breaker_health",
-        "breaker",
-    ),
-    *("audit", "tenant_limits"),
+    *("records", "context", "errors", "keys", "servers", "due", "journal"),
+    *("deduplication", "gates", "slots", "gate_binding", "gate_checks"),
+    *("fair_share", "new_events", "shared_bodies", "endings", "callbacks"),
+    *("fire_times", "schedule_index", "occurrences", "withdrawal", "rq", "routes"),
+    *("breaker_health", "breaker", "audit", "tenant_limits"),
 )
 NAME = "scheduler"
 DIGEST_LENGTH = 12

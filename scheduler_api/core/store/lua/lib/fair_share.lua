@@ -145,8 +145,11 @@ local function restart_ramp(ctx, gate, state)
   local since, per_s = state.ramp_since_ms, RAMP_PER_S
   if since and ctx.now - since < RAMP_KEPT_MS then return end
   if since then per_s = math.max(RAMP_PER_S, math.floor(state.rate / 2)) end
-  local start = gates.is_slow_gate(gate) and gates.start_slow_gate or gates.hold_destination
-  start(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, per_s)
+  if gates.is_slow_gate(gate) then
+    gates.start_slow_gate(ctx, gate, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, per_s)
+  else
+    gates.hold_destination(ctx, gate, ctx.now, GATE.ramp_since_ms, ctx.now, GATE.ramp_rate, per_s)
+  end
 end
 
 -- Makes an event wait at a gate, because a limit of the worker is reached. The gate admits waiting

@@ -99,9 +99,9 @@ function gate_checks.cancel_deleted(ctx, gate, limit)
   return done, not last
 end
 
--- Ends the hold of an origin or route, or the ramp of a tenant's line, that is idle. It is idle if it is not paused, no event waits
--- at its gate, and its breaker is closed, in a ramp, or without an attempt for ten minutes. Returns
--- the URL of the origin or route if this closes a breaker.
+-- Ends the hold of an origin or route, or the ramp of a tenant's line, if it is idle: if it is not
+-- paused, no event waits at its gate, and its breaker is closed, in a ramp, or without an attempt for
+-- ten minutes. Returns the URL of the origin or route if this closes a breaker.
 local function release_if_idle(ctx, gate)
   local state = gates.state(ctx, gate)
   if state.paused_ms or redis.call('EXISTS', keys.waiters(ctx, gate)) == 1 then return end

@@ -1,8 +1,8 @@
 -- Gates: their names, their state, and the times when they admit events.
 --
 -- The name of a gate starts with its kind: q: queue, f: flow-control key, d: origin or route of a
--- destination (see lib/routes), h: host, t: tenant, or its line, a: everything. An event lists its gates in the
--- order in which they are checked.
+-- destination (see lib/routes), h: host, t: tenant, or its line, a: everything. An event lists its
+-- gates in the order in which they are checked.
 --
 -- A queue lists all its unfinished events in the order of acceptance, and admits the first
 -- `parallelism` of them. A queue has no slots.
@@ -200,4 +200,4 @@ function gates.hold_destination(ctx, gate, at, ...)
 end
 
 -- Stores fields and values in the record of a tenant's line.
-function gates.start_slow_gate(ctx, gate, _, ...) store(ctx, gate, ...) end
+function gates.start_slow_gate(ctx, gate, ...) store(ctx, gate, ...) end

@@ -18,6 +18,7 @@ CORE, DIALECT = "scheduler_api.core", "scheduler_api.dialects"
 VOCABULARY = {"model", "headers", "deduplication", "timestamps", "gc_tuning"} | {
     "log_limit",
     "logfmt",
+    "open_files",
     "public_ids",
 }
 # The layers of the engine, top down. A folder may import folders of lower layers,

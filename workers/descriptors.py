@@ -1,8 +1,6 @@
 """The open files that a worker needs: one for each connection, and some others."""
 
-import resource
-import sys
-from contextlib import suppress
+from scheduler_api.core import open_files
 from scheduler_api.core.errors import SchedulerError
 
 # Connections to the store, threads that resolve names, the log.
@@ -26,12 +24,7 @@ def reserve(deliveries: int) -> int:
 
     Raises: TooFewDescriptors.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems refuse a limit that `getrlimit` reports.
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    limit = sys.maxsize if soft == resource.RLIM_INFINITY else soft
+    limit = open_files.raise_limit()
     needed = deliveries * PER_DELIVERY + OTHERS
     if limit < needed:
         raise TooFewDescriptors(

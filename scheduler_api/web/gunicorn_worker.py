@@ -9,11 +9,11 @@ Flask needs for a request.
 
 import os
 import re
-import resource
 from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
+from scheduler_api.core import open_files
 from scheduler_api.settings import from_env
 from scheduler_api.web import underscores
 from scheduler_api.web.connections import Bodies, Connections
@@ -92,7 +92,8 @@ class WebWorker(GeventWorker):
         settings = from_env(os.environ)
         self._connections = Connections(
             max_count=min(
-                self.cfg.worker_connections, _raise_descriptors() - OTHER_DESCRIPTORS
+                self.cfg.worker_connections,
+                open_files.raise_limit() - OTHER_DESCRIPTORS,
             )
             - SPARE_CONNECTIONS,
             max_per_address=settings.address_connections,
@@ -126,13 +127,6 @@ class WebWorker(GeventWorker):
         finally:
             sock.end_request()
             buffered.flush()
-
-
-def _raise_descriptors() -> int:
-    """Raise the soft limit of descriptors to the hard limit; return the limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 class HeadWithBody:

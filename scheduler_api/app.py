@@ -104,7 +104,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             settings.redis_url, settings.prefix, max_connections=services.CONNECTIONS
         ),
         default=settings.wait_for,
-        error=lambda status, message: error_at(request.path, status, message),
+        error_at=error_at,
     )
     add_error_handlers(app)
     return app

@@ -15,7 +15,7 @@ def confirm_writes(
     confirmation: Confirmation,
     *,
     default: Durability,
-    error: Callable[[int, str], Response],
+    error_at: Callable[[str, int, str], Response],
 ) -> None:
     """Let requests that write wait for the durability in their header.
 
@@ -23,17 +23,17 @@ def confirm_writes(
 
     Args:
         default: the durability of requests without the header.
-        error: returns a response in the format of the current path.
+        error_at: returns a response in the format of a path.
     """
 
     def read_header() -> Response | None:
-        g.durability, value = default, request.headers.get(HEADER)
+        value = request.headers.get(HEADER)
         if value is None:
             return None
         try:
             g.durability = read_durability(value)
         except ValueError:
-            return error(400, MALFORMED)
+            return error_at(request.path, 400, MALFORMED)
         return None
 
     def confirm(response: Response) -> Response:
@@ -43,7 +43,7 @@ def confirm_writes(
         try:
             confirmation.wait(durability)
         except NotConfirmed as err:
-            return error(503, str(err))
+            return error_at(request.path, 503, str(err))
         return response
 
     app.before_request(read_header)

@@ -18,10 +18,7 @@ from scheduler_api.core.tenants.url_groups import (
     TooManyEndpoints,
 )
 from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, default_headers
-from scheduler_api.dialects.qstash.parsing.forwarded_headers import (
-    HEADERS_MAX,
-    HEADERS_MAX_BYTES,
-)
+from scheduler_api.dialects.qstash.parsing.forwarded_headers import check_size
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
     BadValue,
@@ -139,7 +136,13 @@ class UrlGroups:
                 raise BadValue(canonical(name[:40]), fault)
             stored = [to_stored(from_text(each)) for each in values]
             headers.setdefault(canonical(name), []).extend(stored)
-        _check_size(headers)
+        # A name without values is stored too, so it counts.
+        pairs = [
+            (name, value)
+            for name, values in headers.items()
+            for value in values or [""]
+        ]
+        check_size(tuple(pairs), "headers")
         return headers
 
     def _items(self) -> Iterator[dict[str, object]]:
@@ -172,16 +175,6 @@ class UrlGroups:
             return read_destination(url, self._limits.address_policy)
         except BadValue:
             return url
-
-
-def _check_size(headers: dict[str, list[str]]) -> None:
-    count = sum(map(len, headers.values()))
-    size = sum(
-        len(name) + len(value) for name, values in headers.items() for value in values
-    )
-    if count > HEADERS_MAX or size > HEADERS_MAX_BYTES or len(headers) > HEADERS_MAX:
-        limit = f"{HEADERS_MAX} headers and {HEADERS_MAX_BYTES} bytes"
-        raise BadValue("headers", f"should be at most {limit} in all")
 
 
 def _text(item: dict[str, object], name: str) -> str:

@@ -110,8 +110,16 @@ def merge(base: Headers, forwarded: Headers) -> Headers:
     """
     names = {name for name, _ in forwarded}
     headers = (*(pair for pair in base if pair[0] not in names), *forwarded)
+    check_size(headers, "Upstash-Forward-*")
+    return headers
+
+
+def check_size(headers: Headers, name: str) -> None:
+    """Refuse more headers than a message may have.
+
+    Raises: BadValue, with `name` as the name of the value.
+    """
     size = sum(len(name) + len(value) for name, value in headers)
     if len(headers) > HEADERS_MAX or size > HEADERS_MAX_BYTES:
         limit = f"{HEADERS_MAX} headers and {HEADERS_MAX_BYTES} bytes"
-        raise BadValue("Upstash-Forward-*", f"should be at most {limit} in all")
-    return headers
+        raise BadValue(name, f"should be at most {limit} in all")

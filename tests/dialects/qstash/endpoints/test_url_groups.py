@@ -364,8 +364,10 @@ def test_a_schedule_for_an_unknown_group_is_refused(group: Any) -> None:
         {"Upstash-Unknown": "x" * 65_536},
         {f"Upstash-Unknown-{n}": "" for n in range(101)},
         {"Upstash-Unknown": ["x"] * 101},
+        {"Upstash-" + "x" * 65_536: []},
+        {f"Upstash-Unknown-{n}": [] for n in range(101)},
     ],
-    ids=["large", "many", "repeated"],
+    ids=["large", "many", "repeated", "large-empty", "many-empty"],
 )
 def test_s18_default_headers_without_effect_are_limited_too(
     group: Any, headers: Any

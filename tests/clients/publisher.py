@@ -3,7 +3,8 @@
 import asyncio
 from qstash import Receiver
 from qstash.log import Log, LogState
-from tests.clients.receivers import Arrival, wait_until
+from tests.clients.receivers import Arrival
+from tests.system.processes import wait_until
 from typing import Any
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tests.system.processes import wait_until
 from uuid import uuid4
 
 TIMEOUT_S = 20.0
@@ -131,11 +132,3 @@ def serve_receivers(host: str = "127.0.0.1") -> Iterator[Receivers]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def wait_until(condition: Callable[[], object], *, within_s: float = TIMEOUT_S) -> None:
-    """Wait until a condition holds; fail after `within_s` seconds."""
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"timed out after {within_s} s"
-        time.sleep(0.02)

@@ -7,8 +7,9 @@ from qstash.errors import QStashError
 from qstash.log import LogState
 from qstash.message import FlowControl
 from tests.clients.publisher import Publisher
-from tests.clients.receivers import Answer, Arrival, Receivers, wait_until
+from tests.clients.receivers import Answer, Arrival, Receivers
 from tests.clients.system import System
+from tests.system.processes import wait_until
 from uuid import uuid4
 
 pytestmark = [pytest.mark.slow]

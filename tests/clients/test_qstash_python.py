@@ -11,14 +11,9 @@ from qstash.log import LogState
 from qstash.message import Message
 from qstash.schedule import Schedule, ScheduleState
 from tests.clients.publisher import Publisher, states
-from tests.clients.receivers import (
-    Answer,
-    Arrival,
-    Destination,
-    Receivers,
-    wait_until,
-)
+from tests.clients.receivers import Answer, Arrival, Destination, Receivers
 from tests.clients.system import System
+from tests.system.processes import wait_until
 from typing import Any
 from zoneinfo import ZoneInfo
 

@@ -19,15 +19,8 @@ from pathlib import Path
 from qstash import QStash
 from tests.pages import PAGES, ROOT, Block, blocks, name_of
 from tests.scripts.checkout import new_checkout
-from tests.scripts.walk import (
-    RECEIVER,
-    SERVERS,
-    Outcome,
-    Shell,
-    Walk,
-    free_port,
-    plain_environ,
-)
+from tests.scripts.walk import RECEIVER, SERVERS, Outcome, Shell, Walk, plain_environ
+from tests.system.processes import free_port
 from typing import Any
 
 pytestmark = [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tests.pages import Block
+from tests.system.processes import free_port, wait_until
 from typing import Self
 from uuid import uuid4
 
@@ -136,7 +137,7 @@ class Walk:
         if name not in SERVERS:
             return self._shell.run(command)
         self._shell.run(f"{command} >>{self._receiver_log} 2>&1 &")
-        wait_until(lambda: is_listening(self._port))
+        wait_until(lambda: is_listening(self._port), within_s=OUTCOME_WITHIN_S)
         return ""
 
     def _check(self, outcome: Outcome, run: Callable[[], str]) -> None:
@@ -149,7 +150,10 @@ class Walk:
                 output = run()
         assert _matches(outcome.prints, output), output
         assert not outcome.again or run() == output, output
-        wait_until(lambda: _matches(outcome.received, self._received()))
+        wait_until(
+            lambda: _matches(outcome.received, self._received()),
+            within_s=OUTCOME_WITHIN_S,
+        )
 
     def _received(self) -> str:
         return self._receiver_log.read_text() if self._receiver_log.exists() else ""
@@ -163,19 +167,6 @@ def _matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text, re.MULTILINE) is not None
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + OUTCOME_WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "the outcome did not come"
-        time.sleep(0.05)
-
-
 def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

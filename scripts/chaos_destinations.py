@@ -3,10 +3,8 @@
 from chaos_load import disturb, pause
 from chaos_scenario import Scenario, in_cell
 from collections.abc import Sequence
-from scheduler_api.core.model import Owner, State
+from scheduler_api.core.model import State
 from scheduler_api.core.store import keys
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.dialects.outbound import SECRETS
 from tests.system import failing, gates, isolation
 from tests.system.arrivals import Receiver
 from tests.system.cell import Cell
@@ -25,10 +23,7 @@ def slow_origins(cell: Cell) -> Report:
     cell.start("ticker", "worker")
     slow = Receiver("127.0.0.1", everywhere=True)
     first = cell.owner
-    tenants = Tenants(
-        cell.events.cell, secret_key=cell.settings.secret_key, makers=SECRETS
-    )
-    other = Owner(tenants.create("two").id, first.dialect)
+    other, _ = cell.add_tenant("two")
     without_ms = late_at_99(cell, _fast(cell, "baseline"))
     hanging = [
         cell.create(

@@ -18,9 +18,6 @@ from chaos_preload import PreloadCell, sizes_on_disk
 from chaos_scenario import Scenario, in_cell
 from collections.abc import Callable
 from pathlib import Path
-from scheduler_api.core.model import Owner
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.dialects.outbound import SECRETS
 from tests.system.cell import Cell
 from tests.system.load import Load
 from tests.system.observer import Accepted
@@ -49,10 +46,7 @@ def emptied_store(cell: Cell) -> Report:
     pause(2)
     meanwhile = len(cell.receiver.arrivals) - arrived
     operate(cell, "accept-store")
-    tenant = Tenants(
-        cell.events.cell, secret_key=cell.settings.secret_key, makers=SECRETS
-    ).create("two")
-    cell.token, cell.owner = tenant.token, Owner(tenant.id, "jiter")
+    cell.owner, cell.token = cell.add_tenant("two")
     wait_ready(cell)
     with Load(cell, per_s=20, in_ms=IN_MS, name="after") as after:
         recovery_s = wait_delivering(cell, after)

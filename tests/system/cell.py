@@ -6,8 +6,7 @@ from data_folder import DataFolder, wait_for_store
 from pathlib import Path
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.epoch import claim_database
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
 from tests.system.observer import CREATED_WITHIN_MS, Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
@@ -83,10 +82,7 @@ class Cell(Observer):
 
     def add_tenant(self, name: str) -> tuple[Owner, str]:
         """Create a tenant; return its owner in Jiter, and its token."""
-        secret_key = self.settings.secret_key
-        tenant = Tenants(
-            self.events.cell, secret_key=secret_key, makers=SECRETS
-        ).create(name)
+        tenant = outbound.tenants(self.events.cell, self.settings).create(name)
         return Owner(tenant.id, "jiter"), tenant.token
 
     def __exit__(

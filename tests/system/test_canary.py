@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects import outbound
 from tests.system.cell import Cell
 from tests.system.processes import wait_until
 
@@ -105,7 +104,7 @@ def test_s24_s26_a_clients_secrets_are_in_no_file_command_log_or_foreign_read(
     new_cell: Callable[..., Cell], tmp_path: Path
 ):
     cell = new_cell(SCHED_LOG_LEVEL="debug")
-    other = outbound.tenants(cell.events.cell, cell.settings).create("other")
+    _, other = cell.add_tenant("other")
     with monitored(cell) as commands:
         cell.start("web", "ticker", "worker")
         failing = cell.receiver.url("status=500") + f"&q={QUERY}"
@@ -132,7 +131,7 @@ def test_s24_s26_a_clients_secrets_are_in_no_file_command_log_or_foreign_read(
         assert b"error" not in made
         call(cell, "GET", f"/v2/unknown/{BODY}?qstash_token={cell.token}", cell.token)
         wait_until(lambda: len(cell.receiver.arrivals) == 2)
-        reads = [call(cell, "GET", path, other.token) for path in READS]
+        reads = [call(cell, "GET", path, other) for path in READS]
         mine = call(cell, "GET", "/v2/dlq", cell.token)
     cell.client.save()
 

@@ -11,8 +11,7 @@ from chaos_load import (
 )
 from chaos_preload import PreloadCell
 from chaos_scenario import Scenario, in_cell
-from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.model import Content, MissedRuns, ScheduleOptions
+from scheduler_api.core.model import MissedRuns, ScheduleOptions
 from tests.system.cell import Cell
 from tests.system.processes import wait_until
 from tests.system.report import Report
@@ -52,18 +51,11 @@ def clock_step(cell: PreloadCell, *, step_s: int) -> Report:
 def schedule_over_a_step(cell: PreloadCell) -> Report:
     """The store's clock steps forward by five minutes under a schedule."""
     cell.start("ticker", "worker")
-    schedule = cell.schedules.create(
-        cell.owner,
-        Content(cell.receiver.url(), b"tick"),
-        expression="* * * * *",
-        tz="UTC",
-        grammar=FULL,
-        deadline_ms=10_000,
-    )
+    schedule = cell.create_schedule("* * * * *")
     cell.shift(STEP_S)
     pause(8)
     fired = len(cell.receiver.arrivals)
-    cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+    cell.delete_schedule(schedule)
     cell.shift(0)
     report = Report(cell.tally([]), {"fired": fired})
     report.expect(fired <= 2, "the schedule fires once, not for each missed minute")
@@ -75,14 +67,8 @@ def missed_runs(cell: Cell, *, away_s: int) -> Report:
     cell.start("ticker", "worker")
     limits = {MissedRuns.SKIP: 0, MissedRuns.LATEST: 1, MissedRuns.ALL: MOST_MISSED}
     schedules = {
-        missed: cell.schedules.create(
-            cell.owner,
-            Content(cell.receiver.url(), b"tick"),
-            expression="* * * * * *",
-            tz="UTC",
-            grammar=FULL,
-            deadline_ms=10_000,
-            options=ScheduleOptions(missed_runs=missed, max_missed=MOST_MISSED),
+        missed: cell.create_schedule(
+            "* * * * * *", ScheduleOptions(missed_runs=missed, max_missed=MOST_MISSED)
         )
         for missed in limits
     }
@@ -95,7 +81,7 @@ def missed_runs(cell: Cell, *, away_s: int) -> Report:
     until_s = cell.events.cell.now_ms() // 1_000
     pause(4)
     for schedule in schedules.values():
-        cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+        cell.delete_schedule(schedule)
     cell.wait_drained()
     fired = [arrival.label.rpartition(".") for arrival in list(cell.receiver.arrivals)]
     runs = {

@@ -10,6 +10,7 @@ from random import Random
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import (
     Attempt,
@@ -17,10 +18,13 @@ from scheduler_api.core.model import (
     Draft,
     Event,
     Owner,
+    Schedule,
+    ScheduleOptions,
     State,
     Verdict,
 )
 from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.schedules.planning import DEFAULT_OPTIONS
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
@@ -143,6 +147,24 @@ class Observer:
             for number in range(count)
         }
         return self.create_at(times_ms, query=query)
+
+    def create_schedule(
+        self, expression: str, options: ScheduleOptions = DEFAULT_OPTIONS
+    ) -> Schedule:
+        """Create a schedule in UTC whose events go to the receiver."""
+        return self.schedules.create(
+            self.owner,
+            Content(self.receiver.url(), b"tick"),
+            expression=expression,
+            tz="UTC",
+            grammar=FULL,
+            deadline_ms=DEADLINE_MS,
+            options=options,
+        )
+
+    def delete_schedule(self, schedule: Schedule) -> None:
+        """Delete a schedule, as it is now."""
+        self.schedules.delete(self.schedules.get(self.owner, schedule.id))
 
     def post(self, label: str, *, in_ms: int, query: str = "") -> Answer:
         """Create an event through the web process."""

@@ -1,8 +1,6 @@
 """Scenarios: ordinary load, a schedule that fires every second, and a backlog."""
 
 import time
-from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.model import Content
 from tests.system.cell import Cell
 from tests.system.observer import CREATED_WITHIN_MS, Accepted
 from tests.system.processes import wait_until
@@ -22,21 +20,14 @@ def on_time(cell: Cell, *, events: int, over_s: float) -> Report:
 def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
     """A schedule fires every second although the ticker and the worker are killed."""
     cell.start("ticker", "worker")
-    schedule = cell.schedules.create(
-        cell.owner,
-        Content(cell.receiver.url(), b"tick"),
-        expression="* * * * * *",
-        tz="UTC",
-        grammar=FULL,
-        deadline_ms=10_000,
-    )
+    schedule = cell.create_schedule("* * * * * *")
     arrivals = cell.receiver.arrivals
     for share, name in ((3, "ticker"), (2, "worker")):
         wait_until(lambda n=seconds // share: len(arrivals) >= n, within_s=seconds + 30)
         cell.kill_worker() if name == "worker" else cell[name].kill()
         cell[name].start()
     wait_until(lambda: len(arrivals) >= seconds, within_s=seconds + 60)
-    cell.schedules.delete(cell.schedules.get(cell.owner, schedule.id))
+    cell.delete_schedule(schedule)
     cell.wait_drained()
     labels = [arrival.label.rpartition(".") for arrival in list(arrivals)]
     fired_s = [int(at_s) for *_, at_s in labels]

@@ -14,6 +14,7 @@ NETWORK = "10.77.0.0/16"
 OUTSIDE = "10.77.0.1"
 # The receiver has these addresses too.
 RECEIVERS = [f"10.77.1.{number}" for number in range(1, 41)]
+RECEIVERS_NETWORK = "10.77.1.0/24"
 BRIDGE = "machines"
 # Nobody has this address, so packets to it are lost in silence.
 NOBODY = "02:00:00:00:00:01"

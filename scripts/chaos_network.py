@@ -6,6 +6,7 @@ from chaos_machines import (
     FRONT,
     OUTSIDE,
     RECEIVERS,
+    RECEIVERS_NETWORK,
     SECOND,
     STORE,
     MachinesCell,
@@ -42,26 +43,23 @@ def partition(cell: MachinesCell, *, of: str, for_s: int) -> Report:
 
 def no_route(cell: MachinesCell, *, for_s: int) -> Report:
     """A worker has no route to any receiver; another worker has."""
-    machine = cell.machines[FIRST]
-
-    def fault() -> None:
-        machine.unroute("10.77.1.0/24")
-        pause(for_s)
-        machine.route("10.77.1.0/24")
-
-    return _sick_worker(cell, fault, RECEIVERS, (FIRST, SECOND))
+    return _without_route(cell, for_s, (FIRST, SECOND))
 
 
 def no_route_at_all(cell: MachinesCell, *, for_s: int) -> Report:
     """The only worker has no route to any receiver."""
+    return _without_route(cell, for_s, (FIRST,))
+
+
+def _without_route(cell: MachinesCell, for_s: int, workers: Sequence[str]) -> Report:
     machine = cell.machines[FIRST]
 
     def fault() -> None:
-        machine.unroute("10.77.1.0/24")
+        machine.unroute(RECEIVERS_NETWORK)
         pause(for_s)
-        machine.route("10.77.1.0/24")
+        machine.route(RECEIVERS_NETWORK)
 
-    return _sick_worker(cell, fault, RECEIVERS, (FIRST,))
+    return _sick_worker(cell, fault, RECEIVERS, workers)
 
 
 def no_names(cell: MachinesCell, *, for_s: int) -> Report:

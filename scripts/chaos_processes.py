@@ -27,12 +27,7 @@ def supervised(folder: Path, sizes: Sizes, seed: str) -> Report:
 
 def kills_before_start(cell: Cell, *, kills: int) -> Report:
     """A worker is killed 0 to 6 ms after an event is due: between dequeue and start."""
-    cell.start("ticker", "worker")
-    accepted = []
-    for number in range(kills):
-        accepted += _kill_when_due(cell, "worker", f"event-{number}", BEFORE_START_MS)
-    recovery_s = cell.wait_drained()
-    report = Report(cell.tally(accepted), {"kills": kills}, recovery_s)
+    report, recovery_s = _kills_when_due(cell, "worker", kills, BEFORE_START_MS)
     report.expect(
         recovery_s <= cell.settings.lease_ms / 1000 + terminations.REDELIVERY_SLACK_S,
         "all events are delivered within lease + 5 s after the last kill",
@@ -42,14 +37,21 @@ def kills_before_start(cell: Cell, *, kills: int) -> Report:
 
 def ticker_kills(cell: Cell, *, kills: int) -> Report:
     """The ticker is killed 0 to 10 ms after events are due: while it claims them."""
+    report, _ = _kills_when_due(cell, "ticker", kills, CLAIMING_MS)
+    report.expect(report.tally.duplicates == 0, "nothing is begun twice")
+    return report
+
+
+def _kills_when_due(
+    cell: Cell, name: str, kills: int, within_ms: int
+) -> tuple[Report, float]:
+    """Kill a process repeatedly when events are due; return the recovery too, in s."""
     cell.start("ticker", "worker")
     accepted = []
     for number in range(kills):
-        accepted += _kill_when_due(cell, "ticker", f"event-{number}", CLAIMING_MS)
+        accepted += _kill_when_due(cell, name, f"event-{number}", within_ms)
     recovery_s = cell.wait_drained()
-    report = Report(cell.tally(accepted), {"kills": kills}, recovery_s)
-    report.expect(report.tally.duplicates == 0, "nothing is begun twice")
-    return report
+    return Report(cell.tally(accepted), {"kills": kills}, recovery_s), recovery_s
 
 
 def _kill_when_due(cell: Cell, name: str, label: str, within_ms: int) -> list[Accepted]:
@@ -58,11 +60,7 @@ def _kill_when_due(cell: Cell, name: str, label: str, within_ms: int) -> list[Ac
     labels = {f"{label}-{n}": at_ms + n // 10 for n in range(EVENTS_PER_KILL)}
     accepted = cell.create_at(labels)
     killed_ms = at_ms + cell.random.random() * within_ms
-
-    def is_time() -> bool:
-        return cell.events.cell.now_ms() >= killed_ms
-
-    wait_until(is_time)
+    wait_until(lambda: cell.events.cell.now_ms() >= killed_ms)
     cell[name].kill()
     cell.record_in_flight()
     cell.start(name)

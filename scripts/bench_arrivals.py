@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from tests.system.report import quantile
 
 # `below_ms` counts, for each of these bounds, the deliveries with a smaller lateness.
 BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -79,10 +80,7 @@ class RunResult:
 
     def late_at(self, share: float) -> float:
         """Return a quantile of the lateness, in ms; `share` is between 0 and 1."""
-        if not self.late_ms:
-            return math.nan
-        last = len(self.late_ms) - 1
-        return self.late_ms[min(int(share * len(self.late_ms)), last)]
+        return quantile(self.late_ms, share) if self.late_ms else math.nan
 
     def below_ms(self) -> dict[str, int]:
         """Count the deliveries with a lateness below each bound."""

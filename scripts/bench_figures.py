@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from configparser import ConfigParser
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from rich.table import Table
 from statistics import median
 from tests.system.processes import ROOT
 from typing import Any
 
 NAME = "Scheduler API"
+# A page has its table between these comments.
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,13 @@ def table(rows: Sequence[Row]) -> Table:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         drawn.add_row(row.workload, row.figure, rounded(row.ours), beside, ratio)
     return drawn
+
+
+def replace_table(page: Path, table: str) -> None:
+    """Replace the table in a page between the comments `BEGIN` and `END`."""
+    text = page.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
 
 
 def rounded(figure: float) -> str:

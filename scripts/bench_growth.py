@@ -1,6 +1,6 @@
 """Measures a system with more and more pending events; writes a table into a page."""
 
-from bench_figures import rounded
+from bench_figures import replace_table, rounded
 from bench_pending import fill, idle
 from bench_picture import origin
 from bench_sends import Place, paced
@@ -12,7 +12,6 @@ from typing import Any
 
 CLAIMS = CREATIONS = 20
 BURST, PER_S, PACED_S, IDLE_S = 5_000, 200, 10, 20
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 COLUMNS = {
     "pending": "pending",
     "bytes_each": "memory, bytes each",
@@ -66,8 +65,6 @@ def markdown(figures: dict[str, Any]) -> str:
 
 
 def update_page(page: Path, figures: dict[str, Any]) -> None:
-    """Replace the table in a page between the comments `BEGIN` and `END`."""
-    text = page.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(figures)}\n\n{END}{after}")
+    """Write the table into a page, and say so."""
+    replace_table(page, markdown(figures))
     echo(f"table written to {page}", err=True)

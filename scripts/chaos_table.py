@@ -1,12 +1,11 @@
 """The table of `scripts/chaos`: what happened to the events of each fault."""
 
-from bench_figures import our_version
-from bench_growth import BEGIN, END
+from bench_figures import our_version, replace_table
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from rich.table import Table
-from tests.system.report import SOUND, Report
+from tests.system.report import SOUND, Report, quantile
 from typing import Any
 
 COLUMNS = (
@@ -90,10 +89,7 @@ class Row:
 
     def late_at(self, share: float) -> float | None:
         """Return the lateness of the event at this quantile (0 to 1), in ms."""
-        if not self.late_ms:
-            return None
-        ordered = sorted(self.late_ms)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        return quantile(sorted(self.late_ms), share) if self.late_ms else None
 
     @property
     def verdict(self) -> str:
@@ -178,8 +174,5 @@ def _cell(text: str) -> str:
 
 
 def update_page(page: Path, rows: Sequence[Row], made_by: dict[str, Any]) -> None:
-    """Replace the table in a page between the comments `BEGIN` and `END`."""
-    text = page.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    table = markdown(rows, made_by)
-    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+    """Write the table into a page."""
+    replace_table(page, markdown(rows, made_by))

@@ -12,7 +12,7 @@ from tests.system.cell import Cell
 from tests.system.messages import max_overtaking_ms, publish
 from tests.system.observer import Accepted
 from tests.system.processes import free_port, wait_until
-from tests.system.report import Report, Tally
+from tests.system.report import Report, Tally, quantile
 
 DEADLINE_MS = 2_000
 BREAKER_STATE = re.compile(r"breaker\.changed .*state=(\w+)")
@@ -90,7 +90,7 @@ def late_at(cell: Cell, events: Sequence[Accepted], share: float) -> float:
     """The lateness of these events at this quantile (0 to 1), in ms."""
     times_ms = cell.receiver.times_ms()
     late_ms = sorted(times_ms[event.label][0] - event.at_ms for event in events)
-    return late_ms[int(share * len(late_ms))]
+    return quantile(late_ms, share)
 
 
 def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:

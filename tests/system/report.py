@@ -1,10 +1,16 @@
 """The result of a scenario: what happened to its events, and which claims failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 # How many faults are printed.
 SHOWN = 5
 SOUND = "nothing is lost, early, inconsistent, or duplicated without reason or warning"
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value at this share (0 to 1) of ascending values, of which there are some."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Tally:
 
     def late_at(self, share: float) -> float:
         """The lateness of the event at this quantile (0 to 1), in ms."""
-        return self.late_ms[min(int(share * len(self.late_ms)), len(self.late_ms) - 1)]
+        return quantile(self.late_ms, share)
 
     def __str__(self) -> str:
         late = "none"

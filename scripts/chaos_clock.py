@@ -1,11 +1,10 @@
 """Scenarios of `scripts/chaos`: the clocks of processes and of the store are wrong."""
 
+import time
 from chaos_load import (
-    REACTION_S,
     disturb,
     logged_critical,
     operate,
-    pause,
     unready_s,
     wait_ready,
 )
@@ -13,6 +12,7 @@ from chaos_preload import PreloadCell
 from chaos_scenario import Scenario, in_cell
 from scheduler_api.core.model import MissedRuns, ScheduleOptions
 from tests.system.cell import Cell
+from tests.system.outages import REACTION_S
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
@@ -25,7 +25,7 @@ def skewed_processes(cell: PreloadCell, *, skew_s: int) -> Report:
     """The clocks of the ticker and of the worker are wrong by ten minutes."""
     cell.start("ticker", **cell.skewed(skew_s))
     cell.start("worker", **cell.skewed(-skew_s))
-    return disturb(cell, lambda: pause(3)).report
+    return disturb(cell, lambda: time.sleep(3)).report
 
 
 def clock_step(cell: PreloadCell, *, step_s: int) -> Report:
@@ -36,7 +36,7 @@ def clock_step(cell: PreloadCell, *, step_s: int) -> Report:
         cell.shift(step_s)
         named_s.append(unready_s(cell, STEPPED))
         cell.shift(0)
-        pause(2)
+        time.sleep(2)
         operate(cell, "accept-clock")
         wait_ready(cell)
 
@@ -53,7 +53,7 @@ def schedule_over_a_step(cell: PreloadCell) -> Report:
     cell.start("ticker", "worker")
     schedule = cell.create_schedule("* * * * *")
     cell.shift(STEP_S)
-    pause(8)
+    time.sleep(8)
     fired = len(cell.receiver.arrivals)
     cell.delete_schedule(schedule)
     cell.shift(0)
@@ -76,10 +76,10 @@ def missed_runs(cell: Cell, *, away_s: int) -> Report:
     for name in ("ticker", "worker"):
         cell[name].terminate()
     from_s = cell.events.cell.now_ms() // 1_000 + 1
-    pause(away_s)
+    time.sleep(away_s)
     cell.start("ticker", "worker")
     until_s = cell.events.cell.now_ms() // 1_000
-    pause(4)
+    time.sleep(4)
     for schedule in schedules.values():
         cell.delete_schedule(schedule)
     cell.wait_drained()

@@ -1,6 +1,7 @@
 """Scenarios of `scripts/chaos`: destinations hang, fail or recover."""
 
-from chaos_load import disturb, pause
+import time
+from chaos_load import disturb
 from chaos_scenario import Scenario, in_cell
 from collections.abc import Sequence
 from scheduler_api.core.model import State
@@ -182,7 +183,7 @@ def dead_ticker(cell: Cell) -> Report:
     def fault() -> None:
         cell["ticker"].kill()
         named_s.append(wait_until(lambda: not cell.is_ready(), within_s=70))
-        pause(1)
+        time.sleep(1)
         cell["ticker"].start()
 
     report = disturb(cell, fault, within_s=10).report

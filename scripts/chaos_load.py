@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from tests.system.cell import Cell
 from tests.system.load import Load
 from tests.system.observer import Accepted
-from tests.system.outages import ROLES
+from tests.system.outages import ROLES, SLOW
 from tests.system.processes import ROOT, wait_until
 from tests.system.report import Report
 
-PER_S, IN_MS, SLOW = 30, 1_500, "delay_ms=200"
-RECOVERY_S, REACTION_S = 5.0, 5.0
+PER_S, IN_MS = 30, 1_500
+RECOVERY_S = 5.0
 
 
 @dataclass
@@ -89,24 +89,17 @@ def wait_delivering(cell: Cell, load: Load, *, within_s: float = 60) -> float:
 
 def wait_ready(cell: Cell, *, within_s: float = 30) -> None:
     """Wait until `/readyz` answers 200; the error says what it answers instead."""
-    end_s = time.monotonic() + within_s
-    while not cell.is_ready():
-        if time.monotonic() > end_s:
-            body = cell.request("GET", "/readyz").body
-            raise AssertionError(f"not ready: {body.get('missing')}")
-        time.sleep(0.1)
+    try:
+        wait_until(cell.is_ready, within_s=within_s)
+    except AssertionError as err:
+        body = cell.request("GET", "/readyz").body
+        raise AssertionError(f"not ready: {body.get('missing')}") from err
 
 
 def wait_accepted(load: Load, count: int) -> None:
     """Wait until so many more events are accepted."""
     enough = len(load.accepted) + count
     wait_until(lambda: len(load.accepted) >= enough, within_s=30)
-
-
-def pause(seconds: float) -> None:
-    """Let a fault last for a while."""
-    end_s = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= end_s, within_s=seconds + 5)
 
 
 def unready_s(cell: Cell, text: str, *, within_s: float = 30) -> float:

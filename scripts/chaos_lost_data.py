@@ -4,11 +4,9 @@ import shutil
 import time
 from chaos_load import (
     IN_MS,
-    REACTION_S,
     disturb,
     logged_critical,
     operate,
-    pause,
     start_all,
     unready_s,
     wait_delivering,
@@ -21,6 +19,7 @@ from pathlib import Path
 from tests.system.cell import Cell
 from tests.system.load import Load
 from tests.system.observer import Accepted
+from tests.system.outages import REACTION_S
 from tests.system.processes import wait_until
 from tests.system.replicas import ReplicatedCell
 from tests.system.report import Report
@@ -43,7 +42,7 @@ def emptied_store(cell: Cell) -> Report:
         named_s = unready_s(cell, EMPTIED)
     arrived = len(cell.receiver.arrivals)
     refused = {cell.request("GET", "/api/events").status for _ in range(3)}
-    pause(2)
+    time.sleep(2)
     meanwhile = len(cell.receiver.arrivals) - arrived
     operate(cell, "accept-store")
     cell.owner, cell.token = cell.add_tenant("two")
@@ -99,7 +98,7 @@ def older_backup(cell: Cell) -> Report:
     def fault() -> None:
         taken_ms.append(time.time() * 1000)
         shutil.copytree(_append_only(cell), backup)
-        pause(3)
+        time.sleep(3)
         cell.store.kill()
         shutil.rmtree(_append_only(cell))
         shutil.copytree(backup, _append_only(cell))
@@ -116,7 +115,7 @@ def late_replica(cell: ReplicatedCell) -> Report:
         cell.wait_replicated()
         cut_ms.append(time.time() * 1000)
         cell.promote()
-        pause(3)
+        time.sleep(3)
         cell.store.kill()
         cell.switch_to_replica()
 
@@ -150,7 +149,7 @@ def failover(cell: ReplicatedCell) -> Report:
     def fault() -> None:
         cut_ms.append(time.time() * 1000)
         cell.store.kill()
-        pause(FAILOVER_S)
+        time.sleep(FAILOVER_S)
         cell.promote()
         cell.switch_to_replica()
 

@@ -1,6 +1,7 @@
 """Scenarios of `scripts/chaos`: the network between several machines fails."""
 
-from chaos_load import disturb, pause, start_all
+import time
+from chaos_load import disturb, start_all
 from chaos_machines import (
     FIRST,
     FRONT,
@@ -35,7 +36,7 @@ def partition(cell: MachinesCell, *, of: str, for_s: int) -> Report:
     def fault() -> None:
         cell.cut(of, STORE)
         cell.record_in_flight()
-        pause(for_s)
+        time.sleep(for_s)
         cell.join(of, STORE)
 
     return disturb(cell, fault, within_s=10, refused="").report
@@ -56,7 +57,7 @@ def _without_route(cell: MachinesCell, for_s: int, workers: Sequence[str]) -> Re
 
     def fault() -> None:
         machine.unroute(RECEIVERS_NETWORK)
-        pause(for_s)
+        time.sleep(for_s)
         machine.route(RECEIVERS_NETWORK)
 
     return _sick_worker(cell, fault, RECEIVERS, workers)
@@ -72,7 +73,7 @@ def no_names(cell: MachinesCell, *, for_s: int) -> Report:
 
     def fault() -> None:
         machine.replace("/etc/hosts", LOCAL)
-        pause(for_s)
+        time.sleep(for_s)
         machine.restore("/etc/hosts")
 
     return _sick_worker(cell, fault, NAMES, (FIRST, SECOND))

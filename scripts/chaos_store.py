@@ -1,6 +1,7 @@
 """Scenarios of `scripts/chaos`: the store stops, freezes, refuses or is full."""
 
-from chaos_load import REACTION_S, disturb, pause, start_all, unready_s
+import time
+from chaos_load import disturb, start_all, unready_s
 from chaos_scenario import Scenario, in_cell
 from collections.abc import Callable
 from functools import partial, update_wrapper
@@ -8,7 +9,7 @@ from scheduler_api.core.timestamps import to_iso
 from tests.system.cell import Cell
 from tests.system.load import accepted_event
 from tests.system.observer import Accepted
-from tests.system.outages import store_outage
+from tests.system.outages import REACTION_S, store_outage
 from tests.system.processes import wait_until
 from tests.system.report import Report
 
@@ -30,7 +31,7 @@ def killed_connections(cell: Cell, *, for_s: int) -> Report:
         for _ in range(for_s * 10):
             cell.client.client_kill_filter(_type="normal", skipme=True)
             cell.client.client_kill_filter(_type="pubsub")
-            pause(0.1)
+            time.sleep(0.1)
 
     return disturb(cell, fault).report
 
@@ -40,7 +41,7 @@ def no_replicas(cell: Cell, *, for_s: int) -> Report:
 
     def fault() -> None:
         cell.client.config_set("min-replicas-to-write", 1)
-        pause(for_s)
+        time.sleep(for_s)
         cell.client.config_set("min-replicas-to-write", 0)
 
     return _refused(cell, fault)
@@ -51,7 +52,7 @@ def read_only(cell: Cell, *, for_s: int) -> Report:
 
     def fault() -> None:
         cell.client.replicaof("127.0.0.1", "1")
-        pause(for_s)
+        time.sleep(for_s)
         cell.client.replicaof("NO", "ONE")
 
     return _refused(cell, fault)
@@ -68,24 +69,25 @@ def _refused(cell: Cell, fault: Callable[[], None]) -> Report:
 
 def evicting_policy(cell: Cell) -> Report:
     """The store gets a policy that evicts keys; a ticker starts meanwhile."""
-    figures: dict[str, object] = {}
+    named_s: list[float] = []
+    refused: list[str] = []
 
     def fault() -> None:
         cell.client.config_set(EVICTING, "allkeys-lru")
-        figures["named within, s"] = round(unready_s(cell, EVICTING), 1)
+        named_s.append(unready_s(cell, EVICTING))
         try:
             cell.start("ticker-late")
         except AssertionError:
-            figures["late ticker"] = "refused"
+            refused.append("ticker-late")
         cell.client.config_set(EVICTING, "noeviction")
 
     report = disturb(cell, fault).report
-    report.figures |= figures
+    report.figures["named within, s"] = round(named_s[0], 1)
     report.expect(
-        float(str(figures["named within, s"])) <= REACTION_S,
+        named_s[0] <= REACTION_S,
         f"/readyz names the policy within {REACTION_S:.0f} s",
     )
-    report.expect("late ticker" in figures, "a process refuses to start")
+    report.expect(refused, "a process refuses to start")
     return report
 
 

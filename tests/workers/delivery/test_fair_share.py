@@ -2,8 +2,10 @@
 
 import pytest
 from collections.abc import Iterable
+from dataclasses import replace
 from scheduler_api.core.model import Begun, Owner
 from scheduler_api.core.store.leases import Report, Share
+from tests import attempts
 from workers.delivery.fair_share import MAX_LISTED, FairShare, Use
 
 NOW_S = 1_000.0
@@ -49,21 +51,7 @@ class Counts:
 
 
 def begun_at(origin: str, tenant: str = "1") -> Begun:
-    return Begun(
-        id="a",
-        token="t",
-        attempt=1,
-        failures=0,
-        interruptions=0,
-        wanted_ms=0,
-        created_ms=0,
-        deadline_ms=1_000,
-        owner=Owner(tenant, "jiter"),
-        content_key="",
-        content=None,
-        schedule=None,
-        origin=origin,
-    )
+    return replace(attempts.begun("jiter", origin=origin), owner=Owner(tenant, "jiter"))
 
 
 def events(origins: Iterable[str]) -> list[Begun]:

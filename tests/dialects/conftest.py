@@ -4,14 +4,9 @@ import pytest
 import redis
 from collections.abc import Callable, Iterator
 from functools import cache
-from scheduler_api.app import create_app
-from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.dialects.qstash.endpoints import signing_keys
 from scheduler_api.settings import Settings
-from tests.dialects.engine import SECRET_KEY, Web, settings_with
+from tests.dialects.engine import Web, new_web, settings_with
 from typing import Any
 from werkzeug.routing import Rule
 
@@ -60,11 +55,6 @@ def make_web(store_url: str) -> Callable[..., Web]:
     """
 
     def make(kind: type | None = None, **changes: Any) -> Web:
-        settings = settings_with(kind, changes, redis_url=store_url)
-        cell = Cell(redis.Redis.from_url(store_url), settings.prefix)
-        tenants = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS)
-        tenant = tenants.create("test")
-        app = create_app(settings)
-        return Web(app, EventStore(cell), tenants, tenant)
+        return new_web(settings_with(kind, changes, redis_url=store_url))
 
     return make

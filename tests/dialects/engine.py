@@ -2,12 +2,14 @@
 
 import redis
 from dataclasses import dataclass, fields
+from scheduler_api.app import create_app
 from scheduler_api.core.model import Begun, Owner
 from scheduler_api.core.store import claims
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from tests import sync_worker
 from typing import Any
@@ -52,6 +54,14 @@ class Web:
 
     def owner(self, dialect: str) -> Owner:
         return Owner(self.tenant.id, dialect)
+
+
+def new_web(settings: Settings) -> Web:
+    """Return an application with a new tenant."""
+    cell = Cell(redis.Redis.from_url(settings.redis_url), settings.prefix)
+    tenants = outbound.tenants(cell, settings)
+    tenant = tenants.create("test")
+    return Web(create_app(settings), EventStore(cell), tenants, tenant)
 
 
 class Engine:

@@ -3,14 +3,9 @@
 import pytest
 import redis
 from collections.abc import Callable, Iterator
-from scheduler_api.app import create_app
 from scheduler_api.core.settings.durability import Durability
 from scheduler_api.core.store import confirmation
-from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.events import EventStore
-from scheduler_api.core.tenants.accounts import Tenants
-from scheduler_api.dialects.outbound import SECRETS
-from tests.dialects.engine import SECRET_KEY, Web, settings_with
+from tests.dialects.engine import Web, new_web, settings_with
 from tests.system.processes import wait_until
 
 URL = "https://receiver.example/hook"
@@ -24,22 +19,15 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def web_on_disk(own_valkey: tuple[str, int]) -> Iterator[Callable[..., Web]]:
-    """A function that returns an application whose store writes to its disk."""
+def web_on_disk(own_valkey: tuple[str, int]) -> Iterator[Web]:
+    """An application whose store writes to its disk."""
     url, _ = own_valkey
     client = redis.Redis.from_url(url)
     client.config_set("appendonly", "yes")
     client.config_set("appendfsync", "always")
     wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
-    yield lambda **changes: _web(url, changes)
+    yield new_web(settings_with(None, {}, redis_url=url))
     client.close()
-
-
-def _web(url: str, changes: dict[str, object]) -> Web:
-    settings = settings_with(None, changes, redis_url=url)
-    cell = Cell(redis.Redis.from_url(url), settings.prefix)
-    tenants = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS)
-    return Web(create_app(settings), EventStore(cell), tenants, tenants.create("test"))
 
 
 def post(web: Web, wait_for: str | None = None) -> tuple[int, str]:
@@ -56,8 +44,8 @@ def pending(web: Web) -> int:
     return len(list(web.cell.client.scan_iter("{s1}:e:*")))
 
 
-def test_a_write_is_answered_when_it_is_on_disk(web_on_disk: Callable[..., Web]):
-    status, _ = post(web_on_disk(), "disk")
+def test_a_write_is_answered_when_it_is_on_disk(web_on_disk: Web):
+    status, _ = post(web_on_disk, "disk")
 
     assert status == 201
 

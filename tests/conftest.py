@@ -64,6 +64,16 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def bare_valkey(valkey: str) -> Iterator[redis.Redis]:
+    """A client of Valkey without data and function libraries."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        client.function_flush()
+        yield client
+        client.function_flush()
+
+
+@pytest.fixture
 def own_valkey(
     valkey: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:

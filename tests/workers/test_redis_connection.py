@@ -4,7 +4,7 @@ import asyncio
 import pytest
 import redis
 import uvloop
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from redis.exceptions import AuthenticationError
@@ -40,12 +40,8 @@ def run(url: str, work: Work, *, timeout_s: float = TIMEOUT_S) -> None:
 
 
 @pytest.fixture
-def client(valkey: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-        client.function_flush()
-        yield client
-        client.function_flush()
+def client(bare_valkey: redis.Redis) -> redis.Redis:
+    return bare_valkey
 
 
 def test_concurrent_callers_get_the_replies_to_their_own_commands(

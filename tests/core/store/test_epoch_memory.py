@@ -2,7 +2,6 @@
 
 import pytest
 import redis
-from collections.abc import Iterator
 from flask.testing import FlaskClient
 from pathlib import Path
 from scheduler_api.app import create_app
@@ -31,12 +30,8 @@ BODY = {
 
 
 @pytest.fixture
-def client(valkey: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-        client.function_flush()
-        yield client
-        client.function_flush()
+def client(bare_valkey: redis.Redis) -> redis.Redis:
+    return bare_valkey
 
 
 def start_ticker(client: redis.Redis, folder: str = "") -> Ticker:

@@ -26,12 +26,8 @@ def client(store_client: redis.Redis) -> redis.Redis:
 
 
 @pytest.fixture
-def server(valkey: str) -> Iterator[redis.Redis]:
-    """A client of Valkey without function libraries."""
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-        client.function_flush()
-        yield client
+def server(bare_valkey: redis.Redis) -> redis.Redis:
+    return bare_valkey
 
 
 def inspect(client: redis.Redis, library: Library) -> Any:

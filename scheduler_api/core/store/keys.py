@@ -442,6 +442,14 @@ def clock_step(prefix: str) -> str:
     return f"{prefix}clock_step"
 
 
+def turned_away(prefix: str) -> str:
+    """Hash: gate of an origin -> the gate at which workers make its events wait.
+
+    TTL: a second after the first of its fields was set.
+    """
+    return f"{prefix}turned_away"
+
+
 def rq_full(prefix: str) -> str:
     """String, present while the ticker waits for room in RQ.
 

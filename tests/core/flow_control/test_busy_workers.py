@@ -1,55 +1,27 @@
 """Tests of what `begin` does with the events that a busy worker has no room for."""
 
 import pytest
-from scheduler_api.core.model import FlowLimits, FollowUp, Gates, Outcome, Owner, State
+from scheduler_api.core.model import FlowLimits, FollowUp, Gates, Outcome, State
 from scheduler_api.core.settings.limits import Caps
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.gate_names import (
-    destination_digest,
-    destination_gate,
-    flow_gate,
-)
-from scheduler_api.core.store.leases import Share
+from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.store.records import GATE
+from tests.core.busy import (
+    FAST,
+    NEW,
+    OTHER,
+    SLOW,
+    SLOW_GATE,
+    busy,
+    gate,
+    try_begin,
+    waiters,
+)
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine, ids
 from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer, send
 
-OTHER = Owner("2", "jiter")
-SLOW_GATE = f"t:{OWNER.tenant}:slow"
-FAST, SLOW, NEW = (f"https://{name}.example/" for name in ("fast", "slow", "new"))
 NEW_ONES = [f"https://new{n}.example/" for n in range(20)]
-
-
 KEY_GATE = flow_gate(OWNER, "key")
-
-
-def gate(url: str, owner: Owner = OWNER) -> str:
-    return destination_gate(owner.tenant, destination_digest(url))
-
-
-def busy(**fields: object) -> Share:
-    """The limits of a busy worker with a window of 100, of which 20 are the reserve."""
-    share = {
-        "limit": 40,
-        "in_flight": {},
-        "fast": [gate(FAST), gate(FAST, OTHER)],
-        "slow": [gate(SLOW), gate(SLOW, OTHER)],
-        "tenants": {},
-        "size": 100,
-        "reserve": 20,
-        "room": 20,
-        "general_room": 0,
-    }
-    return share | fields  # type: ignore[return-value]
-
-
-def try_begin(engine: Engine, **fields: object) -> tuple[list[str], dict[str, str]]:
-    begun, refused = engine.worker.try_begin(*offer(engine), share=busy(**fields))
-    return ids(begun), refused
-
-
-def waiters(engine: Engine, name: str = SLOW_GATE) -> list[str]:
-    return list(engine.scores(keys.waiters(PREFIX, name)))
 
 
 def rate(engine: Engine) -> int:

@@ -19,7 +19,14 @@ IN_LUA: dict[str, Callable[[str], str]] = {
         for name in (
             *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
-            *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
+            *(
+                "turned_away",
+                "rq_full",
+                "last_claim_at",
+                "lease_grace_until",
+                "epoch",
+                "full",
+            ),
             *("clock_step", "server", "repeats_before", "lost_tail"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
         )
@@ -84,7 +91,7 @@ EXPIRING = {
         "skipped",
     ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
-    *("erasing", "confirmed"),
+    *("erasing", "confirmed", "turned_away"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -111,22 +111,31 @@ local function end_lease(ctx, member, batch)
   interrupt(ctx, id, event, batch)
 end
 
+-- Returns members that became due within the last two seconds. Normally the oldest of them come
+-- first. While workers turn events away, the newest come first: the backlog may be the events of one
+-- slow destination, and all of them may be recent.
+local function recent_members(ctx, limit, newest_first)
+  local set, now, since = keys.due(ctx), ctx.now, ctx.now - RECENT_MS
+  if newest_first then return redis.call('ZREVRANGEBYSCORE', set, now, since, 'LIMIT', 0, limit) end
+  return redis.call('ZRANGEBYSCORE', set, since, now, 'LIMIT', 0, limit)
+end
+
 -- Selects the members to claim. At most four fifths of them are the oldest members. The others are
--- members that became due within the last two seconds, so that new events need not wait for a whole
--- backlog.
+-- recent members, so that new events need not wait for a whole backlog. If there is a backlog, also
+-- returns whether workers turn events away.
 local function select_members(ctx)
-  local room, now, set = ctx.options.room, ctx.now, keys.due(ctx)
+  local room = ctx.options.room
   local oldest = math.max(1, math.floor(room * OLDEST_SHARE))
-  local members = redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, oldest)
+  local members = redis.call('ZRANGEBYSCORE', keys.due(ctx), '-inf', ctx.now, 'LIMIT', 0, oldest)
   if #members < oldest or room <= oldest then return members end
+  local turned_away = fair_share.turns_away(ctx)
   local seen = {}
   for _, member in ipairs(members) do seen[member] = true end
-  for _, member in ipairs(
-    redis.call('ZRANGEBYSCORE', set, now - RECENT_MS, now, 'LIMIT', 0, room)) do
+  for _, member in ipairs(recent_members(ctx, room, turned_away)) do
     if #members >= room then break end
     if not seen[member] then members[#members + 1] = member end
   end
-  return members
+  return members, turned_away
 end
 
 -- Offers an event with gates if all gates admit it.
@@ -149,6 +158,13 @@ local function take(ctx, member, batch)
   end
   if string.sub(kind, 1, 1) == '~' then return take_gated(ctx, string.sub(member, 2), batch) end
   batch.ids[#batch.ids + 1] = member
+end
+
+-- Like `take`, but moves an event without gates that workers would turn away to its gate at once.
+local function take_or_divert(ctx, member, batch)
+  local is_plain = not string.find(member, '^~') and not string.find(member, '^%w:')
+  batch.share = batch.share or fair_share.new(ctx)
+  if not (is_plain and fair_share.divert(ctx, batch.share, member)) then take(ctx, member, batch) end
 end
 
 local function each(ctx, members, handle, batch)
@@ -226,8 +242,11 @@ local function claim(key_names, args)
   batch.grace_until, epoch = record_claim(ctx)
   local first_leased = head(keys.leased(ctx))
   local changed = end_leases(ctx, first_leased, batch)
-  local selected = ctx.options.room > 0 and select_members(ctx) or {}
-  if selected[1] and rq.has_room(ctx) then each(ctx, selected, take, batch) end
+  local selected, turned_away = {}, false
+  if ctx.options.room > 0 then selected, turned_away = select_members(ctx) end
+  if selected[1] and rq.has_room(ctx) then
+    each(ctx, selected, turned_away and take_or_divert or take, batch)
+  end
   slots.promote_at_freed(ctx)
   local isolated = separate_isolated(ctx, batch)
   due.lease(ctx, members_of(batch.ids, batch.gated), ctx.options.offer_ms)

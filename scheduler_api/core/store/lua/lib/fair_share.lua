@@ -3,7 +3,7 @@
 -- of it also for new ones. What exceeds a limit waits at a gate: at the gate of its destination, or
 -- in the line of its tenant.
 local EVENT, GATE = records.EVENT, records.GATE
-local RAMP_PER_S, RAMP_KEPT_MS = 16, 1000
+local RAMP_PER_S, RAMP_KEPT_MS, DIVERTED_FOR_MS = 16, 1000, 1000
 local MOST_TENANTS = 4
 local FAST, SLOW = 'fast', 'slow'
 
@@ -38,6 +38,7 @@ function fair_share.new(ctx)
     paused = {},
     waiting = {},
     ramps = {},
+    turned_away = {},
   }
   for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
   for _, gate in ipairs(option.fast or {}) do share.classes[gate] = FAST end
@@ -152,6 +153,19 @@ local function restart_ramp(ctx, gate, state)
   end
 end
 
+-- Notes that the events of an origin must wait at a gate. For at most a second from the first note
+-- on, claims move its events there (`fair_share.divert`).
+local function note_turned_away(ctx, share, origin, gate)
+  if share.turned_away[origin] == gate then return end
+  share.turned_away[origin] = gate
+  local key = keys.turned_away(ctx)
+  redis.call('HSET', key, origin, gate)
+  if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, DIVERTED_FOR_MS) end
+end
+
+-- Whether workers have turned events away within the last second.
+function fair_share.turns_away(ctx) return redis.call('EXISTS', keys.turned_away(ctx)) == 1 end
+
 -- Makes an event wait at a gate, because a limit of the worker is reached. The gate admits waiting
 -- events at a rising rate (the ramp, see lib/gates). A paused destination needs no ramp, because it
 -- admits no events, and neither does a destination with a breaker: it has the limits of the breaker.
@@ -173,7 +187,28 @@ local function turn_away(ctx, share, id, event, gate)
     share.ramps[gate] = has_ramp and state or nil
   end
   slots.release(ctx, id, event)
+  note_turned_away(ctx, share, event.origin_gate, gate)
   if gates.is_slow_gate(gate) then share.waiting[event.tenant] = true else share.any_held = true end
+end
+
+-- Moves a due event without gates to the gate at which workers make the events of its origin wait.
+-- Returns false if there is no such gate. So a flood to a slow destination does not pass through RQ
+-- and the workers, where it would delay other events.
+function fair_share.divert(ctx, share, id)
+  local event = slots.read(ctx, id)
+  add_destination(share, event)
+  local origin, turned_away = event.origin_gate, share.turned_away
+  if not origin or event.state or event.gates then return false end
+  if turned_away[origin] == nil then
+    turned_away[origin] = redis.call('HGET', keys.turned_away(ctx), origin)
+  end
+  local gate = turned_away[origin]
+  if not gate then return false end
+  add_gate(ctx, id, event, gate)
+  slots.wait_at(ctx, id, event, gate, share.ramps[gate])
+  redis.call('ZREM', keys.due(ctx), id)
+  share.ramps[gate] = share.ramps[gate] or gates.state(ctx, gate)
+  return true
 end
 
 -- Returns the part of `room` that each tenant gets. A tenant gets all of it if no other is wanted.

@@ -10,6 +10,7 @@ function keys.isolated(ctx) return ctx.prefix .. 'isolated' end
 function keys.next_check(ctx) return ctx.prefix .. 'next_check' end
 function keys.waiting_gates(ctx) return ctx.prefix .. 'waiting_gates' end
 function keys.held_destinations(ctx) return ctx.prefix .. 'held_destinations' end
+function keys.turned_away(ctx) return ctx.prefix .. 'turned_away' end
 function keys.rq_full(ctx) return ctx.prefix .. 'rq_full' end
 function keys.last_claim_at(ctx) return ctx.prefix .. 'last_claim_at' end
 function keys.lease_grace_until(ctx) return ctx.prefix .. 'lease_grace_until' end

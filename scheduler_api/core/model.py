@@ -430,7 +430,8 @@ class Begun:
     they held events back when the attempt began, and `passes_origin` whether the event
     passed a slowed origin because its route is healthy. `may_repeat` is whether the
     store may have lost an earlier delivery, or knows of an interrupted attempt. No
-    attempt may begin later than `left_ms` from now; None means no limit.
+    attempt may begin later than `left_ms` from now; None means no limit. `is_trial` is
+    whether a busy worker only tries whether the destination is fast.
     """
 
     id: str
@@ -452,6 +453,7 @@ class Begun:
     passes_origin: bool = False
     may_repeat: bool = False
     left_ms: int | None = None
+    is_trial: bool = False
 
     @property
     def possible_duplicate(self) -> bool:

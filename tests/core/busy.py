@@ -10,6 +10,7 @@ from tests.core.gated import offer
 OTHER = Owner("2", "jiter")
 SLOW_GATE = f"t:{OWNER.tenant}:slow"
 FAST, SLOW, NEW = (f"https://{name}.example/" for name in ("fast", "slow", "new"))
+NEW_ONES = [f"https://new{n}.example/" for n in range(20)]
 
 
 def gate(url: str, owner: Owner = OWNER) -> str:
@@ -28,6 +29,7 @@ def busy(**fields: object) -> Share:
         "reserve": 20,
         "room": 20,
         "general_room": 0,
+        "trial_room": 5,
     }
     return share | fields  # type: ignore[return-value]
 

@@ -1,6 +1,6 @@
 """Divides the capacity of one worker among destinations and tenants."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from scheduler_api.core.model import Begun
@@ -28,11 +28,13 @@ class Use:
         answered_s: when its last response came, or an attempt timed out.
         is_fast: whether this took no longer than a second. None: there was no response,
             and no time-out.
+        trials: how many of the deliveries in flight are trials.
     """
 
     origin: str
     tenant: str
     in_flight: int = 0
+    trials: int = 0
     begun_s: float = 0.0
     answered_s: float = 0.0
     is_fast: bool | None = None
@@ -41,6 +43,7 @@ class Use:
 @dataclass(slots=True)
 class _Tenant:
     in_flight: int = 0
+    trials: int = 0
     begun_s: float = 0.0
 
 
@@ -50,11 +53,15 @@ class _Totals(NamedTuple):
     Attributes:
         classes: the origins with deliveries in flight. True: fast, False: slow, None:
             unknown.
+        slow_of: the number of deliveries to slow origins, by tenant.
+        trying: the trials of which it is not known yet whether they are slow.
         general: the deliveries that leave no room for others that are not fast.
         all: those that leave no room at all.
     """
 
     classes: dict[str, bool | None]
+    slow_of: dict[str, int]
+    trying: int
     general: int
     all: int
 
@@ -71,6 +78,10 @@ class FairShare:
     of it by unknown ones. A destination may become slow while it uses the reserve; what
     slow ones use of it does not count, up to half of the capacity. So a worker with
     open attempts that never end still takes events.
+
+    A trial is a delivery to an unknown destination of a tenant that has no room, which
+    finds out whether the destination is fast. Trials may use a quarter of the reserve
+    at a time; they begin while less than a quarter of the capacity is in flight beyond.
 
     Args:
         capacity: the maximum number of deliveries that end in time.
@@ -112,16 +123,23 @@ class FairShare:
                 _forget_one(self._tenants)
         use.in_flight += 1
         tenant.in_flight += 1
+        if begun.is_trial:
+            use.trials += 1
+            tenant.trials += 1
         use.begun_s = tenant.begun_s = now_s
         return use
 
-    def remove(self, use: Use) -> None:
+    def remove(self, use: Use, *, is_trial: bool = False) -> None:
         """Count a delivery that has ended."""
         self._in_flight -= 1
         use.in_flight -= 1
         if not use.in_flight:
             self._used.pop(use.origin, None)
-        self._tenants[use.tenant].in_flight -= 1
+        tenant = self._tenants[use.tenant]
+        tenant.in_flight -= 1
+        if is_trial:
+            use.trials -= 1
+            tenant.trials -= 1
 
     def note(self, use: Use, report: Report, *, now_s: float) -> None:
         """Note how an attempt has ended."""
@@ -178,6 +196,13 @@ class FairShare:
                 for name, tenant in self._tenants.items()
                 if tenant.in_flight or now_s - tenant.begun_s < WANTED_S
             },
+            "slow_of": totals.slow_of,
+            "trials_of": {
+                name: tenant.trials
+                for name, tenant in self._tenants.items()
+                if tenant.trials
+            },
+            "trial_room": self._trial_room(totals),
             "size": self._capacity,
             "reserve": self._reserve,
             "room": self._room(totals),
@@ -188,10 +213,16 @@ class FairShare:
         left = min(self._capacity - totals.all, self._maximum - self._in_flight)
         return max(0, left)
 
+    def _trial_room(self, totals: _Totals) -> int:
+        maximum = self._capacity + self._capacity // 4
+        at_a_time = max(1, self._reserve // 4)
+        return max(0, min(at_a_time - totals.trying, maximum - self._in_flight))
+
     def _totals(self, open_: Iterable[Begun], now_s: float) -> _Totals:
         is_open = {begun.origin for begun in open_}
         classes: dict[str, bool | None] = {}
-        slow = unknown = 0
+        slow_of: Counter[str] = Counter()
+        slow = unknown = trying = 0
         for origin, use in self._used.items():
             is_fast = use.is_fast
             if origin in is_open:
@@ -201,11 +232,13 @@ class FairShare:
             classes[origin] = is_fast
             if is_fast is False:
                 slow += use.in_flight
+                slow_of[use.tenant] += use.in_flight
             elif is_fast is None:
-                unknown += use.in_flight
+                unknown += use.in_flight - use.trials
+                trying += use.trials
         general = min(slow, self._general) + unknown
-        fast = self._in_flight - slow - unknown
-        return _Totals(classes, general, general + fast)
+        rest = self._in_flight - slow - unknown
+        return _Totals(classes, slow_of, trying, general, general + rest)
 
 
 def _forget_one(uses: dict[str, Use] | dict[str, _Tenant]) -> None:

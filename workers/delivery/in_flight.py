@@ -269,7 +269,8 @@ class InFlight:
     def _forget(self, event_id: str) -> None:
         delivery = self._deliveries.pop(event_id, None)
         if delivery is not None:
-            self._fair_share.remove(delivery.use)
+            is_trial = delivery.begun.is_trial
+            self._fair_share.remove(delivery.use, is_trial=is_trial)
             self._pacer.remove(delivery.begun.route)
 
     async def _renew_leases(self) -> None:

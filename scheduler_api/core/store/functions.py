@@ -26,9 +26,9 @@ log = logging.getLogger("scheduler.store")
 MODULES = (
     *("records", "context", "errors", "keys", "servers", "due", "journal"),
     *("deduplication", "gates", "slots", "gate_binding", "gate_checks"),
-    *("fair_share", "new_events", "shared_bodies", "endings", "callbacks"),
+    *("worker_room", "fair_share", "new_events", "shared_bodies", "endings"),
     *("fire_times", "schedule_index", "occurrences", "withdrawal", "rq", "routes"),
-    *("breaker_health", "breaker", "audit", "tenant_limits"),
+    *("callbacks", "breaker_health", "breaker", "audit", "tenant_limits"),
 )
 NAME = "scheduler"
 DIGEST_LENGTH = 12

@@ -42,6 +42,8 @@ class Share(TypedDict, total=False):
         in_flight: number of events in flight, by gate of the origin.
         fast, slow: gates of origins that answer fast, and of those that do not.
         tenants: number of events in flight, by tenant.
+        slow_of, trials_of: number of events of slow origins, and of trials, by tenant.
+        trial_room: how many more trials may begin.
         size: the size of the worker, and of the part of it that is reserved for
             origins that are not slow.
         room: how many more events may begin.
@@ -54,6 +56,9 @@ class Share(TypedDict, total=False):
     fast: Sequence[str]
     slow: Sequence[str]
     tenants: Mapping[str, int]
+    slow_of: Mapping[str, int]
+    trials_of: Mapping[str, int]
+    trial_room: int
     size: int
     reserve: int
     room: int
@@ -340,5 +345,6 @@ def read_begun(token: str, reply: list[bytes]) -> Begun:
         route_held=b"r" in held,
         passes_origin=b"p" in held,
         may_repeat=b"d" in held,
+        is_trial=b"t" in held,
         left_ms=None if left == b"" else int(left),
     )

@@ -9,6 +9,7 @@ from scheduler_api.core.store.records import GATE
 from tests.core.busy import (
     FAST,
     NEW,
+    NEW_ONES,
     OTHER,
     SLOW,
     SLOW_GATE,
@@ -20,7 +21,6 @@ from tests.core.busy import (
 from tests.core.engine import CONTENT, DEADLINE_MS, OWNER, PREFIX, Engine, ids
 from tests.core.gated import CHECK_EVERY_MS, begin, finish, offer, send
 
-NEW_ONES = [f"https://new{n}.example/" for n in range(20)]
 KEY_GATE = flow_gate(OWNER, "key")
 
 
@@ -82,7 +82,7 @@ def test_i4_a_tenant_has_a_share_while_others_are_wanted(
     engine: Engine, others: int, room: int
 ):
     """The tenant has three events fewer in flight than its share."""
-    accepted = send(engine, NEW_ONES[:5])
+    accepted = send(engine, [SLOW] * 5)
     tenants = {OWNER.tenant: room - 3} | {str(n): 1 for n in range(10, 10 + others)}
     begun, _ = try_begin(engine, general_room=3 if not others else 50, tenants=tenants)
 
@@ -100,9 +100,10 @@ def test_i4_a_tenant_counts_as_wanted_once_its_event_is_in_the_same_call(
 
 
 def test_i4_a_new_tenant_gets_room_when_others_have_filled_the_rest(engine: Engine):
-    mine = send(engine, [NEW] * 10)
-    others = send(engine, [NEW] * 10, owner=OTHER)
-    begun, _ = try_begin(engine, tenants={OWNER.tenant: 80, "3": 6})
+    mine = send(engine, [SLOW] * 10)
+    others = send(engine, NEW_ONES, owner=OTHER)
+    tenants = {OWNER.tenant: 80, "3": 6}
+    begun, _ = try_begin(engine, tenants=tenants, trial_room=0)
 
     assert begun == others[:3]
     assert waiters(engine) == mine
@@ -124,7 +125,7 @@ def test_i5_later_events_of_the_tenant_wait_behind_the_line(engine: Engine):
     first = send(engine, [SLOW] * 20)
     try_begin(engine)
     engine.now_ms += 10
-    [later] = send(engine, [NEW])
+    [later] = send(engine, [SLOW])
     [other] = send(engine, [NEW], owner=OTHER)
     begun, _ = try_begin(engine, general_room=50)
 

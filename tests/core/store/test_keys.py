@@ -19,15 +19,8 @@ IN_LUA: dict[str, Callable[[str], str]] = {
         for name in (
             *("due", "leased", "paused_schedules", "quarantine", "quarantine_reasons"),
             *("isolated", "next_check", "waiting_gates", "held_destinations"),
-            *(
-                "turned_away",
-                "rq_full",
-                "last_claim_at",
-                "lease_grace_until",
-                "epoch",
-                "full",
-            ),
-            *("clock_step", "server", "repeats_before", "lost_tail"),
+            *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
+            *("turned_away", "clock_step", "server", "repeats_before", "lost_tail"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
         )
     },

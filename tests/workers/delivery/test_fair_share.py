@@ -189,6 +189,33 @@ def test_i4_a_destination_has_a_share_of_what_is_not_the_reserve(
     assert limits["limit"] == limit
 
 
+def test_trials_use_a_quarter_of_the_reserve_until_they_are_slow(counts: Counts):
+    counts.begin("d:1:slow", 80)
+    trial = replace(begun_at("d:1:new"), is_trial=True)
+    use = counts.share.add(trial, now_s=NOW_S)
+    during, opened = counts.limits("d:1:slow"), counts.limits("d:1:slow", "d:1:new")
+    counts.share.remove(use, is_trial=True)
+
+    assert (during["trial_room"], during["general_room"], during["room"]) == (4, 0, 19)
+    assert (opened["trial_room"], opened["general_room"], opened["room"]) == (5, 0, 20)
+    assert during["trials_of"] == opened["trials_of"] == {"1": 1}
+    assert (counts.limits()["trials_of"], counts.limits()["trial_room"]) == ({}, 5)
+
+
+def test_trials_end_when_a_quarter_more_than_the_capacity_is_in_flight(counts: Counts):
+    counts.begin("d:1:a", 122)
+
+    assert counts.limits("d:1:a")["trial_room"] == 3
+
+
+def test_slow_attempts_are_counted_by_tenant(counts: Counts):
+    counts.begin("d:1:a", 2)
+    counts.begin("d:1:b")
+    counts.begin("d:2:a", 3, tenant="2")
+
+    assert counts.limits("d:1:a", "d:2:a")["slow_of"] == {"1": 2, "2": 3}
+
+
 def test_the_expansions_of_groups_are_counted_without_an_origin(counts: Counts):
     uses = counts.begin("", 90)
     limits, room = counts.limits(), counts.room()

@@ -3,9 +3,8 @@
 -- of it also for new ones. What exceeds a limit waits at a gate: at the gate of its destination, or
 -- in the line of its tenant.
 local EVENT, GATE = records.EVENT, records.GATE
-local RAMP_PER_S, RAMP_KEPT_MS, DIVERTED_FOR_MS = 16, 1000, 1000
-local MOST_TENANTS = 4
-local FAST, SLOW = 'fast', 'slow'
+local RAMP_PER_S, RAMP_KEPT_MS, DIVERTED_FOR_MS, TRIED_FOR_MS = 16, 1000, 1000, 20
+local FAST, SLOW = worker_room.FAST, worker_room.SLOW
 
 -- Reads the options `share` and `paused_routes`. `paused_routes` lists gates of routes whose events
 -- must not begin on this worker for a moment. `share` is absent while the worker is not busy; then
@@ -14,12 +13,14 @@ local FAST, SLOW = 'fast', 'slow'
 --     events; 0: no limit.
 --   in_flight: the number of events in flight, by gate of the destination.
 --   fast, slow: gates of destinations of these classes. All others are unknown.
---   tenants: the number of events in flight, by tenant.
+--   tenants, slow_of, trials_of: the number of events in flight, by tenant; that of events of slow
+--     destinations, and that of trials (see lib/worker_room), by tenants that have such.
 --   size: the size of the worker.
 --   reserve: the size of its reserve.
 --   room: how many more events may be in flight.
 --   general_room: how many more events of slow destinations may be in flight. Negative if those of
 --     unknown destinations use the reserve.
+--   trial_room: how many more trials may begin.
 function fair_share.new(ctx)
   local option = ctx.options.share or {}
   local share = {
@@ -27,10 +28,13 @@ function fair_share.new(ctx)
     limit = option.limit or 0,
     in_flight = option.in_flight or {},
     tenants = option.tenants or {},
+    slow_of = option.slow_of or {},
+    trials_of = option.trials_of or {},
     size = option.size or math.huge,
     reserve = option.reserve or 0,
     room = option.room or math.huge,
     general_room = option.general_room or math.huge,
+    trial_room = option.trial_room or math.huge,
     destination_count = 0,
     tenant_count = 0,
     classes = {},
@@ -39,6 +43,7 @@ function fair_share.new(ctx)
     waiting = {},
     ramps = {},
     turned_away = {},
+    delayed = {},
   }
   for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
   for _, gate in ipairs(option.fast or {}) do share.classes[gate] = FAST end
@@ -95,7 +100,8 @@ end
 -- Returns the held gates of an event, and its way past the origin (see `routes.way_past`). Adds a
 -- field `held` to the event, for the worker's reports: `o` if the origin holds the event, `r` if the
 -- route does, `p` if the event passes the origin because its route is healthy. Such events tell
--- nothing about the routes because of which the origin is slowed.
+-- nothing about the routes because of which the origin is slowed. `fair_share.refusal` adds `t` if the
+-- event begins as a trial.
 function fair_share.held_gates(ctx, share, event)
   local origin, route = held_destinations(ctx, share, event)
   local way = origin and routes.way_past(ctx, origin, gates.state(ctx, origin), event)
@@ -111,7 +117,12 @@ function fair_share.count_begun(share, event)
   share.in_flight[gate] = share.in_flight[gate] + 1
   share.tenants[tenant] = share.tenants[tenant] + 1
   share.room = share.room - 1
-  if share.classes[gate] ~= FAST then share.general_room = share.general_room - 1 end
+  if event.is_trial then
+    share.trial_room = share.trial_room - 1
+    share.trials_of[tenant] = (share.trials_of[tenant] or 0) + 1
+  elseif share.classes[gate] ~= FAST then
+    share.general_room = share.general_room - 1
+  end
 end
 
 -- Returns the place of a gate among the gates of an event: queue and flow-control key, origin,
@@ -211,46 +222,6 @@ function fair_share.divert(ctx, share, id)
   return true
 end
 
--- Returns the part of `room` that each tenant gets. A tenant gets all of it if no other is wanted.
-local function part(share, room)
-  return math.floor(room / math.min(share.tenant_count, MOST_TENANTS))
-end
-
--- Returns whether an event of a destination that is not fast may begin. An unknown destination may
--- use the reserve as long as its tenant has few events in flight: so there is room for a tenant that
--- was not seen before, even if others have filled the rest.
-local function has_room(share, class, count)
-  if share.tenant_count > 1 and count >= part(share, share.size - share.reserve) then
-    return false
-  end
-  if share.general_room > 0 then return true end
-  local half = math.floor(share.reserve / 2)
-  return class ~= SLOW and share.general_room > -half and count < math.max(1, part(share, half))
-end
-
--- Returns the gate at which an event must wait because a limit is reached, or nil. Events of fast
--- destinations never wait in the line of their tenant.
-local function full_gate(share, event)
-  local gate = event.origin_gate
-  if share.limit > 0 and share.destination_count > 1 and share.in_flight[gate] >= share.limit then
-    return gate
-  end
-  local class, count = share.classes[gate], share.tenants[event.tenant]
-  if class ~= FAST then
-    return not has_room(share, class, count) and gates.slow_gate_of(event.tenant) or nil
-  end
-  return share.tenant_count > 1 and count >= part(share, share.size) and gate or nil
-end
-
--- Whether events wait in the line of a tenant. Reads this once per call.
-local function has_waiters(ctx, share, tenant)
-  if share.waiting[tenant] == nil then
-    local waiters = keys.waiters(ctx, gates.slow_gate_of(tenant))
-    share.waiting[tenant] = redis.call('EXISTS', waiters) == 1
-  end
-  return share.waiting[tenant]
-end
-
 -- Returns nil if an event may begin on this worker, otherwise the code of the answer: `held` if this
 -- call has moved the event to `due` or to the waiting line of a gate, `full` if the worker must wait
 -- until it has room.
@@ -260,7 +231,11 @@ function fair_share.refusal(ctx, share, id, event)
     due.delay(ctx, {due.member(id, event)})
     return 'held'
   end
-  local full = event.tenant and full_gate(share, event)
+  local full, is_behind = worker_room.limits(ctx, share, event)
+  if full == worker_room.LATER then
+    due.lease(ctx, {due.member(id, event)}, TRIED_FOR_MS)
+    return 'held'
+  end
   if event.tenant and not full and share.room <= 0 then return 'full' end
   local origin, route, way = fair_share.held_gates(ctx, share, event)
   if way == routes.NEW then add_gate(ctx, id, event, routes.gate_of_new(origin)) end
@@ -270,8 +245,7 @@ function fair_share.refusal(ctx, share, id, event)
     turn_away(ctx, share, id, event, full)
     return 'held'
   end
-  if event.tenant and share.classes[gate] ~= FAST and has_waiters(ctx, share, event.tenant) then
-    add_gate(ctx, id, event, gates.slow_gate_of(event.tenant))
-  end
+  if is_behind then add_gate(ctx, id, event, gates.slow_gate_of(event.tenant)) end
+  if event.is_trial then event.held = event.held .. 't' end
   return event.gates and not slots.admit(ctx, id, event) and 'held' or nil
 end

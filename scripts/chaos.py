@@ -137,6 +137,7 @@ def made_by(started_s: float) -> dict[str, Any]:
 @click.option("--away-s", default=6, show_default=True, help="Length of an outage.")
 @click.option("--frozen-s", default=8, show_default=True, help="Length of a freeze.")
 @click.option("--seconds", default=10, show_default=True, help="Life of a schedule.")
+@click.option("--flood", default=20_000, show_default=True, help="Events of a flood.")
 @click.option("--backlog", default=5_000, show_default=True, help="Overdue events.")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep data and logs here."

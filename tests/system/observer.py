@@ -121,10 +121,15 @@ class Observer:
         return self.events.cell.now_ms() + 1_000 + 5 * events
 
     def create_at(
-        self, times_ms: Mapping[str, int], *, query: str = ""
+        self, times_ms: Mapping[str, int], *, query: str = "", url: str = ""
     ) -> list[Accepted]:
-        """Create events, whose labels are keys, in the store; many per round trip."""
-        url = self.receiver.url(query)
+        """Create events, whose labels are keys, in the store; many per round trip.
+
+        Args:
+            query: how the receiver responds (see `receiver.py`).
+            url: the destination; the receiver by default.
+        """
+        url = url or self.receiver.url(query)
         drafts = [_draft(url, label, at, DEADLINE_MS) for label, at in times_ms.items()]
         created = self.events.create_many(self.owner, drafts)
         assert {event.verdict for event in created} == {Verdict.OK}

@@ -55,6 +55,20 @@ def test_i5_a_flood_joins_the_line_of_a_destination_over_its_share(engine: Engin
     assert (waiters(engine), engine.faults()) == ([], [])
 
 
+def test_i5_a_flood_joins_the_line_although_its_tenant_has_room_again(engine: Engine):
+    waiting = send(engine, [SLOW] * 20)
+    try_begin(engine)
+    engine.client.delete(keys.turned_away(PREFIX))
+    engine.now_ms += 10
+    [first] = send(engine, [SLOW])
+    try_begin(engine, general_room=50)
+    flood = send(engine, [SLOW] * 50)
+    offered = claim_all(engine)
+
+    assert len({*flood} & {*offered}) <= NOT_DIVERTED
+    assert set(waiters(engine)) == {first, *flood, *waiting[16:]} - {*offered}
+
+
 def test_i5_other_destinations_and_tenants_are_offered_beside_the_flood(
     engine: Engine, turned_away: list[str]
 ):

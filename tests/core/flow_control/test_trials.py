@@ -56,6 +56,19 @@ def test_most_events_of_a_flood_to_a_new_destination_wait_at_its_gate(engine: En
     assert (set(flood) - set(refused), waiters(engine)) == ({flood[0]}, [])
 
 
+def test_a_flood_stays_at_its_gate_when_its_destination_turns_out_to_be_slow(
+    engine: Engine,
+):
+    send(engine, [NEW] * 50)
+    try_begin(engine, tenants=FULL)
+    before = waiters(engine, gate(NEW))
+    engine.now_ms += 1_000
+    _, refused = try_begin(engine, tenants=FULL, slow=[gate(NEW)])
+
+    assert {*before} & {*refused}
+    assert waiters(engine, gate(NEW)) == before
+
+
 @pytest.mark.parametrize(
     ("limits", "count"),
     [

@@ -215,10 +215,10 @@ function fair_share.divert(ctx, share, id)
   end
   local gate = turned_away[origin]
   if not gate then return false end
-  add_gate(ctx, id, event, gate)
-  slots.wait_at(ctx, id, event, gate, share.ramps[gate])
-  redis.call('ZREM', keys.due(ctx), id)
-  share.ramps[gate] = share.ramps[gate] or gates.state(ctx, gate)
+  local planned = share.ramps[gate]
+  share.ramps[gate] = planned or gates.state(ctx, gate)
+  slots.hold_back(ctx, id, event, gate, share.ramps[gate])
+  if not planned then gates.plan_check(ctx, gate) end
   return true
 end
 
@@ -245,7 +245,10 @@ function fair_share.refusal(ctx, share, id, event)
     turn_away(ctx, share, id, event, full)
     return 'held'
   end
-  if is_behind then add_gate(ctx, id, event, gates.slow_gate_of(event.tenant)) end
+  local line = is_behind and gates.slow_gate_of(event.tenant)
+  if line then add_gate(ctx, id, event, line) end
   if event.is_trial then event.held = event.held .. 't' end
-  return event.gates and not slots.admit(ctx, id, event) and 'held' or nil
+  if not event.gates or slots.admit(ctx, id, event) then return nil end
+  if line then note_turned_away(ctx, share, gate, line) end
+  return 'held'
 end

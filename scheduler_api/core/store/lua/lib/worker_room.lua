@@ -41,6 +41,10 @@ local function may_try(share, tenant)
     and share.general_room > -math.max(1, math.floor(share.reserve / 4))
 end
 
+local function has_gate(event, gate)
+  return string.find(' ' .. (event.gates or '') .. ' ', ' ' .. gate .. ' ', 1, true) ~= nil
+end
+
 -- Returns the gate at which an event to a fast destination must wait, or nil.
 local function full_gate_of_fast(share, event)
   local count = share.tenants[event.tenant] - (share.slow_of[event.tenant] or 0)
@@ -61,7 +65,8 @@ end
 --
 -- Events of fast destinations never join the line. Neither do those of an unknown destination while it
 -- is tried. An event that has waited in the line is not a trial: most events there are for
--- destinations that hang, and would leave no trials for others.
+-- destinations that hang, and would leave no trials for others. An event that has waited at its
+-- destination waits there again, so that a flood does not move from one gate to the other.
 function worker_room.limits(ctx, share, event)
   local gate, tenant = event.origin_gate, event.tenant
   if not tenant then return nil, false end
@@ -72,11 +77,11 @@ function worker_room.limits(ctx, share, event)
   if class == FAST then return full_gate_of_fast(share, event), false end
   local line, has_own_room = gates.slow_gate_of(tenant), has_room(share, class, share.tenants[tenant])
   if has_own_room and not has_waiters(ctx, share, tenant) then return nil, false end
-  if not class and not string.find(event.gates or '', line, 1, true) then
+  if not class and not has_gate(event, line) then
     event.is_trial = in_flight == 0 and may_try(share, tenant)
     if event.is_trial then return nil, false end
     if in_flight > 0 then return wait_for_trial(share, gate), false end
   end
   if has_own_room then return nil, true end
-  return line, false
+  return has_gate(event, gate) and gate or line, false
 end

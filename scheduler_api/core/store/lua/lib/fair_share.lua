@@ -217,7 +217,7 @@ function fair_share.divert(ctx, share, id)
   if not gate then return false end
   local planned = share.ramps[gate]
   share.ramps[gate] = planned or gates.state(ctx, gate)
-  slots.hold_back(ctx, id, event, gate, share.ramps[gate])
+  slots.start_waiting(ctx, id, event, gate, share.ramps[gate])
   if not planned then gates.plan_check(ctx, gate) end
   return true
 end

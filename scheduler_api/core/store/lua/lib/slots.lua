@@ -71,7 +71,7 @@ end
 
 -- Makes a due event that has no gates wait at a gate, which becomes its only gate. Does the same as
 -- `slots.wait_at` with fewer steps, because a call may move many such events.
-function slots.hold_back(ctx, id, event, gate, state)
+function slots.start_waiting(ctx, id, event, gate, state)
   redis.call('ZADD', keys.waiters(ctx, gate), gates.rank(gate, state, event), id)
   redis.call('HSET', keys.event(ctx, id), EVENT.gates, gate, EVENT.waits_at, gate,
     EVENT.waits_since_ms, ctx.now)

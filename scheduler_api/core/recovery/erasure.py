@@ -47,13 +47,14 @@ class Erasure:
 
         The schedule itself is deleted first, so that it creates no more occurrences.
 
-        Redis: as `forget_event`, and delete_schedule.
+        Redis: as `forget_event`, write_small, and delete_schedule.
 
         Args:
             name: `unfinished` finds the schedule by this text until it is erased.
         """
         unfinished = keys.erasing(self._prefix, str(owner), schedule_id)
-        self._client.set(unfinished, name, ex=UNFINISHED_FOR_S)
+        remember = ("SET", unfinished, name, "EX", UNFINISHED_FOR_S)
+        self._cell.write_small(remember)
         options = {"id": schedule_id, "owner": str(owner), "read_revision": ""}
         self._cell.call("delete_schedule", options)
         erased = self._forget(owner, schedule_id, is_schedule=True)

@@ -8,6 +8,7 @@ edited, and when only few stored fire times are left.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.batches import batches
 from scheduler_api.core.cron.expression import Cron, CronError, Grammar
 from scheduler_api.core.deduplication import (
@@ -83,6 +84,7 @@ REFUSALS: dict[str, type[SchedulerError]] = {
     "unfinished": NotFinished,
 }
 NEWEST = EVENT.codes("owner", "state")
+ACTIVE_TO_PAUSED = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 PAUSED_TO_ACTIVE = (ScheduleState.PAUSED, ScheduleState.ACTIVE)
 
 
@@ -179,7 +181,7 @@ class Schedules:
 
         Raises: CronError, NotFound, Conflict (the schedule was changed since it was
             read), TimePassed (the new end is not in the future), LimitReached,
-            Repeated.
+            Repeated, StoreFull (only a pause that changes no content is stored then).
         """
         now_ms = self._cell.now_ms()
         end_ms = schedule.options.end_ms
@@ -198,6 +200,9 @@ class Schedules:
             if search_terms is None
             else tuple(search_terms),
         )
+        pauses = changed.content == schedule.content and (
+            (schedule.state, changed.state) == ACTIVE_TO_PAUSED
+        )
         same_rule = fire_times.rule_of(changed) == fire_times.rule_of(schedule)
         resumed = (schedule.state, changed.state) == PAUSED_TO_ACTIVE
         code = self._put(
@@ -205,6 +210,7 @@ class Schedules:
             grammar,
             deduplication=deduplication,
             change=change,
+            pauses=pauses,
             keep_times=same_rule and not schedule.is_over(now_ms),
             skipped=fire_times.skipped_by_pause(schedule, now_ms) if resumed else [],
         )
@@ -219,6 +225,7 @@ class Schedules:
         *,
         deduplication: DeduplicationKey | None,
         change: Change | None = None,
+        pauses: bool = False,
         keep_times: bool = False,
         skipped: Sequence[int] = (),
     ) -> str:
@@ -234,6 +241,7 @@ class Schedules:
         options = self._rule_options(schedule) | {
             "revision": revision,
             "keeps_times": keep_times,
+            "pauses": pauses,
             "fire_times": ",".join(times),
             "skipped": skipped,
             **deduplication_options(deduplication),
@@ -241,9 +249,13 @@ class Schedules:
         }
         if since_ms > now_ms:
             options["last_used_ms"] = since_ms
-        key = keys.template(self._cell.prefix, schedule.id, revision)
-        content = codec.encode_content(schedule.content, self._cell.cipher)
-        inline, _ = write_if_large(self._cell.client, key, content)
+        key, inline = keys.template(self._cell.prefix, schedule.id, revision), b""
+        if not pauses:
+            content = codec.encode_content(schedule.content, self._cell.cipher)
+            try:
+                inline, _ = write_if_large(self._cell.client, key, content)
+            except OutOfMemoryError:
+                raise StoreFull from None
         fields = self._fields(schedule, times_ahead=len(times))
         reply = self._cell.call("put_schedule", options, [inline, *fields])
         code, _, value = reply

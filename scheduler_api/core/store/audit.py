@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from redis.client import Pipeline
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.cell import Cell, Command
 from scheduler_api.core.store.owned_keys import holder_of
 from typing import Any, cast
 
@@ -85,22 +85,32 @@ def add(
     client: Pipeline, prefix: str, change: Change | None, *, before: State, after: State
 ) -> None:
     """Add the command that writes a record to a pipeline; nothing without a change."""
+    for command in commands(prefix, change, before=before, after=after):
+        client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def commands(
+    prefix: str, change: Change | None, *, before: State, after: State
+) -> list[Command]:
+    """Return the command that writes a record; none without a change."""
     if change is None:
-        return
-    states = {"before": orjson.dumps(before), "after": orjson.dumps(after)}
-    client.xadd(
-        keys.audit(prefix, holder_of(change.tenant)),
-        cast(Any, change.fields | states),
-        maxlen=MAX_RECORDS,
-        approximate=False,
-    )
+        return []
+    states = {
+        "before": orjson.dumps(before).decode(),
+        "after": orjson.dumps(after).decode(),
+    }
+    fields = (change.fields | states).items()
+    key = keys.audit(prefix, holder_of(change.tenant))
+    flat = [text for field in fields for text in field]
+    return [("XADD", key, "MAXLEN", MAX_RECORDS, "*", *flat)]
 
 
 def write(cell: Cell, change: Change, *, before: State, after: State) -> None:
-    """Write a record at once, before a change in several steps. One round trip."""
-    with cell.client.pipeline(transaction=False) as pipe:
-        add(pipe, cell.prefix, change, before=before, after=after)
-        pipe.execute()
+    """Write a record at once, before a change in several steps, also in a full store.
+
+    One round trip.
+    """
+    cell.write_small(*commands(cell.prefix, change, before=before, after=after))
 
 
 def newest(cell: Cell, tenant: str | None, *, count: int) -> list[Record]:

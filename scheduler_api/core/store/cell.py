@@ -1,12 +1,15 @@
 """One cell: a Redis database, the prefix of its keys, and its clock."""
 
 import redis
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from redis.client import Pipeline
 from scheduler_api.core.store.content_encryption import ContentCipher
 from scheduler_api.core.store.functions import Arg, Library, Options
 from typing import Any
 
 NO_OPTIONS: Options = {}
+# A command, the key, and further arguments.
+Command = Sequence[str | int]
 
 
 class Cell:
@@ -58,3 +61,25 @@ class Cell:
     ) -> Any:
         """Call a Lua function of the store. Redis: one round trip, atomic."""
         return self.library.call(self.client, function, self.with_clock(options), args)
+
+    def write_small(self, *commands: Command) -> Any:
+        """Run small writes, also in a full store; return their answers.
+
+        A full store refuses the same writes as plain commands. Redis: one round trip,
+        atomic.
+        """
+        return self.call("write_small", self._small(commands))
+
+    def add_small_writes(self, pipe: Pipeline, *commands: Command) -> None:
+        """Add small writes to a pipeline, which does not load the functions."""
+        options = self._small(commands)
+        pipe.fcall(*self.library.command("write_small", options))
+
+    def _small(self, commands: Iterable[Command]) -> Options:
+        start = len(self.prefix)
+        return {
+            "commands": [
+                [name, str(key)[start:], *map(str, args)]
+                for name, key, *args in commands
+            ]
+        }

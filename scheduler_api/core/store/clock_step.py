@@ -2,6 +2,7 @@
 
 import redis
 from scheduler_api.core.store import audit, keys
+from scheduler_api.core.store.cell import Cell
 from typing import NamedTuple, cast
 
 
@@ -36,7 +37,7 @@ class ClockStep(NamedTuple):
 def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> bool:
     """Record that an operator accepts the clock; return whether a step was reported.
 
-    Redis: one MULTI.
+    Works in a full store, too. Redis: write_small, atomic.
 
     Args:
         by: who accepts it, for the audit log; None: not a person.
@@ -46,8 +47,8 @@ def accept(client: redis.Redis, prefix: str, *, by: str | None = None) -> bool:
     if step is None:
         return False
     change = audit.change(by, None, "clock.accept", f"{step.ms} ms")
-    with client.pipeline(transaction=True) as pipe:
-        pipe.delete(key)
-        audit.add(pipe, prefix, change, before=None, after={"accepted": True})
-        pipe.execute()
+    Cell(client, prefix).write_small(
+        ("DEL", key),
+        *audit.commands(prefix, change, before=None, after={"accepted": True}),
+    )
     return True

@@ -27,6 +27,8 @@ from typing import Any
 FORMAT = 1
 # Begins content whose body is shared; the name of the body and a line break follow.
 SHARING = b"\3"
+# Errors do not show what is encrypted in the store.
+NOT_CONTENT = "content: it is not in the form of content"
 # The last millisecond of the year 9999, after which there are no dates.
 LATEST_MS = 253_402_300_799_999
 # A response body is in the field `response` if it is text, otherwise, in base64, in the
@@ -88,10 +90,10 @@ def decode_content(stored: bytes, shared_body: bytes | None = None) -> Content:
         parsed = orjson.loads(head)
         url, options = parsed["u"], parsed.get("o", {})
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as err:
-        raise UnreadableRecord(f"content: {head[:80]!r}") from err
+        raise UnreadableRecord(NOT_CONTENT) from err
     are_typed = isinstance(url, str) and isinstance(options, dict)
     if not separator or not are_typed:
-        raise UnreadableRecord(f"content: {head[:80]!r}")
+        raise UnreadableRecord(NOT_CONTENT)
     return Content(url, body + rest, options)
 
 
@@ -244,7 +246,7 @@ def decode_attempt(event_id: str, number: bytes, stored: bytes) -> Attempt:
             **{name: value for name, value in parsed.items() if name in JSON_FIELDS},
         )
     except (ValueError, TypeError, AttributeError) as err:
-        raise UnreadableRecord(f"log of {event_id}: {stored[:80]!r}") from err
+        raise UnreadableRecord(f"log of {event_id}, attempt {number!r}") from err
 
 
 def _response(parsed: dict[str, Any]) -> bytes:

@@ -114,12 +114,11 @@ class EpochWatch:
 def establish(client: redis.Redis, prefix: str) -> bytes:
     """Return the store's epoch; create it if there is none.
 
-    Redis: GET; if there is none, SET NX and GET.
+    Works in a full store, too. Redis: GET; if there is none, write_small and GET.
     """
     key = keys.epoch(prefix)
-    # A full store refuses every SET NX; see `claim_database`.
     if client.get(key) is None:
-        client.set(key, nonce(), nx=True)
+        Cell(client, prefix).write_small(("SET", key, nonce(), "NX"))
     return cast(bytes, client.get(key))
 
 
@@ -129,7 +128,7 @@ def accept(
     """Record that an operator accepts the store, and return its epoch, a new one.
 
     The new epoch tells all processes to forget what they knew of the store before.
-    Atomic, one MULTI.
+    Works in a full store, too. Atomic, write_small.
 
     Args:
         by: who accepts it, for the audit log; None: not a person.
@@ -138,14 +137,15 @@ def accept(
     epoch = nonce()
     change = audit.change(by, None, "store.accept", epoch)
     newest = int(cast(bytes | None, client.get(keys.sequence(prefix))) or 0)
-    with client.pipeline(transaction=True) as pipe:
-        pipe.mset({keys.epoch(prefix): epoch, keys.accepted_epoch(prefix): epoch})
-        # The lost data had ids that must not be issued again.
-        skipped = max(0, newest_id - newest) + ID_MARGIN
-        pipe.incrby(keys.sequence(prefix), skipped)
-        pipe.delete(keys.lost_tail(prefix))
-        audit.add(pipe, prefix, change, before=None, after={"accepted": True})
-        pipe.execute()
+    # The lost data had ids that must not be issued again.
+    skipped = max(0, newest_id - newest) + ID_MARGIN
+    Cell(client, prefix).write_small(
+        ("SET", keys.epoch(prefix), epoch),
+        ("SET", keys.accepted_epoch(prefix), epoch),
+        ("INCRBY", keys.sequence(prefix), skipped),
+        ("DEL", keys.lost_tail(prefix)),
+        *audit.commands(prefix, change, before=None, after={"accepted": True}),
+    )
     return epoch
 
 

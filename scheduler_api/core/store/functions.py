@@ -87,7 +87,7 @@ class Library:
         Raises: OutOfMemoryError: the store is full. A full store refuses to load the
             library, and to run functions that store new events.
         """
-        command = self._command(function, options, args)
+        command = self.command(function, options, args)
         for _ in range(TRIES - 1):
             try:
                 return client.fcall(*command)
@@ -106,7 +106,7 @@ class Library:
 
         Raises: OutOfMemoryError.
         """
-        command = self._command(function, options, args)
+        command = self.command(function, options, args)
         for _ in range(TRIES - 1):
             try:
                 return await client.fcall(*command)
@@ -118,7 +118,8 @@ class Library:
                 self._check_loaded(err)
         return await client.fcall(*command)
 
-    def _command(self, function: str, options: Options, args: Iterable[Arg]) -> Any:
+    def command(self, function: str, options: Options, args: Iterable[Arg] = ()) -> Any:
+        """Return the arguments of FCALL, which does not load the library."""
         name, encoded = f"{function}_{self.version}", orjson.dumps(options)
         return name, 1, self._prefix, encoded, *args
 

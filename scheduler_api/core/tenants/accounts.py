@@ -242,7 +242,8 @@ class Tenants:
     def begin_removal(self, tenant_id: str, *, by: str) -> int:
         """Delete the tokens of a tenant, and mark it as being removed.
 
-        From then on, nothing new is stored for it. Atomic: WATCH and one MULTI.
+        From then on, nothing new is stored for it. Works in a full store, too. Atomic:
+        WATCH and one MULTI.
 
         Returns when the removal began, in epoch ms: a removal that was interrupted
         continues. Its record is in the operator's audit log, because the log of the
@@ -251,17 +252,24 @@ class Tenants:
         key, now_ms = keys.tenant(self._prefix, tenant_id), self._cell.now_ms()
         tokens = keys.tokens(self._prefix, tenant_id)
         self.tokens.index_older(tenant_id)
+        # The transaction needs the functions.
+        self._cell.write_small()
 
         def begin(pipe: Pipeline) -> None:
             began = cast(bytes | None, pipe.hget(key, REMOVED))
             pipe.multi()
-            pipe.set(keys.removed(self._prefix, tenant_id), 1)
+            removed = ("SET", keys.removed(self._prefix, tenant_id), 1)
+            self._cell.add_small_writes(pipe, removed)
             self.tokens.revoke_all(pipe, tenant_id)
             if began is None:
-                pipe.hset(key, REMOVED, str(now_ms))
                 change = audit.change(by, None, "tenant.remove", tenant_id)
-                before = {"exists": True}
-                audit.add(pipe, self._prefix, change, before=before, after=None)
+                self._cell.add_small_writes(
+                    pipe,
+                    ("HSET", key, REMOVED, now_ms),
+                    *audit.commands(
+                        self._prefix, change, before={"exists": True}, after=None
+                    ),
+                )
 
         self._client.transaction(begin, key, tokens)
         return int(cast(bytes, self._client.hget(key, REMOVED)))
@@ -289,8 +297,8 @@ class Tenants:
             pipe.zrem(keys.tenants(self._prefix), tenant_id)
             pipe.delete(keys.tenant(self._prefix, tenant_id))
             pipe.expire(keys.removed(self._prefix, tenant_id), REMOVED_FOR_S)
-            pipe.set(keys.rotated(self._prefix), nonce())
             pipe.execute()
+        self._cell.write_small(("SET", keys.rotated(self._prefix), nonce()))
 
     def accounts(self) -> list[Account]:
         """Return all tenants, oldest first."""

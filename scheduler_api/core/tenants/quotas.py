@@ -38,7 +38,7 @@ class Quotas:
         minute = self._cell.now_ms() // MINUTE_MS
         key = keys.requests(self._cell.prefix, str(owner), minute)
         try:
-            count = self._add(key)
+            count = self._add_to_minute(key)
         except OutOfMemoryError:
             # A full store counts nothing, but it must still cancel and read.
             return
@@ -46,7 +46,9 @@ class Quotas:
             raise OverQuota
 
     def count_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
-        """Count an event in the month of its fire time.
+        """Count an event in the month of its fire time, also in a full store.
+
+        The store itself refuses the event then. Redis: write_small.
 
         Raises: OverQuota; then the event is not counted.
         """
@@ -54,28 +56,32 @@ class Quotas:
             return
         key = self._month_key(owner, at_ms)
         until_ms = at_ms + KEPT_AFTER_MS
-        if self._add(key, until_ms=until_ms) > limit:
-            self._cell.client.decr(key)
+        if self._add_to_month(key, 1, until_ms) > limit:
+            self._add_to_month(key, -1, until_ms)
             raise OverQuota
 
     def uncount_event(self, owner: Owner, at_ms: int, *, limit: int) -> None:
         """Undo `count_event`, after the event was refused or moved to another month."""
         if limit:
             key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
-            self._add(key, by=-1, until_ms=until_ms)
+            self._add_to_month(key, -1, until_ms)
 
     def _month_key(self, owner: Owner, at_ms: int) -> str:
         return keys.month(self._cell.prefix, str(owner), _month(at_ms))
 
-    def _add(self, key: str, *, by: int = 1, until_ms: int | None = None) -> int:
+    def _add_to_minute(self, key: str) -> int:
         pipe = self._cell.client.pipeline(transaction=True)
-        pipe.incrby(key, by)
-        if until_ms is None:
-            pipe.expire(key, TWO_MINUTES_S)
-        else:
-            pipe.pexpireat(key, until_ms, gt=True)
-            pipe.pexpireat(key, until_ms, nx=True)
+        pipe.incr(key)
+        pipe.expire(key, TWO_MINUTES_S)
         return cast(int, pipe.execute()[0])
+
+    def _add_to_month(self, key: str, count: int, until_ms: int) -> int:
+        counted, *_ = self._cell.write_small(
+            ("INCRBY", key, count),
+            ("PEXPIREAT", key, until_ms, "GT"),
+            ("PEXPIREAT", key, until_ms, "NX"),
+        )
+        return cast(int, counted)
 
 
 def same_month(one_ms: int, other_ms: int) -> bool:

@@ -141,8 +141,8 @@ class Tokens:
     def revoke(self, tenant: str | None, name: str, *, by: str | None = None) -> None:
         """Delete a token, and those that it has replaced in a rotation.
 
-        Processes that have cached a token accept it a few seconds longer. Atomic: WATCH
-        and one MULTI.
+        Processes that have cached a token accept it a few seconds longer. Works in a
+        full store, too. Atomic: WATCH and one MULTI.
 
         Raises: NotFound (no token has this name).
         """
@@ -156,8 +156,12 @@ class Tokens:
             pipe.zrem(keys.tokens(self._prefix, holder_of(tenant)), *digests)
             record = audit.change(by, tenant, "token.revoke", name)
             before = {"read_only": revoked[0].access.read_only}
-            audit.add(pipe, self._prefix, record, before=before, after=None)
+            self._cell.add_small_writes(
+                pipe, *audit.commands(self._prefix, record, before=before, after=None)
+            )
 
+        # The transaction needs the functions.
+        self._cell.write_small()
         self._change(tenant, change)
 
     def revoke_all(self, pipe: Pipeline, tenant: str) -> None:

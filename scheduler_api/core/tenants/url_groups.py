@@ -246,7 +246,7 @@ def read_group(name: str, record: bytes) -> Group:
             defaults=dict(stored.get("d", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise UnreadableRecord(f"group {name}: {record[:80]!r}") from err
+        raise UnreadableRecord(f"group {name}") from err
 
 
 def _describe(name: str, record: bytes) -> bytes:

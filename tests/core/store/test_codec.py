@@ -1,11 +1,13 @@
 """Tests of encoding and decoding the content and the attempts of events."""
 
 import pytest
+from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Attempt, AttemptKind, Content
 from scheduler_api.core.store import codec
+from scheduler_api.core.tenants.url_groups import read_group
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.binary())
@@ -37,6 +39,25 @@ def test_a_body_is_stored_unchanged():
 def test_decoding_invalid_content_is_an_error(stored: bytes):
     with pytest.raises(UnreadableRecord):
         codec.decode_content(stored)
+
+
+@pytest.mark.parametrize(
+    "decode",
+    [
+        codec.decode_content,
+        lambda stored: codec.decode_attempt("7", b"1", b"a 9 0 " + stored),
+        lambda stored: read_group("g", stored),
+    ],
+    ids=["content", "attempt", "group"],
+)
+@pytest.mark.parametrize("stored", [b"secret", b'{"u":"secret"', b'{"secret":1}'])
+def test_s26_an_error_in_a_record_does_not_show_the_record(
+    decode: Callable[[bytes], object], stored: bytes
+):
+    with pytest.raises(UnreadableRecord) as caught:
+        decode(stored)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_an_attempt_round_trips():

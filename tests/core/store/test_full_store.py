@@ -8,11 +8,23 @@ from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.deduplication import DeduplicationKey, Repeated
 from scheduler_api.core.errors import StoreFull
 from scheduler_api.core.flow_control.gates import set_gate
-from scheduler_api.core.model import Content, Draft, FollowUp, Outcome, State
-from scheduler_api.core.store import claims, keys
+from scheduler_api.core.model import (
+    Content,
+    Draft,
+    FollowUp,
+    Outcome,
+    Owner,
+    ScheduleState,
+    State,
+)
+from scheduler_api.core.recovery.erasure import Erasure
+from scheduler_api.core.recovery.tenant_removal import TenantRemoval
+from scheduler_api.core.store import audit, claims, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.store.epoch import accept, claim_database, establish
 from scheduler_api.core.store.gate_names import flow_gate
+from scheduler_api.core.tenants.accounts import Tenants
+from scheduler_api.core.tenants.quotas import OverQuota, Quotas
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from tests.core.engine import (
     CONTENT,
@@ -31,6 +43,7 @@ from tests.core.engine import (
 
 LARGE = Content("https://receiver.example/", b"x" * 50_000)
 ONE_BYTE = 1
+EPOCH = keys.epoch(PREFIX)
 ADDING = """#!lua name=adding
 redis.register_function('add', function(key_names)
   return redis.call('ZADD', key_names[1], 1, 'x')
@@ -249,6 +262,90 @@ def test_r32_a_full_store_takes_pauses_but_no_new_limits(
         set_gate(cell, flow_gate(OWNER, "one"), {"rate": 5}, limit=0)
 
     assert set_gate(cell, flow_gate(OWNER, "two"), {}, limit=0, paused=True)
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_r32_in_a_full_store_a_schedule_can_be_paused_once_but_not_edited(
+    engine: Engine, fill: Callable[[], None], content: Content
+):
+    schedule = engine.schedule("* * * * *", content=content)
+    fill()
+
+    with pytest.raises(StoreFull):
+        engine.edited(schedule, expression="*/2 * * * *")
+    with pytest.raises(StoreFull):
+        engine.edited(schedule, content=LARGE)
+    paused = engine.edited(schedule, state=ScheduleState.PAUSED)
+    for again in ScheduleState.PAUSED, ScheduleState.ACTIVE:
+        with pytest.raises(StoreFull):
+            engine.edited(paused, state=again)
+
+    assert engine.schedules.get(OWNER, schedule.id) == paused
+    assert paused.content == content
+
+
+def test_r32_the_quota_of_a_month_is_kept_in_a_full_store(
+    engine: Engine, fill: Callable[[], None]
+):
+    quotas = Quotas(engine.store.cell)
+    quotas.count_event(OWNER, engine.now_ms, limit=2)
+    fill()
+
+    quotas.count_event(OWNER, engine.now_ms, limit=2)
+    with pytest.raises(OverQuota):
+        quotas.count_event(OWNER, engine.now_ms, limit=2)
+    quotas.uncount_event(OWNER, engine.now_ms, limit=2)
+    quotas.count_event(OWNER, engine.now_ms, limit=2)
+
+
+def test_r32_a_full_store_gets_its_epoch_from_the_first_ticker(
+    engine: Engine, fill: Callable[[], None]
+):
+    engine.create()
+    fill()
+
+    epoch = establish(engine.client, PREFIX)
+
+    assert epoch == establish(engine.client, PREFIX) == engine.client.get(EPOCH)
+
+
+def test_r32_an_operator_can_accept_a_full_store(
+    engine: Engine, fill: Callable[[], None]
+):
+    before = int(engine.create().id)
+    fill()
+
+    epoch = accept(engine.client, PREFIX, by="ann")
+
+    assert engine.client.get(EPOCH) == epoch.encode()
+    assert int(engine.client.get(keys.sequence(PREFIX)) or 0) > before + 900_000
+    [record] = audit.newest(engine.store.cell, None, count=5)
+    assert (record.change.by, record.after) == ("ann", {"accepted": True})
+
+
+def test_r32_a_full_store_forgets_schedules_and_removes_tenants(
+    engine: Engine, fill: Callable[[], None]
+):
+    cell, secret_key = engine.store.cell, "k" * 32
+    tenants = Tenants(cell, secret_key=secret_key, makers={})
+    tenant = tenants.create("acme")
+    tenants.tokens.create(tenant.id, "second", read_only=False)
+    own = Owner(tenant.id, "jiter")
+    engine.store.create(own, Draft(CONTENT, DEADLINE_MS, delay_ms=60_000))
+    schedule = engine.schedule("* * * * *")
+    fill()
+
+    tenants.tokens.revoke(tenant.id, "second", by="ann")
+    erased = Erasure(cell).forget_schedule(OWNER, schedule.id, name="mine")
+    for _ in TenantRemoval(cell, tenants).remove(tenant.id, by="ann"):
+        engine.now_ms += 60_000
+
+    assert erased.running == 0
+    assert not tenants.exists(tenant.id)
+    assert [r.change.action for r in audit.newest(cell, None, count=5)] == [
+        "tenant.remove"
+    ]
+    assert engine.client.zcard(keys.by_time(PREFIX, str(own), State.ACTIVE)) == 0
 
 
 def test_e17_a_store_with_free_memory_accepts_events_again(

@@ -115,6 +115,7 @@ def call_all_functions(engine: Engine) -> None:
     cell.call("erase_events", {"owner": str(OWNER)}, [event.id for event in events])
     item = ["", "nonce", str(OWNER), "in", 5, "", DEADLINE_MS, "x", "", "", "", "", ""]
     cell.call("recall_events", args=item)
+    cell.write_small(("SET", keys.full(PREFIX), 1, "PX", PERIOD_MS))
     cell.call("forget_flow_keys", {"owner": str(OWNER)}, ["customer", "nobody"])
     engine.faults()
 

@@ -24,6 +24,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
         )
     },
+    "keys.named(ctx, 'due')": keys.due,
     "keys.alive(ctx, 'ticker')": lambda prefix: keys.alive(prefix, "ticker"),
     "keys.event(ctx, '7')": lambda prefix: keys.event(prefix, "7"),
     "keys.log(ctx, '7')": lambda prefix: keys.log(prefix, "7"),

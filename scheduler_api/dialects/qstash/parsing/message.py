@@ -202,7 +202,7 @@ def from_options(options: Mapping[str, object]) -> Message:
     try:
         return Message(**_read(options, _MESSAGE))
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise UnreadableRecord(f"options of a message: {options!r:.200}") from err
+        raise UnreadableRecord("options of a message") from err
 
 
 @dataclass(frozen=True)

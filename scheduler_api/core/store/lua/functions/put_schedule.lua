@@ -9,6 +9,8 @@
 --   state: active, paused or ended.
 --   last_used_ms: the schedule does not fire at fire times up to this time. Absent: up to now.
 --   fire_times: new fire times (see lib/fire_times).
+--   pauses: true if the edit is a pause that does not change the content. Then the content of the
+--     revision that the caller read is copied.
 --   keeps_times: true to keep the last_used_ms and the fire times of the record, and to append the
 --     new fire times.
 --   skipped: the fire times that a pause skipped, a list of ms.
@@ -18,7 +20,8 @@
 --     before.
 --   end_ms, runs: fields of the record. Absent if the schedule has no end or no maximum of runs.
 -- Args: the content of the template, then names and values of the other fields of the record. The
---   content is '' if the caller wrote it before the call, to the key that contains the revision.
+--   content is '' if the caller wrote it before the call, to the key that contains the revision, or
+--   if the edit is a pause.
 -- Answer: {code, created ms, id}.
 -- Codes:
 --   ok: the schedule is stored.
@@ -31,7 +34,7 @@
 --   duplicate: the deduplication key exists. The answer contains its value in place of the id.
 --   limit_reached: the tenant has reached a limit or is being removed. The answer contains the limit,
 --     or 'removed', in place of the id.
---   full: the store is full. Existing schedules can still be edited, for example paused.
+--   full: the store is full. Only a pause is stored then, because every other edit grows the store.
 -- Atomic: occurrences created after the answer follow the new rule. If the first call got ok, a
 -- repeated call also gets ok, because the record contains the new revision.
 local SCHEDULE = records.SCHEDULE
@@ -56,7 +59,8 @@ local function refusal(ctx, record, bytes)
   if named and named ~= sid then return 'named', named end
   local end_ms = options.end_ms
   if end_ms and end_ms <= ctx.now and end_ms ~= tonumber(record.end_ms) then return 'past', sid end
-  if creates and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
+  local pauses = options.pauses and record.state ~= options.state
+  if not pauses and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full', sid end
   local limit = tenant_limits.removed(ctx, options.owner)
     or tenant_limits.reached(ctx, creates and 1 or 0, bytes)
   if limit then return 'limit_reached', limit end
@@ -65,13 +69,17 @@ end
 -- Returns by how much the content grows.
 local function bytes_of(ctx, content)
   local sid, options = ctx.options.id, ctx.options
-  if not options.tenant_limits then return 0 end
+  if not options.tenant_limits or options.pauses then return 0 end
   local old = options.read_revision ~= '' and keys.template(ctx, sid, options.read_revision)
   return tenant_limits.bytes(content, keys.template(ctx, sid, options.revision), old)
 end
 
 local function keep_template(ctx, content)
-  local key = keys.template(ctx, ctx.options.id, ctx.options.revision)
+  local sid, options = ctx.options.id, ctx.options
+  local key = keys.template(ctx, sid, options.revision)
+  if options.pauses then
+    return redis.call('COPY', keys.template(ctx, sid, options.read_revision), key) == 1
+  end
   if content == '' then return redis.call('PERSIST', key) == 1 end
   redis.call('SET', key, content)
   return true

@@ -1,6 +1,9 @@
 -- The names of all keys. `scheduler_api/core/store/keys.py` builds the same names and documents the
 -- type, contents and lifetime of each key.
 
+-- Returns the key with this name in Python's `keys`, without the prefix.
+function keys.named(ctx, name) return ctx.prefix .. name end
+
 function keys.due(ctx) return ctx.due end
 function keys.leased(ctx) return ctx.leased end
 function keys.paused_schedules(ctx) return ctx.prefix .. 'paused_schedules' end

@@ -13,15 +13,19 @@ from chaos_machines import (
     MachinesCell,
 )
 from chaos_scenario import Scenario, in_cell
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from tests.system.arrivals import Receiver
 from tests.system.processes import wait_until
 from tests.system.report import Report
+from workers.delivery.suspicion import LONGEST_WAIT_S
 
-NAMES = [f"h{number}.example.test" for number in range(40)]
+# So many that a connection to each is closed before the next event needs one.
+NAMES = [f"h{number}.example.test" for number in range(400)]
 NO_SERVER = "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"
 LOCAL = "127.0.0.1 localhost\n"
-EVENTS, OVER_S = 400, 12.0
+PER_S, MAX_CHARGED = 33, 20
+SUSPECTED = "can reach no destination"
 
 
 def partition(cell: MachinesCell, *, of: str, for_s: int) -> Report:
@@ -55,12 +59,13 @@ def no_route_at_all(cell: MachinesCell, *, for_s: int) -> Report:
 def _without_route(cell: MachinesCell, for_s: int, workers: Sequence[str]) -> Report:
     machine = cell.machines[FIRST]
 
-    def fault() -> None:
+    @contextmanager
+    def fault() -> Iterator[None]:
         machine.unroute(RECEIVERS_NETWORK)
-        time.sleep(for_s)
+        yield
         machine.route(RECEIVERS_NETWORK)
 
-    return _sick_worker(cell, fault, RECEIVERS, workers)
+    return _sick_worker(cell, fault, for_s, RECEIVERS, workers)
 
 
 def no_names(cell: MachinesCell, *, for_s: int) -> Report:
@@ -71,17 +76,19 @@ def no_names(cell: MachinesCell, *, for_s: int) -> Report:
         cell.machines[name].replace("/etc/resolv.conf", NO_SERVER)
     machine = cell.machines[FIRST]
 
-    def fault() -> None:
+    @contextmanager
+    def fault() -> Iterator[None]:
         machine.replace("/etc/hosts", LOCAL)
-        time.sleep(for_s)
+        yield
         machine.restore("/etc/hosts")
 
-    return _sick_worker(cell, fault, NAMES, (FIRST, SECOND))
+    return _sick_worker(cell, fault, for_s, NAMES, (FIRST, SECOND))
 
 
 def _sick_worker(
     cell: MachinesCell,
-    fault: Callable[[], None],
+    fault: Callable[[], AbstractContextManager[None]],
+    for_s: int,
     hosts: Sequence[str],
     workers: Sequence[str],
 ) -> Report:
@@ -90,29 +97,50 @@ def _sick_worker(
     cell.receiver = Receiver(OUTSIDE, everywhere=True)
     start_all(cell)
     cell.start(*(name for name in workers if name not in cell.processes))
-    start_ms = cell.earliest_start_ms(EVENTS)
+    over_s = for_s + 4.0
+    events = int(PER_S * over_s)
+    start_ms = cell.earliest_start_ms(events)
     accepted = [
         cell.create(
             f"event-{number}",
-            at_ms=start_ms + int(number * OVER_S * 1000 / EVENTS),
+            at_ms=start_ms + number * 1_000 // PER_S,
             url=cell.receiver.url("delay_ms=50", host=hosts[number % len(hosts)]),
         )
-        for number in range(EVENTS)
+        for number in range(events)
     ]
-    wait_until(lambda: len(cell.receiver.arrivals) >= EVENTS // 10)
-    fault()
-    recovery_s = cell.wait_drained(within_s=OVER_S + 90)
+    wait_until(lambda: len(cell.receiver.arrivals) >= PER_S)
+    with fault():
+        ends_s = time.monotonic() + for_s
+        named_s = wait_until(
+            lambda: SUSPECTED in str(cell.request("GET", "/readyz").body)
+        )
+        time.sleep(max(0, ends_s - time.monotonic()))
+    now_ms = cell.events.cell.now_ms()
+    overdue = {event.label for event in accepted if event.at_ms <= now_ms}
+    recovery_s = wait_until(
+        lambda: overdue <= cell.receiver.times_ms().keys(), within_s=90
+    )
+    cell.wait_drained()
     charged = [
         event.label
         for event in accepted
         if any(attempt.error for attempt in cell.attempts(event))
     ]
     report = Report(
-        cell.tally(accepted), {"events with a failed attempt": len(charged)}, recovery_s
+        cell.tally(accepted),
+        {
+            "events with a failed attempt": len(charged),
+            "named within": f"{named_s:.1f} s",
+        },
+        recovery_s,
     )
     # The first failures are what the worker notices its fault by.
     report.expect(
-        len(charged) <= EVENTS // 10, "at most a tenth of the events is charged"
+        len(charged) <= MAX_CHARGED, f"at most {MAX_CHARGED} events are charged"
+    )
+    report.expect(
+        recovery_s <= LONGEST_WAIT_S + 5,
+        f"overdue events arrive within {LONGEST_WAIT_S + 5:.0f} s",
     )
     return report
 

@@ -5,7 +5,7 @@ from tests.system import workloads
 from tests.system.cell import Cell
 from tests.system.report import Report
 
-HERD_PER_S = 500
+HERD_PER_S = 1_000
 
 
 def herd(cell: Cell, *, events: int) -> Report:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from scheduler_api.core.model import Gates
 from statistics import median
 from tests.system.arrivals import Receiver
@@ -13,8 +14,14 @@ from tests.system.messages import max_overtaking_ms, publish
 from tests.system.observer import Accepted
 from tests.system.processes import free_port, wait_until
 from tests.system.report import Report, Tally, quantile
+from workers.delivery.settler import MAX_BATCH
 
 DEADLINE_MS = 2_000
+# How long a ramp lasts, and of how many events it sends no large share at once.
+RAMP_S, MANY = 60, 20_000
+BAD_ROUTES = {"bad": "/bad", "users": "/users/{}/hook"}
+# The outage of a receiver of messages with default retries.
+AWAY_EVENTS, AWAY_S = 100, 4
 BREAKER_STATE = re.compile(r"breaker\.changed .*state=(\w+)")
 
 
@@ -94,7 +101,11 @@ def late_at(cell: Cell, events: Sequence[Accepted], share: float) -> float:
 
 
 def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
-    """The destination of all events answers 503 for a while, and then recovers."""
+    """The destination of all events answers 503 for a while, and then recovers.
+
+    A ramp sends up to 1,000 events per second, which is more than 5 % of a few events
+    in half a second. So only an outage with more events has a bound for such a share.
+    """
     cell.start("ticker", "worker")
     until_ms = time.time_ns() // 1_000_000 + int(away_s * 1_000)
     url = cell.receiver.url(f"status=503&until_ms={until_ms}")
@@ -107,15 +118,18 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
     during = [a for a in arrivals if a.at_ms < until_ms]
     after = [a for a in arrivals if a.at_ms >= until_ms]
     first_s = (after[0].at_ms - until_ms) / 1000
-    ramp = Counter(int((a.at_ms - after[0].at_ms) / 1000) for a in after)
+    after_ms = [a.at_ms for a in after]
+    halves, pairs = histogram(after_ms, 500), histogram(after_ms, 2_000)[: RAMP_S // 2]
     overtaking_ms = max_overtaking_ms([wanted_ms[a.label] for a in after])
     requests = Counter(a.label for a in arrivals)
     accepted = [replace(m, sends=requests[m.label]) for m in published]
+    share = max(halves) / len(after)
     figures = {
         "requests meanwhile": len(during),
         "breaker": " ".join(BREAKER_STATE.findall(cell["worker"].output)),
         "first delivery after": f"{first_s:.1f} s",
-        "then per second": " ".join(str(ramp[n]) for n in range(max(ramp) + 1)),
+        "then per second": " ".join(map(str, histogram(after_ms, 1_000))),
+        "most in half a second": f"{share:.1%}",
         "overtaken by": f"{overtaking_ms:.0f} ms",
     }
     report = Report(cell.tally(accepted), figures)
@@ -126,31 +140,43 @@ def destination_outage(cell: Cell, *, events: int, away_s: float) -> Report:
     maximum = 3 * cell.settings.max_in_flight + 1.2 * trickle * away_s
     report.expect(len(during) <= maximum, "a failing destination gets few requests")
     report.expect({a.label for a in after} == {*labels}, "all arrive in the end")
+    # A request may arrive in the next two seconds after its own.
+    report.expect(
+        all(more <= 2.5 * n + 2 * trickle for n, more in pairwise(pairs)),
+        "for a minute, the rate at most doubles every two seconds",
+        found=pairs,
+    )
+    if events >= MANY:
+        report.expect(share <= 0.05, "no half a second has more than 5 % of them")
     return report
 
 
-def one_bad_route(
-    cell: Cell, *, events: int, for_s: float, letters: int, away_s: float
-) -> Report:
-    """A failing route gets few requests; other routes and dead letters go on.
+def histogram(times_ms: Sequence[float], width_ms: int) -> list[int]:
+    """Count times by intervals of this width, from the first time on."""
+    counts = Counter(int((at_ms - times_ms[0]) / width_ms) for at_ms in times_ms)
+    return [counts[number] for number in range(max(counts) + 1)]
+
+
+def one_bad_route(cell: Cell, *, events: int, for_s: float, letters: int) -> Report:
+    """Failing routes get few requests; other routes and dead letters go on.
 
     Args:
-        events: messages to each of two failing routes of one origin. The paths of the
-            second route have different ids.
+        events: messages to each of two failing routes. The paths of the second route
+            have different ids.
         for_s: how long the requests to the failing routes are counted.
         letters: messages without retries to a failing route and to a closed port.
-        away_s: how long a receiver with default retries is away.
     """
     cell.start("ticker", "worker")
     figures: dict[str, object] = {}
     report = Report(cell.tally([]), figures)
     trickle = cell.settings.breaker_limits.trickle_per_s
-    for name, path in (("bad", "/bad"), ("users", "/users/{}/hook")):
-        requests, late_ms = to_bad_route(cell, name, path, events, for_s)
+    # Those that slow the route, and those that begin before the worker reports that.
+    at_first = 2 * cell.settings.breaker_attempts + MAX_BATCH
+    for name, (requests, late_ms) in to_bad_routes(cell, events, for_s).items():
         figures[f"requests to {name}"] = requests
         figures[f"good beside {name} late"] = f"{late_ms:.0f} ms"
         report.expect(
-            requests <= cell.settings.breaker_attempts + 1.2 * trickle * for_s,
+            requests <= at_first + 1.2 * trickle * for_s,
             f"the failing route {name} gets few requests",
         )
         report.expect(late_ms <= 2_000, f"a new route beside {name} is not held")
@@ -161,37 +187,46 @@ def one_bad_route(
         took_s = dead_letters(cell, name, url, letters)
         figures[f"failure callbacks of a {name}"] = f"{took_s:.1f} s"
         report.expect(took_s <= within_s, f"dead letters of a {name} keep flowing")
-    report.tally, per_s = away(cell, 10 * letters, away_s)
+    report.tally, per_s = away(cell, AWAY_EVENTS, AWAY_S)
     figures["after an outage per second"] = " ".join(map(str, per_s))
     report.expect(report.tally.is_sound, "an outage causes no dead letters")
     report.expect(per_s[0] <= 4 * trickle, "the rate rises slowly after an outage")
     return report
 
 
-def to_bad_route(
-    cell: Cell, name: str, path: str, events: int, for_s: float
-) -> tuple[int, float]:
-    """Publish messages to a failing route, and one to a new route of the same origin.
+def to_bad_routes(
+    cell: Cell, events: int, for_s: float
+) -> dict[str, tuple[int, float]]:
+    """Publish messages to failing routes, and one to a new route of each origin.
 
-    Returns the number of requests to the failing route until `for_s` later, and how
+    Returns the number of requests to each failing route until `for_s` later, and how
     late the other message arrived, in ms. Cancels the rest.
     """
-    receiver = Receiver()
-    labels = [f"{name}-{n}" for n in range(events)]
-    urls = [receiver.url("status=500", path=path.format(n)) for n in range(events)]
-    started_s = time.monotonic()
-    published = publish(cell, labels, urls, [Gates()] * events, options={"r": 0})
+    receivers = {name: Receiver() for name in BAD_ROUTES}
+    started_s, published, good = time.monotonic(), [], {}
+    for name, receiver in receivers.items():
+        path = BAD_ROUTES[name]
+        labels = [f"{name}-{n}" for n in range(events)]
+        urls = [receiver.url("status=500", path=path.format(n)) for n in range(events)]
+        published += publish(cell, labels, urls, [Gates()] * events, options={"r": 0})
     time.sleep(2)
-    good = f"good-{name}"
-    [accepted] = publish(cell, [good], [receiver.url(path="/good")], [Gates()])
-    wait_until(lambda: receiver.count(good) > 0, within_s=60)
+    for name, receiver in receivers.items():
+        [good[name]] = publish(
+            cell, [f"good-{name}"], [receiver.url(path="/good")], [Gates()]
+        )
+    for name, receiver in receivers.items():
+        wait_until(lambda r=receiver, n=name: r.count(f"good-{n}"), within_s=60)
     time.sleep(max(0, started_s + for_s - time.monotonic()))
-    requests = sum(not a.label.startswith("good") for a in receiver.arrivals)
+    found = {}
+    for name, receiver in receivers.items():
+        requests = sum(not a.label.startswith("good") for a in receiver.arrivals)
+        arrived_ms = receiver.times_ms()[good[name].label][0]
+        found[name] = (requests, arrived_ms - good[name].at_ms)
     cell.events.cancel(cell.owner, [message.id for message in published])
     wait_until(lambda: not cell.begun())
-    late_ms = receiver.times_ms()[good][0] - accepted.at_ms
-    receiver.close()
-    return requests, late_ms
+    for receiver in receivers.values():
+        receiver.close()
+    return found
 
 
 def dead_letters(cell: Cell, name: str, url: str, count: int) -> float:

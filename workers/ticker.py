@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from redis.client import PubSub
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import fitness, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, LastContact, claim
 from scheduler_api.core.store.clock_step import ClockStep
@@ -26,6 +27,7 @@ from scheduler_api.core.store.reads import log_quarantined, name_members
 from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.settings import Settings
 from types import FrameType
+from typing import Any
 from workers.bootstrap import start_process
 from workers.store_clock import StoreClock
 
@@ -79,6 +81,8 @@ class Ticker:
         self._checked_at = 0.0
         self._may_claim = False
         self._is_full = False
+        self._persistence = fitness.Persistence()
+        self._is_doubtful = False
         self._clock = clock or StoreClock()
         # Whether the next claim checks the store's clock, and the clock's last jump.
         self._checks_clock = True
@@ -166,31 +170,40 @@ class Ticker:
         return True
 
     def _check_store(self) -> None:
-        """Report that a ticker runs; check the store's memory, policy, epoch, clock."""
+        """Report that a ticker runs; check the store: memory, policy, epoch, clock."""
         self._checked_at, since_ms = time.monotonic(), self._clock.now_ms()
         pipe = self.client.pipeline(transaction=False)
-        pipe.info("memory")
+        pipe.info("memory", "persistence")
         pipe.get(keys.epoch(self.prefix))
         pipe.get(keys.accepted_epoch(self.prefix))
         pipe.get(keys.clock_step(self.prefix))
         pipe.get(keys.sequence(self.prefix))
         pipe.time()
-        memory, epoch, accepted, stepped, newest_id, now = pipe.execute()
+        info, epoch, accepted, stepped, newest_id, now = pipe.execute()
         step = ClockStep.parse(stepped)
         is_stopped = self._stops_on_step and bool(step or self._unreported)
-        may_evict = memory.get("maxmemory_policy") != "noeviction"
-        is_evicting = may_evict and bool(memory.get("maxmemory"))
+        may_evict = info.get("maxmemory_policy") != "noeviction"
+        is_evicting = may_evict and bool(info.get("maxmemory"))
         self._may_claim = self._check_epoch(epoch, accepted) and not is_stopped
         self._may_claim = self._may_claim and not is_evicting
         self._remember(newest_id)
+        self._check_persistence(info)
         self._is_working = self._is_working and self._may_claim
         if step is not None and step.ms > 0:
             self._jump = step
-        self._is_full = has_no_room(memory, high_water_percent=self.high_water_percent)
+        self._is_full = has_no_room(info, high_water_percent=self.high_water_percent)
         if not self._observe(now[0] * 1000 + now[1] // 1000, since_ms=since_ms):
             self._report()
         if is_evicting:
             raise EvictingStore(EvictingStore.__doc__)
+
+    def _check_persistence(self, info: Mapping[str, Any]) -> None:
+        """Log once that the store stops to write its append-only file."""
+        has_ended = self._persistence.has_ended(info)
+        if has_ended and not self._is_doubtful:
+            problem = fitness.NO_LONGER_PERSISTENT
+            log.critical(logfmt.line("store.doubtful", problem=problem))
+        self._is_doubtful = has_ended
 
     def _report(self) -> None:
         """Report that a ticker runs, and whether its last claim was successful."""

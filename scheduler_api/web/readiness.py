@@ -20,6 +20,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import EpochWatch, claim_database
+from scheduler_api.core.store.fitness import NO_LONGER_PERSISTENT, Persistence
 from scheduler_api.core.store.memory import has_no_room
 from scheduler_api.core.store.processes import (
     Process,
@@ -173,6 +174,7 @@ class Readiness:
         self._sign = sign
         self._is_checked = False
         self._watch = watch
+        self._persistence = Persistence()
         self._newest_id = 0
         self._running: Future[Answer] | None = None
 
@@ -210,7 +212,7 @@ class Readiness:
         pipe.get(keys.sequence(prefix))
         for role in ROLES:
             pipe.exists(keys.alive(prefix, role))
-        pipe.info("memory", "replication")
+        pipe.info("memory", "replication", "persistence")
         pipe.exists(keys.full(prefix))
         pipe.hgetall(keys.processes(prefix))
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
@@ -280,6 +282,8 @@ class Readiness:
             seen.info, high_water_percent=self._high_water_percent
         ):
             found.append(STORE_FULL)
+        if self._persistence.has_ended(seen.info):
+            found.append(NO_LONGER_PERSISTENT)
         if seen.clock_step and not self._stops_on_clock_step:
             found.append(CLOCK_STEPPED.format(seen.clock_step.seconds))
         if 0 < seen.lost_tail_ms <= LONG_TAIL_MS:

@@ -19,6 +19,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
 from scheduler_api.core.store.epoch import accept, claim_database
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.fitness import NO_LONGER_PERSISTENT
 from scheduler_api.core.store.id_sequence import IdSequence
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.accounts import Tenants
@@ -109,6 +110,17 @@ def test_a_complete_cell_is_ready(http: FlaskClient) -> None:
 
     assert (status, body["status"]) == (200, "ok")
     assert body.keys() == {"status", "oldestDueAgeMs", "processes"}
+
+
+def test_r10_a_store_that_stops_to_write_its_file_is_degraded(
+    client: redis.Redis, valkey: str
+) -> None:
+    http, found = app_on(valkey).test_client(), []
+    for value in ("no", "yes", "no"):
+        client.config_set("appendonly", value)
+        found.append(ready(http)[1].get("degraded"))
+
+    assert found == [None, None, [NO_LONGER_PERSISTENT]]
 
 
 def test_a_store_that_may_evict_keys_is_not_ready(

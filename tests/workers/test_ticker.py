@@ -188,3 +188,14 @@ def test_r10_a_ticker_of_a_store_that_may_evict_keys_is_not_alive(ticker: Ticker
         client.config_set("maxmemory", 0)
 
     assert not client.exists(keys.alive(PREFIX, "ticker"))
+
+
+def test_r10_a_ticker_says_once_that_the_store_stops_to_write_its_file(
+    ticker: Ticker, caplog: pytest.LogCaptureFixture
+):
+    for value in ("yes", "no", "no"):
+        ticker.client.config_set("appendonly", value)
+        ticker._checked_at = 0.0
+        ticker.tick()
+
+    assert caplog.text.count("store.doubtful") == 1

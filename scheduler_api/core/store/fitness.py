@@ -1,6 +1,7 @@
 """Checks at the start of a process that the store keeps what it is given."""
 
 import redis
+from collections.abc import Mapping
 from redis.exceptions import ResponseError
 from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.settings import sentinel_url
@@ -21,11 +22,31 @@ SNAPSHOTS = (
     "the store only saves snapshots: a crash loses everything since the last one; set"
     " `appendonly yes` in the store"
 )
+NO_LONGER_PERSISTENT = (
+    "the store no longer writes an append-only file: set `appendonly yes` in the store"
+)
 UNKNOWN = "the store does not tell its {}: make sure that it is {}"
 SLOW_FAILOVER = (
     "down-after-milliseconds of the Sentinels ({}) is not below SCHED_LEASE_MS ({}):"
     " leases end before a failover begins"
 )
+
+
+class Persistence:
+    """Notices that a running store stops to write its append-only file."""
+
+    def __init__(self) -> None:
+        self._was_on = False
+
+    def has_ended(self, info: Mapping[str, Any]) -> bool:
+        """Whether the store wrote the file at an earlier call, and does not now.
+
+        Args:
+            info: the section `persistence` of INFO.
+        """
+        is_on = bool(info.get("aof_enabled"))
+        self._was_on = self._was_on or is_on
+        return self._was_on and not is_on
 
 
 def check(client: redis.Redis, settings: EngineSettings) -> list[str]:

@@ -23,6 +23,7 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import EpochWatch, claim_database
 from scheduler_api.core.store.processes import SignOfLife
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.dashboard import rendering
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.error_responses import APIS, add_error_handlers, error, error_at
@@ -77,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     built = services.build(settings, remembers=is_process)
     if is_process:
         _check_store(built)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     if settings.trusted_proxies:
         proxies = settings.trusted_proxies
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(api.blueprint(built))
     documents = [dialect.DOCUMENT for dialect in DIALECTS]
     app.register_blueprint(openapi.blueprint(documents))
+    rendering.set_up(app, settings.environment)
     _add_health(app, built)
     app.extensions[http_errors.EXTENSION] = error_at
     if settings.allowed_hosts:

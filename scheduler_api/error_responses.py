@@ -8,12 +8,13 @@ from scheduler_api.auth import Forbidden, Unauthorized
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict, LimitReached, StoreFull, StoreLost
 from scheduler_api.core.tenants.limits import TooManyRequests
+from scheduler_api.dashboard import routes as dashboard
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.failed_logins import TooManyFailedLogins
 from scheduler_api.web import cron_preview, full_store, tenant_limits
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-APIS: tuple[Api, ...] = (*DIALECTS, cron_preview)
+APIS: tuple[Api, ...] = (*DIALECTS, cron_preview, dashboard)
 
 RETRY_AFTER_S = 1
 STORE_UNREACHABLE = "The store is not available, please try again"

@@ -43,3 +43,9 @@ def schedule_id(owner: Owner, schedule_id: str, name: str) -> str:
     with suppress(KeyError, ValueError):
         return _BY_DIALECT[owner.dialect].schedule(schedule_id, name)
     return schedule_id
+
+
+def stored_ids(text: str) -> dict[str, str]:
+    """Return the stored id that a text is in each dialect; none where it is no id."""
+    found = {name: ids.stored(text) for name, ids in _BY_DIALECT.items()}
+    return {name: stored for name, stored in found.items() if stored is not None}

@@ -1,11 +1,12 @@
 """Iterates over an owner's unfinished events, which may finish meanwhile."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.queries.heads import read_heads
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import execute_reads, log_unreadable
@@ -13,8 +14,6 @@ from scheduler_api.core.store.records import EVENT, Record
 from typing import cast
 
 AT_ONCE = 500
-# How many bytes of a content are read at first; most heads (first lines) are shorter.
-HEAD_BYTES = 2048
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def outlines(cell: Cell, event_ids: list[str], span: Span) -> Iterator[Outline]:
         event_id: codec.content_key(cell.prefix, event_id, record)
         for event_id, record in records.items()
     }
-    heads = _heads(cell, list(dict.fromkeys(places.values())))
+    heads = read_heads(cell, list(dict.fromkeys(places.values())))
     for event_id, record in records.items():
         try:
             content = codec.decode_content(heads[places[event_id]])
@@ -86,24 +85,3 @@ def _records(cell: Cell, event_ids: list[str], span: Span) -> dict[str, Record]:
         if created.isdigit() and span.contains(int(created)):
             found[event_id] = record
     return found
-
-
-def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
-    """The head (first line) of each content, without reading large bodies.
-
-    Reads the first HEAD_BYTES of each content. If a head is longer, its content is read
-    in full.
-    """
-    pipe = cell.client.pipeline(transaction=False)
-    for place in places:
-        pipe.getrange(place, 0, HEAD_BYTES - 1)
-    heads = {}
-    for place, start in zip(places, execute_reads(pipe), strict=True):
-        if isinstance(start, UnreadableRecord):
-            heads[place] = b""
-            continue
-        head = codec.head_of(start)
-        if head is None:
-            head = codec.head_of(cast(bytes | None, cell.client.get(place)) or b"")
-        heads[place] = head or b""
-    return heads

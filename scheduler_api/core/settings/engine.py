@@ -13,6 +13,7 @@ from scheduler_api.core.settings.variables import (
     mask_password,
     read_cell,
     read_choice,
+    read_environment,
     read_folder,
     read_host,
     read_http_url,
@@ -122,6 +123,14 @@ class EngineSettings:
         local=True,
         doc="names in `Host` that are served, beside loopback and `SCHED_HOST`;"
         " requests of web pages elsewhere are then refused too; none: any name",
+    )
+    environment: str = variable(
+        "SCHED_ENVIRONMENT",
+        read_environment,
+        default="",
+        local=True,
+        doc="name of the environment on the dashboard, with a colour if wanted:"
+        " `production:red`; grey, green, blue, amber or red",
     )
     cell: str = variable(
         "SCHED_CELL",

@@ -127,6 +127,18 @@ def read_cell(text: str) -> str:
     return text
 
 
+ENVIRONMENT_COLOURS = ("grey", "green", "blue", "amber", "red")
+
+
+def read_environment(text: str) -> str:
+    """Read a name, or a name and a colour: `production:red`."""
+    name, _, colour = text.rpartition(":") if ":" in text else (text, "", "grey")
+    if not re.fullmatch(r"[\w .-]{1,32}", name) or colour not in ENVIRONMENT_COLOURS:
+        colours = ", ".join(ENVIRONMENT_COLOURS)
+        raise ValueError(f"a name, or name:colour with one of {colours}")
+    return text
+
+
 def read_folder(text: str) -> str:
     if not Path(text).is_dir():
         raise ValueError("an existing folder")

@@ -565,6 +565,20 @@ def tokens(prefix: str, holder: str) -> str:
     return f"{prefix}tokens:{holder}"
 
 
+def sign_in(prefix: str, digest: str) -> str:
+    """String, the digest of the token that a sign-in address stands for. TTL: 10 min.
+
+    `digest` is the SHA-256 of the secret in the address. The key is removed when
+    somebody signs in with it.
+    """
+    return f"{prefix}sign_in:{digest}"
+
+
+def signed_out(prefix: str, session: str) -> str:
+    """String, present after somebody signed out. TTL: the longest life of a session."""
+    return f"{prefix}signed_out:{session}"
+
+
 def audit(prefix: str, holder: str) -> str:
     """Stream of the newest 1,000 changes that people made to a tenant's objects.
 

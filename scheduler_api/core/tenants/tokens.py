@@ -77,8 +77,11 @@ class Tokens:
 
     def find(self, token: str) -> Access | None:
         """Return what a token allows, None for an unknown token. One round trip."""
-        key = keys.token(self._prefix, digest(token))
-        return _access(self._read_record(key))
+        return self.find_digest(digest(token))
+
+    def find_digest(self, hashed: str) -> Access | None:
+        """Return what the token with a digest allows, None if there is none."""
+        return _access(self._read_record(keys.token(self._prefix, hashed)))
 
     def create(
         self,

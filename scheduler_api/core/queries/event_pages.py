@@ -1,0 +1,336 @@
+"""Pages of events for people, ordered by time, read in bounded steps."""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from scheduler_api.core.batches import batches
+from scheduler_api.core.errors import UnreadableRecord
+from scheduler_api.core.model import Content, Owner, State
+from scheduler_api.core.queries.filters import ALWAYS, Span
+from scheduler_api.core.queries.heads import read_heads
+from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import execute_reads, log_unreadable
+from scheduler_api.core.store.records import EVENT, Record
+from typing import NamedTuple, cast
+
+PAGE_SIZE = 50
+# How many events a page examines at most to find those that match.
+MAX_EXAMINED = 2_000
+BATCH = 250
+# Among more events of the same time, the next one is found by a binary search.
+MAX_SKIPPED = 100
+FIELDS = EVENT.codes(
+    *("owner", "state", "due_ms", "first_due_ms", "created_ms", "finished_ms"),
+    *("attempts", "reason", "schedule", "revision", "body_revision", "token"),
+    *("destination", "gates", "waits_at"),
+)
+
+
+class Status(StrEnum):
+    """The state of an event as people see it.
+
+    `scheduled`: its time has not come. `due`: its time has come, and it has not ended.
+    """
+
+    SCHEDULED = "scheduled"
+    DUE = "due"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATES = {
+    Status.DELIVERED: (State.DELIVERED,),
+    Status.FAILED: (State.DEAD, State.CLEARED),
+    Status.CANCELLED: (State.CANCELLED,),
+}
+STATUSES = {
+    state: status for status, states in FINAL_STATES.items() for state in states
+}
+# What the list shows first.
+PAST = frozenset(Status) - {Status.SCHEDULED}
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events a page shows.
+
+    Attributes:
+        statuses: not `scheduled` together with others.
+        time: scheduled and due events: when they are first due; others: when they
+            ended.
+        url: the beginning of the URL; '' for any.
+        queue: the name of the queue; '' for any.
+        schedule: the stored id of the schedule; '' for any.
+        content: what else the content must fulfil.
+    """
+
+    statuses: frozenset[Status] = PAST
+    time: Span = ALWAYS
+    url: str = ""
+    queue: str = ""
+    schedule: str = ""
+    content: Callable[[Owner, Content], bool] | None = None
+
+
+class Position(NamedTuple):
+    """The position of an event in a list. Lists are ordered by time, then by id."""
+
+    at_ms: int
+    id: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An event in a list. `content` has no body; it is None if it is unreadable.
+
+    `at_ms` is its time in the list, `next_ms` when it is due next. `waits_at` is the
+    gate at which it waits, '' if it does not. `is_sent` is whether an attempt runs.
+    """
+
+    id: str
+    owner: Owner
+    status: Status
+    at_ms: int
+    created_ms: int
+    next_ms: int
+    attempts: int
+    reason: str
+    schedule: str
+    waits_at: str
+    is_sent: bool
+    content: Content | None
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Events that match, and where the next page begins.
+
+    Attributes:
+        next: the position of the last examined event, None at the end of the list.
+        is_searched: whether the page ended because it examined `MAX_EXAMINED` events.
+    """
+
+    events: Sequence[Summary]
+    next: Position | None
+    is_searched: bool
+
+
+class EventPages:
+    """Reads the events of several owners of one cell, page by page."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def read(
+        self,
+        owners: Sequence[Owner],
+        wanted: EventFilter,
+        *,
+        now_ms: int,
+        after: Position | None = None,
+        size: int = PAGE_SIZE,
+    ) -> EventPage:
+        """Return the events that come next after a position.
+
+        Scheduled events begin with the one that is due first, others with the newest.
+        Redis: a few reads for each owner and status, and two for each batch.
+        """
+        entries = self._entries(owners, wanted, now_ms=now_ms, after=after)
+        examined, last = 0, after
+        found: list[Summary] = []
+        for batch in batches(islice(entries, MAX_EXAMINED), BATCH):
+            for position, summary in self._summaries(batch, wanted, now_ms=now_ms):
+                last, examined = position, examined + 1
+                if summary is not None:
+                    found.append(summary)
+                if len(found) == size:
+                    return EventPage(found, last, is_searched=False)
+        is_searched = examined == MAX_EXAMINED
+        return EventPage(found, last if is_searched else None, is_searched)
+
+    def _entries(
+        self,
+        owners: Sequence[Owner],
+        wanted: EventFilter,
+        *,
+        now_ms: int,
+        after: Position | None,
+    ) -> Iterator[Position]:
+        is_rising = Status.SCHEDULED in wanted.statuses
+        sources = [
+            self._source(key, span, after=after, is_rising=is_rising)
+            for owner in owners
+            for key, span in _indexes(self._cell.prefix, owner, wanted, now_ms)
+        ]
+        return heapq.merge(*sources, reverse=not is_rising)
+
+    def _source(
+        self, key: str, span: Span, *, after: Position | None, is_rising: bool
+    ) -> Iterator[Position]:
+        """Yield the members of an index in a span, from a position on."""
+        start = self._rank(key, span, after=after, is_rising=is_rising)
+        while True:
+            page = self._range(key, start, BATCH, is_rising=is_rising)
+            for position in page:
+                if not span.contains(position.at_ms):
+                    return
+                yield position
+            if len(page) < BATCH:
+                return
+            start += BATCH
+
+    def _rank(
+        self, key: str, span: Span, *, after: Position | None, is_rising: bool
+    ) -> int:
+        """Return how many members of an index come before the first to yield."""
+        end_ms = span.start_ms if is_rising else span.end_ms
+        at_ms = end_ms if after is None else after.at_ms
+        if at_ms is None:
+            return 0
+        before = ("-inf", f"({at_ms}") if is_rising else (f"({at_ms}", "+inf")
+        pipe = self._cell.client.pipeline(transaction=False)
+        pipe.zcount(key, *before)
+        pipe.zcount(key, at_ms, at_ms)
+        first, tied = pipe.execute()
+        if after is None:
+            return int(first)
+        return self._rank_among(key, after, first, first + tied, is_rising=is_rising)
+
+    def _rank_among(
+        self, key: str, after: Position, low: int, high: int, *, is_rising: bool
+    ) -> int:
+        """Return the rank of the first member after a position, from `low` to `high`.
+
+        The members between have the time of the position; they are sorted by id.
+        """
+        while low < high:
+            size = 1 if high - low > MAX_SKIPPED else high - low
+            middle = (low + high) // 2 if size == 1 else low
+            members = self._range(key, middle, size, is_rising=is_rising)
+            before = sum(
+                member <= after if is_rising else member >= after for member in members
+            )
+            if size > 1 or not members:
+                return middle + before
+            low, high = (middle + 1, high) if before else (low, middle)
+        return low
+
+    def _range(
+        self, key: str, start: int, count: int, *, is_rising: bool
+    ) -> list[Position]:
+        found = self._cell.client.zrange(
+            key, start, start + count - 1, desc=not is_rising, withscores=True
+        )
+        pairs = cast(list[tuple[bytes, float]], found)
+        return [Position(int(score), member.decode()) for member, score in pairs]
+
+    def _summaries(
+        self, batch: Sequence[Position], wanted: EventFilter, *, now_ms: int
+    ) -> Iterator[tuple[Position, Summary | None]]:
+        """Yield each position, with its event if it matches."""
+        pipe = self._cell.client.pipeline(transaction=False)
+        for position in batch:
+            pipe.hmget(keys.event(self._cell.prefix, position.id), FIELDS)
+        records: dict[str, Record] = {}
+        for position, values in zip(batch, execute_reads(pipe), strict=True):
+            if isinstance(values, UnreadableRecord):
+                log_unreadable(self._cell, position.id, values)
+                continue
+            pairs = zip(FIELDS, values, strict=True)
+            record = EVENT.named({c.encode(): v for c, v in pairs if v is not None})
+            if "owner" in record and _record_matches(record, wanted):
+                records[position.id] = record
+        contents = self._contents(records)
+        for position in batch:
+            found, summary = records.get(position.id), None
+            content = contents.get(position.id)
+            if found is not None and _content_matches(found, content, wanted):
+                summary = _summary(position, found, content, now_ms=now_ms)
+            yield position, summary
+
+    def _contents(self, records: Mapping[str, Record]) -> dict[str, Content | None]:
+        places = {
+            event_id: codec.content_key(self._cell.prefix, event_id, record)
+            for event_id, record in records.items()
+        }
+        heads = read_heads(self._cell, list(dict.fromkeys(places.values())))
+        found: dict[str, Content | None] = {}
+        for event_id, place in places.items():
+            try:
+                found[event_id] = codec.decode_content(heads[place])
+            except UnreadableRecord:
+                found[event_id] = None
+        return found
+
+
+def _indexes(
+    prefix: str, owner: Owner, wanted: EventFilter, now_ms: int
+) -> Iterator[tuple[str, Span]]:
+    active = keys.by_time(prefix, str(owner), State.ACTIVE)
+    if Status.SCHEDULED in wanted.statuses:
+        start_ms = max(now_ms + 1, wanted.time.start_ms or 0)
+        yield active, Span(start_ms, wanted.time.end_ms)
+        return
+    if Status.DUE in wanted.statuses:
+        yield active, wanted.time.until(now_ms)
+    for status, states in FINAL_STATES.items():
+        if status in wanted.statuses:
+            for state in states:
+                yield keys.finished(prefix, str(owner), state), wanted.time
+
+
+def _record_matches(record: Record, wanted: EventFilter) -> bool:
+    if wanted.schedule and record.get("schedule", b"").decode() != wanted.schedule:
+        return False
+    if wanted.queue:
+        owner = Owner.parse(record["owner"].decode())
+        gates = record.get("gates", b"").decode().split()
+        if gate_names.queue_gate(owner, wanted.queue) not in gates:
+            return False
+    if wanted.url and "destination" in record:
+        origin = gate_names.destination_digest(wanted.url)
+        stored = record["destination"].decode().partition(".")[0]
+        # The beginning of an URL may end in the middle of its host.
+        if origin and wanted.url.count("/") > 2 and origin != stored:
+            return False
+    return True
+
+
+def _content_matches(
+    record: Record, content: Content | None, wanted: EventFilter
+) -> bool:
+    if not wanted.url and wanted.content is None:
+        return True
+    if content is None or not content.url.startswith(wanted.url):
+        return False
+    owner = Owner.parse(record["owner"].decode())
+    return wanted.content is None or wanted.content(owner, content)
+
+
+def _summary(
+    position: Position, record: Record, content: Content | None, *, now_ms: int
+) -> Summary:
+    state = record.get("state")
+    due_ms = int(record.get("first_due_ms") or record["due_ms"])
+    if state is None:
+        status = Status.SCHEDULED if due_ms > now_ms else Status.DUE
+    else:
+        status = STATUSES[State(state.decode())]
+    return Summary(
+        id=position.id,
+        owner=Owner.parse(record["owner"].decode()),
+        status=status,
+        at_ms=position.at_ms,
+        created_ms=int(record["created_ms"]),
+        next_ms=int(record["due_ms"]),
+        attempts=int(record.get("attempts", 0)),
+        reason=record.get("reason", b"").decode(),
+        schedule=record.get("schedule", b"").decode(),
+        waits_at=record.get("waits_at", b"").decode(),
+        is_sent="token" in record and state is None,
+        content=content,
+    )

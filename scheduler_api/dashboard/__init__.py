@@ -1,0 +1,1 @@
+"""The dashboard: HTML pages for tenants and operators, served at `/`."""

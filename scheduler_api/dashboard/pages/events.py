@@ -1,0 +1,172 @@
+"""The pages of events: the list, and one event with its timeline."""
+
+from collections.abc import Sequence
+from flask import Response, abort, request, url_for
+from scheduler_api.core import public_ids
+from scheduler_api.core.delivery.causes import Cause, cause_of
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.model import Attempt, Event, Owner, State
+from scheduler_api.core.queries.event_pages import (
+    PAST,
+    EventFilter,
+    EventPages,
+    Position,
+    Status,
+)
+from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.queries.ids import find
+from scheduler_api.core.store import audit
+from scheduler_api.core.timestamps import from_iso
+from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.viewer import Viewer
+from scheduler_api.services import Services
+from scheduler_api.web.access import by
+from typing import NamedTuple
+
+# The names in the query of the list.
+STATUS, URL, QUEUE, SINCE, UNTIL, AFTER = (
+    "status",
+    "url",
+    "queue",
+    "from",
+    "to",
+    "after",
+)
+MAX_BODY_SHOWN = 65_536
+UNREADABLE = "This event cannot be read; an operator finds it in the quarantine"
+
+
+class Step(NamedTuple):
+    """An entry of the timeline of an event."""
+
+    at_ms: int
+    attempt: Attempt
+    cause: Cause | None
+
+
+class EventPagesView:
+    """Shows the events of the tenant that a viewer sees."""
+
+    def __init__(self, services: Services, dialects: Sequence[str]) -> None:
+        self._services = services
+        self._dialects = dialects
+        self._pages = EventPages(services.cell)
+
+    def search(self, viewer: Viewer) -> Response:
+        """Go to the event or schedule with an id; list them if there are several."""
+        text = request.args.get("id", "").strip()
+        owners = viewer.owners(self._dialects)
+        found = find(self._services.cell, text, tenant=viewer.tenant, owners=owners)
+        events = [each for each in found if not each.is_schedule]
+        if not events:
+            return page("not_found.html", 404, text=text)
+        return to_page(
+            url_for("dashboard.event", event_id=_public(events[0].owner, events[0].id))
+        )
+
+    def list(self, viewer: Viewer) -> Response:
+        """List events, those that are due or have ended first."""
+        if viewer.tenant is None:
+            return page("choose_tenant.html", tenants=self._services.tenants.accounts())
+        now_ms = self._services.cell.now_ms()
+        found = self._pages.read(
+            viewer.owners(self._dialects),
+            _filter(),
+            now_ms=now_ms,
+            after=_position(request.args.get(AFTER, "")),
+        )
+        return page(
+            "events.html",
+            found=found,
+            rows=[(_public(each.owner, each.id), each) for each in found.events],
+            statuses=[*Status],
+            chosen=request.args.get(STATUS, ""),
+            arguments=request.args,
+            following=_following(found.next),
+            now_ms=now_ms,
+        )
+
+    def show(self, viewer: Viewer, event_id: str) -> Response:
+        """Show an event: its request, and what happened to it."""
+        event = self._find(viewer, event_id)
+        attempts = self._services.queries.attempts(event.id)
+        return page(
+            "event.html",
+            event=event,
+            public_id=_public(event.owner, event.id),
+            steps=[Step(each.started_ms, each, cause_of(each)) for each in attempts],
+            waits_for=self._waits_for(event),
+            now_ms=self._services.cell.now_ms(),
+            body=_text(event.content.body),
+            is_active=event.state is State.ACTIVE,
+        )
+
+    def cancel(self, viewer: Viewer, event_id: str) -> Response:
+        """Cancel an event; nothing happens if it has ended."""
+        event = self._find(viewer, event_id)
+        name = _public(event.owner, event.id)
+        change = audit.Change(event.owner.tenant, by(), "event.cancel", name)
+        cell = self._services.cell
+        audit.write(cell, change, before={"state": event.state}, after=None)
+        self._services.store.cancel(event.owner, [event.id])
+        return to_page(url_for("dashboard.event", event_id=event_id))
+
+    def _find(self, viewer: Viewer, text: str) -> Event:
+        found = find(self._services.cell, text, tenant=viewer.tenant, owners=[])
+        for each in found:
+            if not each.is_schedule:
+                try:
+                    return self._services.queries.event(each.owner, each.id)
+                except UnreadableRecord:
+                    abort(page("error.html", 500, name=UNREADABLE, message=""))
+                except NotFound:
+                    continue
+        abort(404)
+
+    def _waits_for(self, event: Event) -> str:
+        """Return what holds an event that is due; '' if nothing does."""
+        if event.state is not State.ACTIVE:
+            return ""
+        return self._services.holding.of_event(event.owner, event.id, besides="")
+
+
+def _public(owner: Owner, event_id: str) -> str:
+    return public_ids.event_id(owner, event_id)
+
+
+def _filter() -> EventFilter:
+    """Return the filter in the query; what is malformed filters nothing."""
+    arguments = request.args
+    status = arguments.get(STATUS, "")
+    statuses = frozenset([Status(status)]) if status in [*Status] else PAST
+    return EventFilter(
+        statuses=statuses,
+        time=Span(_time(arguments.get(SINCE, "")), _time(arguments.get(UNTIL, ""))),
+        url=arguments.get(URL, "").strip(),
+        queue=arguments.get(QUEUE, "").strip(),
+    )
+
+
+def _time(text: str) -> int | None:
+    try:
+        return from_iso(text) if text else None
+    except ValueError:
+        return None
+
+
+def _position(text: str) -> Position | None:
+    at_ms, dot, event_id = text.partition("-")
+    return Position(int(at_ms), event_id) if dot and at_ms.isdigit() else None
+
+
+def _following(position: Position | None) -> str:
+    """Return the address of the next page; '' at the end."""
+    if position is None:
+        return ""
+    arguments = request.args.to_dict() | {AFTER: f"{position.at_ms}-{position.id}"}
+    return url_for("dashboard.events", **arguments)  # type: ignore[arg-type]
+
+
+def _text(body: bytes) -> str:
+    """Return a body as text; bytes that are no text are shown as such."""
+    return body[:MAX_BODY_SHOWN].decode("utf-8", "backslashreplace")

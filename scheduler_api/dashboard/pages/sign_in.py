@@ -1,0 +1,90 @@
+"""Signing in and out, and which tenant an operator sees."""
+
+from flask import Response, request, url_for
+from scheduler_api.auth import Unauthorized
+from scheduler_api.core.tenants.sign_ins import SignIns
+from scheduler_api.core.tenants.token_forms import digest
+from scheduler_api.dashboard.browser_security import is_secure
+from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.sessions import Sessions
+from scheduler_api.dashboard.viewer import Viewer
+from scheduler_api.services import Services
+
+UNKNOWN_TOKEN = "This token is not valid"
+USED_ADDRESS = "This address was used, or is older than ten minutes"
+OPERATORS_ONLY = "Only an operator can choose a tenant"
+ALL_TENANTS = ""
+
+
+class SignIn:
+    """Exchanges tokens for sessions."""
+
+    def __init__(self, services: Services, sessions: Sessions) -> None:
+        self._services = services
+        self._sign_ins = SignIns(services.cell)
+        self._sessions = sessions
+
+    def form(self) -> Response:
+        """Ask for a token."""
+        return page("sign_in.html", problem="", to=_local(request.args.get("to")))
+
+    def with_token(self) -> Response:
+        """Start a session for a token.
+
+        Raises: TooManyFailedLogins, StoreLost.
+        """
+        token, to = request.form.get("token", "").strip(), request.form.get("to")
+        try:
+            self._services.auth.access(token)
+        except Unauthorized:
+            if token:
+                self._services.watch.require_same_store()
+                self._services.failed_logins.count(request.remote_addr or "")
+            return page("sign_in.html", 401, problem=UNKNOWN_TOKEN, to=_local(to))
+        return self._start(digest(token), to)
+
+    def with_address(self, secret: str) -> Response:
+        """Start a session for an address that signs in once.
+
+        Raises: TooManyFailedLogins, StoreLost.
+        """
+        token = self._sign_ins.use(secret)
+        if token is None:
+            self._services.watch.require_same_store()
+            self._services.failed_logins.count(request.remote_addr or "")
+            return page("sign_in.html", 401, problem=USED_ADDRESS, to="/")
+        return self._start(token, "/")
+
+    def sign_out(self, viewer: Viewer) -> Response:
+        """End the session."""
+        response = to_page(url_for("dashboard.sign_in"))
+        self._sessions.end(response, viewer.session)
+        return response
+
+    def view_tenant(self, viewer: Viewer) -> Response:
+        """Let an operator see one tenant, or all."""
+        tenant = request.form.get("tenant", ALL_TENANTS)
+        if not viewer.is_operator:
+            return page("error.html", 403, name="Forbidden", message=OPERATORS_ONLY)
+        known = tenant == ALL_TENANTS or self._services.tenants.exists(tenant)
+        response = to_page("/")
+        self._sessions.view_tenant(
+            response,
+            viewer.session,
+            tenant if tenant and known else None,
+            secure=is_secure(request),
+        )
+        return response
+
+    def _start(self, token: str, to: str | None) -> Response:
+        response = to_page(_local(to))
+        self._sessions.start(response, token, secure=is_secure(request))
+        return response
+
+
+def _local(to: str | None) -> str:
+    """Return a path of this server to go to after the sign-in."""
+    if to is None or not to.startswith("/") or not to.isprintable():
+        return "/"
+    # Browsers read `//name` and `/\\name` as another host.
+    return "/" if to[1:2] in ("/", "\\") else to

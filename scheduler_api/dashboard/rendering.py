@@ -1,0 +1,56 @@
+"""Renders templates. What people and receivers wrote is escaped everywhere."""
+
+from datetime import UTC, datetime
+from flask import Flask, Response, g, render_template
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from scheduler_api.core.timestamps import to_iso
+
+UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+DEFAULT_COLOUR = "grey"
+
+
+def set_up(app: Flask, environment: str) -> None:
+    """Add what all templates use to the application.
+
+    Args:
+        environment: as in `EngineSettings`.
+    """
+    name, _, colour = environment.partition(":")
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.filters |= {"time": time_element, "duration": duration}
+    app.jinja_env.globals |= {
+        "environment": name,
+        "environment_colour": colour or DEFAULT_COLOUR,
+    }
+
+
+def page(template: str, status: int = 200, **values: object) -> Response:
+    """Return a page. Its template also gets the `viewer`, None without a session."""
+    html = render_template(template, viewer=g.get("viewer"), **values)
+    return Response(html, status=status, mimetype="text/html")
+
+
+def to_page(path: str) -> Response:
+    """Return a response that sends the browser to a page of this server."""
+    return Response(status=303, headers={"Location": path})
+
+
+def time_element(at_ms: int) -> Markup:
+    """Return an element with a time in UTC; the browser shows it in its own zone."""
+    text = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}">{}</time>').format(to_iso(at_ms), text)
+
+
+def duration(ms: float) -> str:
+    """Return a duration with its two largest units, such as `2 h 5 min`."""
+    if ms < 1_000:
+        return f"{ms:.0f} ms"
+    if ms < 10_000:
+        return f"{ms / 1_000:.1f} s"
+    parts, left_ms = [], int(ms)
+    for unit, unit_ms in UNITS_MS:
+        count, left_ms = divmod(left_ms, unit_ms)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

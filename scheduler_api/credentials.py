@@ -5,6 +5,7 @@ from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.outbound import DIALECTS
 
 TOKEN = "SCHEDULER_API_TOKEN"
+OPERATOR_TOKEN = "SCHEDULER_OPERATOR_TOKEN"
 
 
 def client_variables(

@@ -11,15 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
+from scheduler_api.core.errors import Conflict
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.core.tenants.secrets import Secrets
-from scheduler_api.credentials import TOKEN, client_variables, env_lines
+from scheduler_api.credentials import (
+    OPERATOR_TOKEN,
+    TOKEN,
+    client_variables,
+    env_lines,
+)
 
 # These ports are below the range for outgoing connections, so that no outgoing
 # connection of another program takes the store's port while the store is down.
 STORE_PORTS = range(16_384, 32_768)
 LOCK_TIMEOUT_S = 2
+# Who makes changes, in the audit log; also the name of the operator's token.
+BY = "scripts/up"
 # The store gets half of the memory. The other half is for the processes, and for what
 # the store writes above its limit, or copies while it rewrites its file.
 MEMORY_DIVISOR = 2
@@ -102,10 +110,15 @@ class DataFolder:
         _write_private(self.store_conf, STORE_CONF.format(**values))
         return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
 
-    def keep_credentials(self, tenants: Tenants, *, base_url: str, store: str) -> None:
+    def keep_credentials(
+        self, tenants: Tenants, *, base_url: str, store: str
+    ) -> tuple[str, str]:
         """Write the variables that clients need into the credentials file.
 
-        Other lines of the file are kept. If there is no file, create the first tenant.
+        Other lines of the file are kept. If there is no file, create the first tenant;
+        if it has no operator's token, create one.
+
+        Returns: the operator's token, and the id of the tenant.
 
         Raises:
             Refusal: the store does not know the token in the file, or the secrets in
@@ -118,11 +131,13 @@ class DataFolder:
             token = kept.get(TOKEN, "")
             tenant_id, secrets = self._tenant_of(token, tenants)
         else:
-            new = tenants.create("first", by="scripts/up")
+            new = tenants.create("first", by=BY)
             tenant_id, token, secrets = new.id, new.token, new.secrets
         variables = client_variables(tenant_id, token, secrets, base_url)
-        values = kept | variables | {"REDIS_URL": store}
+        operator = kept.get(OPERATOR_TOKEN) or _operator_token(tenants)
+        values = kept | variables | {OPERATOR_TOKEN: operator, "REDIS_URL": store}
         _write_private(self.credentials, env_lines(values))
+        return operator, tenant_id
 
     def _tenant_of(self, token: str, tenants: Tenants) -> tuple[str, Secrets]:
         found = tenants.tokens.find(token)
@@ -137,6 +152,14 @@ class DataFolder:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"
             ) from err
+
+
+def _operator_token(tenants: Tenants) -> str:
+    """Return a new operator's token; it replaces one that the file has lost."""
+    try:
+        return tenants.tokens.create(None, BY, by=BY)
+    except Conflict:
+        return tenants.tokens.rotate(None, BY, grace_ms=0, by=BY)
 
 
 def memory_bytes(cgroup_limit: Path = CGROUP_LIMIT) -> int:

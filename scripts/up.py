@@ -21,6 +21,7 @@ from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
+from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
 
@@ -39,6 +40,8 @@ READY_WITHIN_S = 30
 SETTLED_AFTER_S = 1
 WELCOME = """\
 listening on {base_url}
+dashboard: {base_url}/sign-in/{sign_in}
+  (this address signs in once, within ten minutes; later ones with the operator's token)
 credentials for its clients in {credentials}
 all data in {folder}; the processes' output during the start is in start.log there
 deliveries may reach {networks}
@@ -78,6 +81,7 @@ class Up:
         self._output = Output(is_json=self._settings.log_format == "json")
         self._watchdog = Watchdog()
         self._started: list[list[Keeper]] = []
+        self._sign_in = ""
 
     def run(self) -> None:
         """Start everything, wait for `stop`, stop everything.
@@ -124,11 +128,12 @@ class Up:
                     f" reads {err.expected}: run the version that wrote it, or"
                     f" `mv {folder} {folder}.old`"
                 ) from err
-            self._folder.keep_credentials(
+            token, tenant = self._folder.keep_credentials(
                 outbound.tenants(cell, self._settings),
                 base_url=self._base_url,
                 store=self._settings.redis_url,
             )
+            self._sign_in = SignIns(cell).create(token, tenant)
             self._print_started([keeper])
         elif not self._stopping.is_set():
             raise Refusal(f"the store did not start; see {self._folder.path}/store.log")
@@ -161,6 +166,7 @@ class Up:
         networks = ", ".join(map(str, self._settings.allow_networks))
         welcome = WELCOME.format(
             base_url=self._base_url,
+            sign_in=self._sign_in,
             credentials=self._folder.credentials,
             folder=self._folder.path,
             networks=networks or "public addresses only",

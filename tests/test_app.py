@@ -150,7 +150,7 @@ def test_readiness_checks_a_wrong_secret_key_again(
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/nothing", 404),
         ("GET", "/api", 404),
         ("GET", "/api/", 404),

@@ -193,6 +193,18 @@ def test_workers_import_no_web_library() -> None:
     assert [name for name in sorted(started) if within(name, *WEB)] == []
 
 
+def test_the_dashboard_imports_no_dialect_and_nothing_imports_its_pages() -> None:
+    folders = [f"{DIALECT}.{each}" for each in DIALECTS]
+    dashboard = "scheduler_api.dashboard"
+    outside = [name for name in MODULES if not within(name, dashboard)]
+
+    assert imports_from(under(dashboard), *folders) == []
+    assert {module for module, _ in imports_from(outside, dashboard)} == {
+        "scheduler_api.app",
+        "scheduler_api.error_responses",
+    }
+
+
 def test_only_dialects_and_the_web_folder_import_marshmallow() -> None:
     outside = set(MODULES) - {*under(DIALECT), *under("scheduler_api.web")}
 

@@ -201,7 +201,7 @@ FORMATS = {
     "/v2/publish/http://h/": {"error"},
     "/api/events": {"message"},
     "/v1/events": {"statusCode", "message", "error", "timestamp"},
-    "/": {"message"},
+    "/nothing": {"message"},
 }
 MALFORMED = [
     ("POST {}" + "a" * 9000, "", 414),

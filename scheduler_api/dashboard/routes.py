@@ -1,7 +1,7 @@
 """The routes of the dashboard, and who may use them."""
 
 from collections.abc import Callable
-from flask import Blueprint, Response, g, request, url_for
+from flask import Blueprint, Response, g, has_request_context, request, url_for
 from functools import partial
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dashboard import browser_security
@@ -22,10 +22,11 @@ __all__ = ["PREFIXES", "blueprint", "error", "internal_error"]
 NAME = "dashboard"
 # This module renders the errors of all requests at these paths and below.
 PREFIXES: tuple[str, ...] = (
-    *("/", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
+    *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
 )
 # The script of a page sends this header when it fetches the page again.
 REFRESH_HEADER = "Dashboard-Refresh"
+START = "/overview"
 INTERNAL_ERROR = "Something went wrong on the server; its log has the details"
 READ_ONLY = "This token is read-only: it changes nothing"
 FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the page"
@@ -56,12 +57,13 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/sign-in", "sign_in_with_token", sign_in.with_token),
         ("GET", "/sign-in/<secret>", "sign_in_with_address", sign_in.with_address),
     ]
-    overview, tokens = Overview(services), TokenPages(services)
-    events = EventPagesView(services, [each.name for each in outbound.DIALECTS])
+    dialects = [each.name for each in outbound.DIALECTS]
+    overview, tokens = Overview(services, dialects), TokenPages(services)
+    events = EventPagesView(services, dialects)
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
-        ("GET", "/", "overview", overview.show),
+        ("GET", "/overview", "overview", overview.show),
         ("GET", "/search", "search", events.search),
         ("GET", "/events", "events", events.list),
         ("GET", "/events/<event_id>", "event", events.show),
@@ -70,6 +72,7 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),
     ]
+    routes.add_url_rule("/", "start", lambda: to_page(url_for("dashboard.overview")))
     for method, path, endpoint, view in public:
         _add(routes, method, path, endpoint, partial(_checked, services, view))
     for method, path, endpoint, view in table:
@@ -84,7 +87,12 @@ HARMLESS = ("sign_out", "view_tenant")
 
 
 def error(status: int, message: str) -> Response:
-    """Return a page that says what went wrong."""
+    """Return a page that says what went wrong.
+
+    The server itself refuses malformed requests, for which there is no page.
+    """
+    if not has_request_context():
+        return Response(f"{message}\n", status=status, mimetype="text/plain")
     name = HTTP_STATUS_CODES.get(status, "Error")
     response = page("error.html", status, name=name, message=message)
     return browser_security.protect(response)
@@ -127,5 +135,5 @@ def _signed_in(
 def _sign_in_first() -> Response:
     if REFRESH_HEADER in request.headers:
         return error(401, "You are signed out")
-    back = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    back = request.full_path.rstrip("?") if request.method == "GET" else START
     return to_page(url_for("dashboard.sign_in", to=back))

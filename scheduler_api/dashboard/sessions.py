@@ -69,14 +69,23 @@ class Sessions:
             return None
         return session, access
 
-    def start(self, response: Response, token: str, *, secure: bool) -> None:
+    def start(
+        self,
+        response: Response,
+        token: str,
+        *,
+        secure: bool,
+        tenant: str | None = None,
+    ) -> None:
         """Set the cookie of a new session.
 
         Args:
             token: the digest of the token.
             secure: whether the browser may send the cookie through TLS only.
+            tenant: as in `Session`.
         """
-        session = Session(secrets.token_urlsafe(12), token, int(self._clock()))
+        started_s = int(self._clock())
+        session = Session(secrets.token_urlsafe(12), token, started_s, tenant)
         self._write(response, session, secure=secure)
 
     def view_tenant(

@@ -33,7 +33,7 @@ def find(
         owners: where schedules are searched by the name that their owner gave.
     """
     text = text.strip()
-    if not text or len(text) > MAX_LENGTH:
+    if not text.isprintable() or not 0 < len(text) <= MAX_LENGTH:
         return []
     stored = public_ids.stored_ids(text)
     pipe = cell.client.pipeline(transaction=False)

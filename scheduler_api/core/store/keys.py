@@ -566,10 +566,10 @@ def tokens(prefix: str, holder: str) -> str:
 
 
 def sign_in(prefix: str, digest: str) -> str:
-    """String, the digest of the token that a sign-in address stands for. TTL: 10 min.
+    """String, what an address that signs in stands for. TTL: 10 min.
 
-    `digest` is the SHA-256 of the secret in the address. The key is removed when
-    somebody signs in with it.
+    Value: `<digest of the token> <tenant to see>`. `digest` is the SHA-256 of the
+    secret in the address. The key is removed when somebody signs in with it.
     """
     return f"{prefix}sign_in:{digest}"
 

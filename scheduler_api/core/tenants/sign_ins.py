@@ -17,21 +17,29 @@ class SignIns:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
 
-    def create(self, token: str) -> str:
-        """Return a secret that stands for a token, once and for ten minutes."""
+    def create(self, token: str, tenant: str | None = None) -> str:
+        """Return a secret that stands for a token, once and for ten minutes.
+
+        Args:
+            tenant: the tenant that an operator sees at first; None: all.
+        """
         secret = secrets.token_urlsafe(24)
         key = keys.sign_in(self._cell.prefix, _hash(secret))
-        self._cell.client.set(key, digest(token), ex=ADDRESS_TTL_S)
+        value = f"{digest(token)} {tenant or ''}"
+        self._cell.client.set(key, value, ex=ADDRESS_TTL_S)
         return secret
 
-    def use(self, secret: str) -> str | None:
-        """Return the digest of the token that a secret stands for; forget the secret.
+    def use(self, secret: str) -> tuple[str, str | None] | None:
+        """Forget a secret; return the digest of its token, and the tenant to see.
 
         None if the secret is unknown, used or older than ten minutes.
         """
         key = keys.sign_in(self._cell.prefix, _hash(secret))
         found = cast(bytes | None, self._cell.client.getdel(key))
-        return None if found is None else found.decode()
+        if found is None:
+            return None
+        token, _, tenant = found.decode().partition(" ")
+        return token, tenant or None
 
     def end(self, session: str) -> None:
         """Let no process accept a session any more."""

@@ -32,7 +32,7 @@ STATUS, URL, QUEUE, SINCE, UNTIL, AFTER = (
     "to",
     "after",
 )
-MAX_BODY_SHOWN = 65_536
+MAX_BODY_BYTES = 65_536
 UNREADABLE = "This event cannot be read; an operator finds it in the quarantine"
 
 
@@ -95,7 +95,7 @@ class EventPagesView:
             event=event,
             public_id=_public(event.owner, event.id),
             steps=[Step(each.started_ms, each, cause_of(each)) for each in attempts],
-            waits_for=self._waits_for(event),
+            held_by=self._holding_gate(event),
             now_ms=self._services.cell.now_ms(),
             body=_text(event.content.body),
             is_active=event.state is State.ACTIVE,
@@ -123,7 +123,7 @@ class EventPagesView:
                     continue
         abort(404)
 
-    def _waits_for(self, event: Event) -> str:
+    def _holding_gate(self, event: Event) -> str:
         """Return what holds an event that is due; '' if nothing does."""
         if event.state is not State.ACTIVE:
             return ""
@@ -169,4 +169,4 @@ def _following(position: Position | None) -> str:
 
 def _text(body: bytes) -> str:
     """Return a body as text; bytes that are no text are shown as such."""
-    return body[:MAX_BODY_SHOWN].decode("utf-8", "backslashreplace")
+    return body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")

@@ -1,20 +1,40 @@
-"""The first page: is anything late, failing or held, and which processes run."""
+"""The first page: what there is, what fails, and which processes run."""
 
+from collections.abc import Sequence
 from flask import Response
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.queries import counts
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.processes import Process, read_processes
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
+from typing import cast
 
 
 class Overview:
-    """Shows the state of a tenant, or of the cell."""
+    """Shows the state of a tenant, and of the cell."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, dialects: Sequence[str]) -> None:
+        self._cell = services.cell
+        self._destinations = HeldDestinations(services.cell)
+        self._dialects = dialects
 
     def show(self, viewer: Viewer) -> Response:
-        """Show what needs attention first."""
-        return page("overview.html", tenants=self._tenants(viewer))
+        """Show counts, destinations that are held, and, to operators, processes."""
+        now_ms = self._cell.now_ms()
+        owners = viewer.owners(self._dialects)
+        held = self._destinations.all()
+        return page(
+            "overview.html",
+            counts=counts.count(self._cell, owners, now_ms=now_ms) if owners else {},
+            destinations=[
+                each for each in held if viewer.tenant in (None, each.tenant)
+            ],
+            processes=self._processes(now_ms) if viewer.is_operator else [],
+            now_ms=now_ms,
+        )
 
-    def _tenants(self, viewer: Viewer) -> list[str]:
-        return self._services.tenants.all_ids() if viewer.is_operator else []
+    def _processes(self, now_ms: int) -> list[Process]:
+        stored = self._cell.client.hgetall(keys.processes(self._cell.prefix))
+        return read_processes(cast(dict[bytes, bytes], stored), now_ms=now_ms)

@@ -13,7 +13,6 @@ from scheduler_api.services import Services
 UNKNOWN_TOKEN = "This token is not valid"
 USED_ADDRESS = "This address was used, or is older than ten minutes"
 OPERATORS_ONLY = "Only an operator can choose a tenant"
-ALL_TENANTS = ""
 
 
 class SignIn:
@@ -48,12 +47,13 @@ class SignIn:
 
         Raises: TooManyFailedLogins, StoreLost.
         """
-        token = self._sign_ins.use(secret)
-        if token is None:
+        found = self._sign_ins.use(secret)
+        if found is None:
             self._services.watch.require_same_store()
             self._services.failed_logins.count(request.remote_addr or "")
             return page("sign_in.html", 401, problem=USED_ADDRESS, to="/")
-        return self._start(token, "/")
+        token, tenant = found
+        return self._start(token, None, tenant=tenant)
 
     def sign_out(self, viewer: Viewer) -> Response:
         """End the session."""
@@ -63,22 +63,24 @@ class SignIn:
 
     def view_tenant(self, viewer: Viewer) -> Response:
         """Let an operator see one tenant, or all."""
-        tenant = request.form.get("tenant", ALL_TENANTS)
+        tenant = request.form.get("tenant", "")
         if not viewer.is_operator:
             return page("error.html", 403, name="Forbidden", message=OPERATORS_ONLY)
-        known = tenant == ALL_TENANTS or self._services.tenants.exists(tenant)
+        exists = self._services.tenants.exists(tenant)
         response = to_page("/")
         self._sessions.view_tenant(
             response,
             viewer.session,
-            tenant if tenant and known else None,
+            tenant if exists else None,
             secure=is_secure(request),
         )
         return response
 
-    def _start(self, token: str, to: str | None) -> Response:
-        response = to_page(_local(to))
-        self._sessions.start(response, token, secure=is_secure(request))
+    def _start(
+        self, token: str, to: str | None, *, tenant: str | None = None
+    ) -> Response:
+        response, secure = to_page(_local(to)), is_secure(request)
+        self._sessions.start(response, token, secure=secure, tenant=tenant)
         return response
 
 

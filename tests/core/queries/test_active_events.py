@@ -5,12 +5,12 @@ import redis
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.queries.active_events import (
     AT_ONCE,
-    HEAD_BYTES,
     created_within,
     outlines,
     unfinished,
 )
 from scheduler_api.core.queries.filters import ALWAYS, Span
+from scheduler_api.core.queries.heads import HEAD_BYTES
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore

@@ -85,7 +85,7 @@ EXPIRING = {
         "skipped",
     ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
-    *("erasing", "confirmed", "turned_away"),
+    *("erasing", "confirmed", "turned_away", "sign_in", "signed_out"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

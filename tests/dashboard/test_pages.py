@@ -1,0 +1,101 @@
+"""Tests of what pages show, and to whom."""
+
+import pytest
+from scheduler_api.core import public_ids
+from scheduler_api.core.model import Content, Draft
+from tests.dashboard.browser import Browser, sign_in
+from tests.dialects.engine import Engine, Web
+
+DIALECT = "qstash"
+SCRIPT = "<script>alert(1)</script>"
+
+
+def create(web: Web, url: str = "https://h/x", body: bytes = b"b", **how: int) -> str:
+    """Create an event; return the id that its client has."""
+    owner = web.owner(DIALECT)
+    event = web.store.create(owner, Draft(Content(url, body), 1_000, **how))
+    return public_ids.event_id(owner, event.id)
+
+
+def test_the_list_and_the_page_show_an_event(web: Web, browser: Browser) -> None:
+    name = create(web)
+
+    assert name in browser.text("/events")
+    page = browser.text(f"/events/{name}")
+    assert "https://h/x" in page
+    assert "active" in page
+
+
+def test_a_search_leads_to_the_event(web: Web, browser: Browser) -> None:
+    name = create(web)
+    response = browser.client.get(f"/search?id={name}")
+
+    assert response.location == f"/events/{name}"
+    assert browser.client.get("/search?id=nothing").status_code == 404
+
+
+def test_s27_no_page_shows_an_event_of_another_tenant(
+    web: Web, browser: Browser
+) -> None:
+    name = create(web)
+    other = sign_in(web, web.tenants.create("other").token)
+
+    assert other.client.get(f"/events/{name}").status_code == 404
+    assert other.client.get(f"/search?id={name}").status_code == 404
+    assert other.post(f"/events/{name}/cancel") == 404
+    assert name not in other.text("/events")
+    assert "active" in browser.text(f"/events/{name}")
+
+
+def test_an_event_is_cancelled(web: Web, browser: Browser) -> None:
+    name = create(web, delay_ms=3_600_000)
+    browser.post(f"/events/{name}/cancel")
+
+    assert "cancelled" in browser.text(f"/events/{name}")
+
+
+def test_what_tenants_write_is_shown_as_text(web: Web, browser: Browser) -> None:
+    name = create(web, f"https://h/{SCRIPT}", SCRIPT.encode())
+    web.tenants.tokens.create(web.tenant.id, SCRIPT)
+
+    for path in ("/events", f"/events/{name}", "/settings/tokens"):
+        page = browser.page(path)
+        assert SCRIPT not in page
+        assert "&lt;script&gt;" in page
+    assert SCRIPT not in browser.client.get("/search", query_string={"id": SCRIPT}).text
+
+
+def test_the_page_says_why_an_attempt_failed(web: Web, browser: Browser) -> None:
+    owner = web.owner(DIALECT)
+    event = web.store.create(owner, Draft(Content("https://h/x", b""), 1_000))
+    engine = Engine(web.cell.client, web.cell.prefix)
+    engine.settle(engine.begin(event.id), "dead", error="refused")
+    name = public_ids.event_id(owner, event.id)
+
+    assert "refused the connection" in browser.text(f"/events/{name}")
+
+
+def test_the_overview_counts_events_by_status(web: Web, browser: Browser) -> None:
+    create(web, delay_ms=3_600_000)
+    create(web)
+    create(web)
+
+    assert "1 scheduled 2 due 0 delivered" in browser.text("/overview")
+
+
+def test_only_an_operator_sees_processes(web: Web, browser: Browser) -> None:
+    operator = sign_in(web, web.tenants.tokens.create(None, "boss"))
+
+    assert "Processes" not in browser.text("/overview")
+    assert "Processes" in operator.text("/overview")
+
+
+@pytest.mark.parametrize(
+    "query", ["status=x", "from=x", "after=x", "after=-", "to=1e9"]
+)
+def test_a_malformed_filter_shows_the_whole_list(
+    web: Web, browser: Browser, query: str
+) -> None:
+    name = create(web)
+
+    assert name in browser.text(f"/events?{query}")

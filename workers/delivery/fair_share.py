@@ -53,14 +53,14 @@ class _Totals(NamedTuple):
     Attributes:
         classes: the origins with deliveries in flight. True: fast, False: slow, None:
             unknown.
-        slow_of: the number of deliveries to slow origins, by tenant.
+        fast_of: the number of deliveries to fast origins, by tenant.
         trying: the trials of which it is not known yet whether they are slow.
         general: the deliveries that leave no room for others that are not fast.
         all: those that leave no room at all.
     """
 
     classes: dict[str, bool | None]
-    slow_of: dict[str, int]
+    fast_of: dict[str, int]
     trying: int
     general: int
     all: int
@@ -196,7 +196,7 @@ class FairShare:
                 for name, tenant in self._tenants.items()
                 if tenant.in_flight or now_s - tenant.begun_s < WANTED_S
             },
-            "slow_of": totals.slow_of,
+            "fast_of": totals.fast_of,
             "trials_of": {
                 name: tenant.trials
                 for name, tenant in self._tenants.items()
@@ -221,7 +221,7 @@ class FairShare:
     def _totals(self, open_: Iterable[Begun], now_s: float) -> _Totals:
         is_open = {begun.origin for begun in open_}
         classes: dict[str, bool | None] = {}
-        slow_of: Counter[str] = Counter()
+        fast_of: Counter[str] = Counter()
         slow = unknown = trying = 0
         for origin, use in self._used.items():
             is_fast = use.is_fast
@@ -232,13 +232,14 @@ class FairShare:
             classes[origin] = is_fast
             if is_fast is False:
                 slow += use.in_flight
-                slow_of[use.tenant] += use.in_flight
             elif is_fast is None:
                 unknown += use.in_flight - use.trials
                 trying += use.trials
+            else:
+                fast_of[use.tenant] += use.in_flight
         general = min(slow, self._general) + unknown
         rest = self._in_flight - slow - unknown
-        return _Totals(classes, slow_of, trying, general, general + rest)
+        return _Totals(classes, fast_of, trying, general, general + rest)
 
 
 def _forget_one(uses: dict[str, Use] | dict[str, _Tenant]) -> None:

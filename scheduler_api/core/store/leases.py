@@ -42,7 +42,7 @@ class Share(TypedDict, total=False):
         in_flight: number of events in flight, by gate of the origin.
         fast, slow: gates of origins that answer fast, and of those that do not.
         tenants: number of events in flight, by tenant.
-        slow_of, trials_of: number of events of slow origins, and of trials, by tenant.
+        fast_of, trials_of: number of events of fast origins, and of trials, by tenant.
         trial_room: how many more trials may begin.
         size: the size of the worker, and of the part of it that is reserved for
             origins that are not slow.
@@ -56,7 +56,7 @@ class Share(TypedDict, total=False):
     fast: Sequence[str]
     slow: Sequence[str]
     tenants: Mapping[str, int]
-    slow_of: Mapping[str, int]
+    fast_of: Mapping[str, int]
     trials_of: Mapping[str, int]
     trial_room: int
     size: int

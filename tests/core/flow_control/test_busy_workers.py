@@ -115,7 +115,8 @@ def test_i5_fast_events_never_wait_in_the_line_of_their_tenant(engine: Engine):
     try_begin(engine)
     assert len(begin(engine)) == 16
     fast = send(engine, [FAST] * 2)
-    begun, _ = try_begin(engine, tenants={OWNER.tenant: 49, "2": 1})
+    limits = {"tenants": {OWNER.tenant: 49, "2": 1}, "fast_of": {OWNER.tenant: 9}}
+    begun, _ = try_begin(engine, **limits)
 
     assert (begun, waiters(engine)) == (fast[:1], sorted(waiting)[16:])
     assert list(engine.scores(keys.waiters(PREFIX, gate(FAST)))) == fast[1:]

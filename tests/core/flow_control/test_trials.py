@@ -1,6 +1,7 @@
 """Tests of what a busy worker does with new destinations of a tenant without room."""
 
 import pytest
+from scheduler_api.core.model import FlowLimits, Gates
 from tests.core.busy import (
     FAST,
     NEW,
@@ -99,10 +100,28 @@ def test_what_waits_in_the_line_is_not_tried(engine: Engine):
     assert waiters(engine) == waiting
 
 
-def test_a_fast_destination_is_not_held_because_of_slow_ones_of_its_tenant(
+def test_i4_fast_destinations_of_a_full_tenant_share_the_reserve(engine: Engine):
+    accepted = send(engine, [FAST] * 12)
+    begun, _ = try_begin(engine, tenants=WITH_OTHER)
+
+    assert begun == accepted[:10]
+    assert waiters(engine, gate(FAST)) == accepted[10:]
+
+
+def test_events_leave_the_line_once_their_destination_is_known_to_be_fast(
     engine: Engine,
 ):
-    accepted = send(engine, [FAST] * 3)
-    slow_of = {OWNER.tenant: 80}
+    others = send(engine, NEW_ONES)
+    engine.now_ms += 10
+    waiting = send(engine, [NEW] * 2)
+    waiting += send(engine, [NEW], gates=Gates(flow=FlowLimits("key", 5)))
+    try_begin(engine, tenants=FULL, trial_room=0, general_room=-10)
+    assert set(waiters(engine)) == {*others, *waiting}
+    [fast] = send(engine, [NEW])
+    # One call looks at a sample of the line, which is as large as this line.
+    limits = {"tenants": FULL, "fast": [gate(NEW)], "trial_room": 0}
+    first, _ = try_begin(engine, **limits)
+    second, _ = try_begin(engine, **limits)
 
-    assert try_begin(engine, tenants=WITH_OTHER, slow_of=slow_of) == (accepted, {})
+    assert (first, set(second)) == ([fast], {*waiting})
+    assert set(waiters(engine)) == {*others}

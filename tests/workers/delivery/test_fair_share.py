@@ -208,12 +208,14 @@ def test_trials_end_when_a_quarter_more_than_the_capacity_is_in_flight(counts: C
     assert counts.limits("d:1:a")["trial_room"] == 3
 
 
-def test_slow_attempts_are_counted_by_tenant(counts: Counts):
+def test_fast_attempts_are_counted_by_tenant(counts: Counts):
+    counts.answer("d:1:a", QUICK)
+    counts.answer("d:2:a", QUICK, tenant="2")
     counts.begin("d:1:a", 2)
     counts.begin("d:1:b")
     counts.begin("d:2:a", 3, tenant="2")
 
-    assert counts.limits("d:1:a", "d:2:a")["slow_of"] == {"1": 2, "2": 3}
+    assert counts.limits("d:2:a")["fast_of"] == {"1": 2}
 
 
 def test_the_expansions_of_groups_are_counted_without_an_origin(counts: Counts):

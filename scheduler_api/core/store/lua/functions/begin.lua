@@ -114,6 +114,7 @@ local function begin_events(key_names, args)
     end
     replies[i - 1] = reply
   end
+  if share.is_busy then fair_share.let_fast_leave(ctx, share) end
   slots.promote_at_freed(ctx)
   for gate in pairs(rates) do pcall(gates.plan_check, ctx, gate) end
   rq.wake_if_room(ctx)

@@ -3,6 +3,7 @@
 -- of it also for new ones. What exceeds a limit waits at a gate: at the gate of its destination, or
 -- in the line of its tenant.
 local EVENT, GATE = records.EVENT, records.GATE
+local SAMPLE_SIZE = 32
 local RAMP_PER_S, RAMP_KEPT_MS, DIVERTED_FOR_MS, TRIED_FOR_MS = 16, 1000, 1000, 20
 local FAST, SLOW = worker_room.FAST, worker_room.SLOW
 
@@ -13,7 +14,7 @@ local FAST, SLOW = worker_room.FAST, worker_room.SLOW
 --     events; 0: no limit.
 --   in_flight: the number of events in flight, by gate of the destination.
 --   fast, slow: gates of destinations of these classes. All others are unknown.
---   tenants, slow_of, trials_of: the number of events in flight, by tenant; that of events of slow
+--   tenants, fast_of, trials_of: the number of events in flight, by tenant; that of events of fast
 --     destinations, and that of trials (see lib/worker_room), by tenants that have such.
 --   size: the size of the worker.
 --   reserve: the size of its reserve.
@@ -28,7 +29,7 @@ function fair_share.new(ctx)
     limit = option.limit or 0,
     in_flight = option.in_flight or {},
     tenants = option.tenants or {},
-    slow_of = option.slow_of or {},
+    fast_of = option.fast_of or {},
     trials_of = option.trials_of or {},
     size = option.size or math.huge,
     reserve = option.reserve or 0,
@@ -44,6 +45,7 @@ function fair_share.new(ctx)
     ramps = {},
     turned_away = {},
     delayed = {},
+    sends_fast = {},
   }
   for _, gate in ipairs(ctx.options.paused_routes or {}) do share.paused[gate] = true end
   for _, gate in ipairs(option.fast or {}) do share.classes[gate] = FAST end
@@ -100,8 +102,8 @@ end
 -- Returns the held gates of an event, and its way past the origin (see `routes.way_past`). Adds a
 -- field `held` to the event, for the worker's reports: `o` if the origin holds the event, `r` if the
 -- route does, `p` if the event passes the origin because its route is healthy. Such events tell
--- nothing about the routes because of which the origin is slowed. `fair_share.refusal` adds `t` if the
--- event begins as a trial.
+-- nothing about the routes because of which the origin is slowed. `fair_share.refusal` adds `t` for a
+-- trial.
 function fair_share.held_gates(ctx, share, event)
   local origin, route = held_destinations(ctx, share, event)
   local way = origin and routes.way_past(ctx, origin, gates.state(ctx, origin), event)
@@ -122,6 +124,9 @@ function fair_share.count_begun(share, event)
     share.trials_of[tenant] = (share.trials_of[tenant] or 0) + 1
   elseif share.classes[gate] ~= FAST then
     share.general_room = share.general_room - 1
+  else
+    share.fast_of[tenant] = (share.fast_of[tenant] or 0) + 1
+    share.sends_fast[tenant] = true
   end
 end
 
@@ -222,6 +227,35 @@ function fair_share.divert(ctx, share, id)
   return true
 end
 
+-- Makes an event of a fast destination leave the line of its tenant.
+local function leave_gate(ctx, share, id, line)
+  local event = slots.read(ctx, id)
+  add_destination(share, event)
+  if event.waits_at ~= line or event.state or share.classes[event.origin_gate] ~= FAST then return end
+  local names = {}
+  for _, name in ipairs(gates.of(event)) do
+    if name ~= line then names[#names + 1] = name end
+  end
+  event.gates = names[1] and table.concat(names, ' ')
+  if event.gates then redis.call('HSET', keys.event(ctx, id), EVENT.gates, event.gates)
+  else redis.call('HDEL', keys.event(ctx, id), EVENT.gates) end
+  due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))
+  slots.stop_waiting(ctx, id, event)
+end
+
+-- Called after events have begun. Events may have joined the line of their tenant before their
+-- destination was known to be fast. For each tenant with events to fast destinations in this call,
+-- looks at a sample of the line, and makes the events of fast destinations due again. An unreadable
+-- event is left to the next check of the line.
+function fair_share.let_fast_leave(ctx, share)
+  for tenant in pairs(share.sends_fast) do
+    local line = gates.slow_gate_of(tenant)
+    for _, id in ipairs(redis.call('ZRANDMEMBER', keys.waiters(ctx, line), SAMPLE_SIZE)) do
+      pcall(leave_gate, ctx, share, id, line)
+    end
+  end
+end
+
 -- Returns nil if an event may begin on this worker, otherwise the code of the answer: `held` if this
 -- call has moved the event to `due` or to the waiting line of a gate, `full` if the worker must wait
 -- until it has room.
@@ -231,12 +265,15 @@ function fair_share.refusal(ctx, share, id, event)
     due.delay(ctx, {due.member(id, event)})
     return 'held'
   end
-  local full, is_behind = worker_room.limits(ctx, share, event)
-  if full == worker_room.LATER then
-    due.lease(ctx, {due.member(id, event)}, TRIED_FOR_MS)
-    return 'held'
+  local full, line
+  if event.tenant then
+    full, line = worker_room.limits(ctx, share, event)
+    if full == worker_room.LATER then
+      due.lease(ctx, {due.member(id, event)}, TRIED_FOR_MS)
+      return 'held'
+    end
+    if not full and share.room <= 0 then return 'full' end
   end
-  if event.tenant and not full and share.room <= 0 then return 'full' end
   local origin, route, way = fair_share.held_gates(ctx, share, event)
   if way == routes.NEW then add_gate(ctx, id, event, routes.gate_of_new(origin)) end
   if origin and not way then add_gate(ctx, id, event, gate) end
@@ -245,7 +282,6 @@ function fair_share.refusal(ctx, share, id, event)
     turn_away(ctx, share, id, event, full)
     return 'held'
   end
-  local line = is_behind and gates.slow_gate_of(event.tenant)
   if line then add_gate(ctx, id, event, line) end
   if event.is_trial then event.held = event.held .. 't' end
   if not event.gates or slots.admit(ctx, id, event) then return nil end

@@ -45,10 +45,13 @@ local function has_gate(event, gate)
   return string.find(' ' .. (event.gates or '') .. ' ', ' ' .. gate .. ' ', 1, true) ~= nil
 end
 
--- Returns the gate at which an event to a fast destination must wait, or nil.
+-- Returns the gate at which an event to a fast destination must wait, or nil. A tenant whose other
+-- events have used up its part of the worker still has its part of the reserve for these.
 local function full_gate_of_fast(share, event)
-  local count = share.tenants[event.tenant] - (share.slow_of[event.tenant] or 0)
-  return share.tenant_count > 1 and count >= part(share, share.size) and event.origin_gate or nil
+  local count, fast = share.tenants[event.tenant], share.fast_of[event.tenant] or 0
+  local is_full = share.tenant_count > 1 and count >= part(share, share.size)
+    and fast >= part(share, share.reserve)
+  return is_full and event.origin_gate or nil
 end
 
 -- Returns what an event waits for while its new destination is tried: a moment, because the result
@@ -60,8 +63,8 @@ local function wait_for_trial(share, gate)
 end
 
 -- Returns the gate at which an event must wait because a limit is reached, LATER if it must wait for a
--- moment, or nil; and whether the event must join the line of its tenant, because others wait there.
--- Adds a field `is_trial` to an event that begins as a trial.
+-- moment, or nil; and the line of its tenant if the event must join it because others wait there. Adds
+-- a field `is_trial` to an event that begins as a trial.
 --
 -- Events of fast destinations never join the line. Neither do those of an unknown destination while it
 -- is tried. An event that has waited in the line is not a trial: most events there are for
@@ -69,19 +72,16 @@ end
 -- destination waits there again, so that a flood does not move from one gate to the other.
 function worker_room.limits(ctx, share, event)
   local gate, tenant = event.origin_gate, event.tenant
-  if not tenant then return nil, false end
   local class, in_flight = share.classes[gate], share.in_flight[gate]
-  if share.limit > 0 and share.destination_count > 1 and in_flight >= share.limit then
-    return gate, false
-  end
-  if class == FAST then return full_gate_of_fast(share, event), false end
+  if share.limit > 0 and share.destination_count > 1 and in_flight >= share.limit then return gate end
+  if class == FAST then return full_gate_of_fast(share, event) end
   local line, has_own_room = gates.slow_gate_of(tenant), has_room(share, class, share.tenants[tenant])
-  if has_own_room and not has_waiters(ctx, share, tenant) then return nil, false end
+  if has_own_room and not has_waiters(ctx, share, tenant) then return nil end
   if not class and not has_gate(event, line) then
     event.is_trial = in_flight == 0 and may_try(share, tenant)
-    if event.is_trial then return nil, false end
-    if in_flight > 0 then return wait_for_trial(share, gate), false end
+    if event.is_trial then return nil end
+    if in_flight > 0 then return wait_for_trial(share, gate) end
   end
-  if has_own_room then return nil, true end
-  return has_gate(event, gate) and gate or line, false
+  if has_own_room then return nil, line end
+  return has_gate(event, gate) and gate or line
 end

@@ -28,6 +28,7 @@ from scheduler_api.dialects import outbound
 from scheduler_api.dialects.inbound import DIALECTS
 from scheduler_api.error_responses import APIS, add_error_handlers, error, error_at
 from scheduler_api.failed_logins import TooManyFailedLogins
+from scheduler_api.receiver import views as receiver
 from scheduler_api.settings import Settings, from_env
 from scheduler_api.web import (
     allowed_hosts,
@@ -90,6 +91,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     for api in APIS:
         app.register_blueprint(api.blueprint(built))
+    if settings.receiver:
+        app.register_blueprint(receiver.blueprint(built))
     documents = [dialect.DOCUMENT for dialect in DIALECTS]
     app.register_blueprint(openapi.blueprint(documents))
     rendering.set_up(app, settings.environment)

@@ -11,10 +11,13 @@ from scheduler_api.core.tenants.limits import TooManyRequests
 from scheduler_api.dashboard import routes as dashboard
 from scheduler_api.dialects.inbound import DEFAULT, DIALECTS, Api
 from scheduler_api.failed_logins import TooManyFailedLogins
+from scheduler_api.receiver import views as receiver
 from scheduler_api.web import cron_preview, full_store, tenant_limits
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+# The APIs that are always served.
 APIS: tuple[Api, ...] = (*DIALECTS, cron_preview, dashboard)
+FORMATS: tuple[Api, ...] = (*APIS, receiver)
 
 RETRY_AFTER_S = 1
 STORE_UNREACHABLE = "The store is not available, please try again"
@@ -49,7 +52,7 @@ def add_error_handlers(app: Flask) -> None:
 
 def _api(path: str) -> Api:
     """Return the API whose error format applies to a path."""
-    for api in APIS:
+    for api in FORMATS:
         for prefix in api.PREFIXES:
             if path == prefix or path.startswith(f"{prefix}/"):
                 return api

@@ -35,6 +35,7 @@ DEFAULTS = {
     # Otherwise any web page could use the API, because anyone may register.
     "SCHED_ALLOWED_HOSTS": "localhost",
     "SCHED_V1_REGISTER": "true",
+    "SCHED_RECEIVER": "true",
 }
 READY_WITHIN_S = 30
 SETTLED_AFTER_S = 1
@@ -46,7 +47,7 @@ credentials for its clients in {credentials}
 all data in {folder}; the processes' output during the start is in start.log there
 deliveries may reach {networks}
   (for development; by default the Procfile's processes reach none of these)
-to create a first event, due in five seconds, for a receiver on port 9000:
+to create a first event, due in five seconds, for the built-in receiver:
 
 {curl}
 
@@ -55,7 +56,7 @@ Ctrl-C stops everything\
 CURL = (
     "curl -sS {base_url}/api/events -H 'content-type: application/json'"
     """ -H "x-api-key: $(sed -n 's/^JITER_API_KEY=//p' {credentials})" """
-    """-d '{{"payload": "hello", "destination": "http://127.0.0.1:9000/","""
+    """-d '{{"payload": "hello", "destination": "{base_url}/receiver/hello","""
     """ "scheduledTime": "'$({date} +%Y-%m-%dT%H:%M:%SZ)'"}}'"""
 )
 IN_FIVE_SECONDS = (

@@ -155,6 +155,12 @@ def test_the_web_process_imports_no_worker() -> None:
     assert imports_from(under("scheduler_api"), "workers") == []
 
 
+def test_the_receiver_imports_dialects_through_the_registry() -> None:
+    named = {name for _, name in imports_from(under("scheduler_api.receiver"), DIALECT)}
+
+    assert named == {REGISTRY, f"{DIALECT}.dialect", f"{DIALECT}.verification"}
+
+
 def test_workers_import_only_the_engine_the_settings_and_the_registry() -> None:
     named = {name for _, name in imports_from(under("workers"), "scheduler_api")}
 

@@ -91,7 +91,7 @@ def address_policy(settings: EngineSettings) -> AddressPolicy:
     """Return the policy on the addresses that deliveries may reach.
 
     Even in allowed networks, deliveries cannot reach the port of the web process on
-    this machine or the ports of the store and its Sentinels.
+    this machine, but for its receiver, or the ports of the store and its Sentinels.
     """
     closed_ports: set[tuple[Address | None, int]] = {(None, settings.port)}
     stores = (*settings.store_addresses, *watched_addresses(settings.redis_url))
@@ -102,6 +102,7 @@ def address_policy(settings: EngineSettings) -> AddressPolicy:
         AddressPolicy.of(settings),
         own_addresses=own_addresses(),
         closed_ports=frozenset(closed_ports),
+        receiver_port=settings.port if settings.receiver else None,
     )
 
 

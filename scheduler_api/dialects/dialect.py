@@ -11,6 +11,7 @@ from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
+from scheduler_api.dialects.verification import Verification
 from typing import Protocol
 
 LONGEST_HOLD_MS = 300_000
@@ -80,6 +81,7 @@ class Dialect:
         public_ids: how clients write the ids of events and schedules.
         longest_hold_ms: takes the settings; returns how long after its due time an
             event may wait for an origin that cannot be reached.
+        verification: how receivers verify deliveries; None: they cannot.
     """
 
     name: str
@@ -93,3 +95,4 @@ class Dialect:
     rotate: Callable[[EngineSettings, Tenants, RotationOrder], str] | None = None
     public_ids: PublicIds = AS_STORED
     longest_hold_ms: Callable[[EngineSettings], int] = lambda _: LONGEST_HOLD_MS
+    verification: Verification | None = None

@@ -2,7 +2,6 @@
 
 import base64
 import http.client
-import http.server
 import json
 import os
 import pytest
@@ -12,12 +11,13 @@ import shlex
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from scheduler_api.core.store import keys, layout
+from typing import Any
+from urllib.request import Request, urlopen
 from watchdog import descendants
 
 ROOT = Path(__file__).parents[2]
@@ -222,33 +222,25 @@ def test_the_first_screen_lists_the_networks_that_deliveries_may_reach(
     )
 
 
-def test_the_printed_curl_line_delivers_a_first_event(
+def test_the_printed_curl_line_delivers_a_first_event_to_the_receiver(
     system: System, wait_until: Callable[..., None]
 ):
-    bodies: list[bytes] = []
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     [line] = [line for line in system.output.splitlines() if line.startswith("curl ")]
-    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        line = line.replace("127.0.0.1:9000", f"127.0.0.1:{receiver.server_port}")
+    curl = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, check=True
+    )
+    created = json.loads(curl.stdout)
+    assert created["payload"] == "hello"
+    url = f"{system.credentials['JITER_URL']}/events/{created['id']}"
+    key = {"x-api-key": system.credentials["JITER_API_KEY"]}
 
-        curl = subprocess.run(
-            ["sh", "-c", line], capture_output=True, text=True, check=True
-        )
+    def event() -> dict[str, Any]:
+        with urlopen(Request(url, headers=key), timeout=10) as response:
+            return dict(json.load(response))
 
-        assert json.loads(curl.stdout)["payload"] == "hello"
-        wait_until(lambda: bodies, within_s=15)
-        receiver.shutdown()
-    assert [json.loads(body)["payload"] for body in bodies] == ["hello"]
+    wait_until(lambda: event()["status"] == "Sent", within_s=15)
+
+    assert re.search(r"valid\W+true", json.dumps(event()["history"]))
 
 
 def test_a_port_in_use_is_reported_in_one_line(system: System, tmp_path: Path):

@@ -215,7 +215,7 @@ class HttpClient:
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:
         destination = parse(request.url)
         head = self._head(request, destination)
-        origin = destination.origin
+        origin = self._policy.origin_of(destination)
         connection = await self._pool.connect(origin, request.url, exchange)
         try:
             await connection.perform(exchange, head, request.body)

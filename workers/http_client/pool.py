@@ -218,7 +218,7 @@ class HttpConnectionPool:
         def open_socket(info: AddrInfoType) -> socket.socket:
             """Open a socket if the policy allows the address and port."""
             address, port = str(info[4][0]), int(info[4][1])
-            reason = self._policy.refusal(address, port)
+            reason = self._policy.refusal(address, port, receiver=origin.receiver)
             if reason is not None:
                 # `start_connection` tries the next address after an OSError.
                 exchange.refusal = f"{address} port {port}: {reason}"

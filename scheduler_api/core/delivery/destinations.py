@@ -7,7 +7,7 @@ then. This module opens no sockets.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import (
     IPv4Address,
@@ -103,6 +103,8 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# The path of the receiver of this service.
+RECEIVER_PATH = "/receiver"
 
 
 class BadDestination(SchedulerError, ValueError):
@@ -118,6 +120,9 @@ class Origin:
     port: int
     authority: str  # host, and the port if the URL names a port
     host_header: str  # host, and the port unless it is the default of the scheme
+    # Whether only requests to the receiver of this service go there. They share no
+    # connection with others, which the same address and port may be closed to.
+    receiver: bool = False
 
     def __str__(self) -> str:
         """`scheme://host:port`, always with the port."""
@@ -146,6 +151,12 @@ class Destination:
     def port(self) -> int:
         """The port of the URL, or the default of its scheme."""
         return self.origin.port
+
+    @property
+    def is_receiver(self) -> bool:
+        """Whether the path is that of the receiver of this service, or below it."""
+        path = self.rest.partition("?")[0]
+        return path == RECEIVER_PATH or path.startswith(f"{RECEIVER_PATH}/")
 
     @property
     def normalized_url(self) -> str:
@@ -194,6 +205,8 @@ class AddressPolicy:
         closed_ports: pairs of address and port that are blocked even in allowed
             networks, such as the ports of the store and of this service. The address
             None means all addresses of this machine.
+        receiver_port: the port of this service, if it serves the receiver: requests to
+            the receiver may connect to it on this machine, in allowed networks.
     """
 
     allow: tuple[Network, ...] = ()
@@ -201,6 +214,7 @@ class AddressPolicy:
     ports: frozenset[int] = frozenset()
     own_addresses: frozenset[Address] = frozenset()
     closed_ports: frozenset[tuple[Address | None, int]] = frozenset()
+    receiver_port: int | None = None
 
     @classmethod
     def of(cls, settings: EngineSettings) -> "AddressPolicy":
@@ -226,7 +240,14 @@ class AddressPolicy:
             )
         return destination
 
-    def refusal(self, address: str, port: int) -> str | None:
+    def origin_of(self, destination: Destination) -> Origin:
+        """Return the origin to connect to, marked if it is the receiver's."""
+        origin = destination.origin
+        if origin.port == self.receiver_port and destination.is_receiver:
+            return replace(origin, receiver=True)
+        return origin
+
+    def refusal(self, address: str, port: int, *, receiver: bool = False) -> str | None:
         """Return the reason why `address` is blocked; None if the address is allowed.
 
         The reason is for the operator's log. Do not show the reason to tenants: they
@@ -234,6 +255,7 @@ class AddressPolicy:
 
         Args:
             port: the port to connect to; 0: check only the address.
+            receiver: as in `Origin`.
         """
         try:
             literal = ip_address(address)
@@ -243,7 +265,7 @@ class AddressPolicy:
         always_blocked = _always_blocked(forms)
         if always_blocked is not None:
             return always_blocked
-        if self._is_closed(forms, port):
+        if self._is_closed(forms, port, receiver=receiver):
             return "closed-port"
         if port and self.ports and port not in self.ports:
             return "port not allowed"
@@ -253,9 +275,11 @@ class AddressPolicy:
         own = any(form in self.own_addresses for form in forms)
         return "own-address" if own else _block_of(effective)
 
-    def _is_closed(self, forms: Forms, port: int) -> bool:
+    def _is_closed(self, forms: Forms, port: int, *, receiver: bool) -> bool:
         if any((form, port) in self.closed_ports for form in forms):
             return True
+        if receiver and port == self.receiver_port:
+            return False
         return (None, port) in self.closed_ports and any(
             form in self.own_addresses or _within(form, LOOPBACK) for form in forms
         )

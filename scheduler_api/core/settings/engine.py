@@ -132,6 +132,13 @@ class EngineSettings:
         doc="name of the environment on the dashboard, with a colour if wanted:"
         " `production:red`; grey, green, blue, amber or red",
     )
+    receiver: bool = variable(
+        "SCHED_RECEIVER",
+        read_yes_or_no,
+        default=False,
+        doc="serve a receiver for experiments at `/receiver`, and let deliveries reach"
+        " it on this machine",
+    )
     cell: str = variable(
         "SCHED_CELL",
         read_cell,

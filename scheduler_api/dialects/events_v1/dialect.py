@@ -12,6 +12,7 @@ from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
 from scheduler_api.dialects.events_v1.ids import public_id, stored_id
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
+from scheduler_api.dialects.events_v1.verification import VERIFICATION
 
 EVENTS_V1 = Dialect(
     name="events_v1",
@@ -26,4 +27,5 @@ EVENTS_V1 = Dialect(
         public_id, lambda event_id, _name: public_id(event_id), stored_id
     ),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
+    verification=VERIFICATION,
 )

@@ -12,6 +12,7 @@ from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
 from scheduler_api.dialects.jiter.ids import public_id, stored_id
 from scheduler_api.dialects.jiter.outbound import JiterOutbound
 from scheduler_api.dialects.jiter.settings import JiterSettings
+from scheduler_api.dialects.jiter.verification import VERIFICATION
 
 JITER = Dialect(
     name="jiter",
@@ -26,4 +27,5 @@ JITER = Dialect(
         public_id, lambda cron_id, _name: public_id(cron_id), stored_id
     ),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
+    verification=VERIFICATION,
 )

@@ -16,6 +16,7 @@ from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.ids import schedule_id, stored_id
 from scheduler_api.dialects.qstash.parsing.message import message_id
 from scheduler_api.dialects.qstash.settings import QstashSettings
+from scheduler_api.dialects.qstash.verification import VERIFICATION
 
 
 def _owner_limits(settings: EngineSettings) -> OwnerLimits:
@@ -34,4 +35,5 @@ QSTASH = Dialect(
     owner_limits=_owner_limits,
     public_ids=PublicIds(message_id, schedule_id, stored_id),
     longest_hold_ms=lambda settings: settings.of(QstashSettings).longest_hold_ms,
+    verification=VERIFICATION,
 )

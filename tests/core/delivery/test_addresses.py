@@ -6,6 +6,7 @@ address.
 
 import pytest
 from collections.abc import Iterator
+from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from ipaddress import (
@@ -16,7 +17,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.delivery.destinations import AddressPolicy, parse
 from scheduler_api.core.settings.variables import read_networks
 
 # Copies of the tables of blocked networks, so that accidental changes fail a test.
@@ -283,3 +284,52 @@ def test_s02_special_addresses_that_python_calls_global_are_blocked(
     address: str,
 ) -> None:
     assert DEFAULT.refusal(address, 443) is not None
+
+
+RECEIVER = AddressPolicy(
+    allow=read_networks("127.0.0.0/8"),
+    closed_ports=frozenset({(None, 8080), (None, 6379)}),
+    receiver_port=8080,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/receiver", None),
+        ("/receiver?status=503", None),
+        ("/receiver/orders/7", None),
+        ("/receivers", "closed-port"),
+        ("//receiver/x", "closed-port"),
+        ("/Receiver/x", "closed-port"),
+        ("/%72eceiver/x", "closed-port"),
+        ("/api/events?/receiver/", "closed-port"),
+        ("/api/events#/receiver/", "closed-port"),
+        ("?/receiver/", "closed-port"),
+        ("", "closed-port"),
+    ],
+)
+def test_s01_only_the_receiver_of_this_service_is_open(
+    path: str, reason: str | None
+) -> None:
+    origin = RECEIVER.origin_of(parse(f"http://127.0.0.1:8080{path}"))
+
+    refusal = RECEIVER.refusal("127.0.0.1", 8080, receiver=origin.receiver)
+
+    assert refusal == reason
+
+
+def test_s01_the_receiver_opens_no_other_port_and_no_network() -> None:
+    store = RECEIVER.origin_of(parse("http://127.0.0.1:6379/receiver/"))
+
+    assert RECEIVER.refusal("127.0.0.1", 6379, receiver=store.receiver) == "closed-port"
+    assert RECEIVER.refusal("127.0.0.1", 6379, receiver=True) == "closed-port"
+    assert RECEIVER.refusal("10.0.0.1", 8080, receiver=True) is not None
+    assert RECEIVER.refusal("169.254.169.254", 8080, receiver=True) == "link-local"
+
+
+def test_s01_the_receiver_is_closed_unless_it_is_served() -> None:
+    policy = replace(RECEIVER, receiver_port=None)
+    origin = policy.origin_of(parse("http://127.0.0.1:8080/receiver/"))
+
+    assert policy.refusal("127.0.0.1", 8080, receiver=origin.receiver) == "closed-port"

@@ -98,6 +98,26 @@ def test_s01_closed_ports_stay_closed_in_allowed_networks(host: str) -> None:
     run(main())
 
 
+def test_s01_a_connection_to_the_receiver_is_not_reused_for_other_paths() -> None:
+    async def main() -> None:
+        async with receiving(hostile.answering()) as receiver:
+            policy = AddressPolicy(
+                allow=read_networks("127.0.0.0/8"),
+                closed_ports=frozenset({(None, receiver.port)}),
+                receiver_port=receiver.port,
+            )
+            async with new_client(policy=policy) as client:
+                opened = await client.send(post(receiver.url("/receiver/a")))
+                again = await client.send(post(receiver.url("/receiver?b")))
+                other = await client.send(post(receiver.url("/api/events")))
+
+        assert (opened.status, again.status) == (200, 200)
+        assert other.error is Failure.BLOCKED
+        assert receiver.connections == 1
+
+    run(main())
+
+
 @pytest.mark.parametrize("stricter", [{"https_only": True}, {"ports": frozenset([1])}])
 def test_s07_a_stricter_policy_applies_to_stored_events(
     stricter: dict[str, Any],

@@ -106,7 +106,11 @@ def _access(services: Services, *tokens: str | None) -> Access:
     presented = [token for token in tokens if token]
     for token in presented:
         with suppress(Unauthorized):
-            return services.auth.access(token)
+            access = services.auth.access(token)
+            if request.method != "POST":
+                # The token may be cached. The store itself refuses creations.
+                services.watch.require_same_store()
+            return access
     if presented:
         # A lost store does not know any token.
         services.watch.require_same_store()

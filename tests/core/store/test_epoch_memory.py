@@ -135,6 +135,22 @@ def test_r30_an_emptied_store_takes_no_event_from_a_process_that_knew_it(
     assert (before, lost, events) == (200, 503, [])
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_r07_an_emptied_store_is_noticed_by_the_first_request_with_a_cached_token(
+    client: redis.Redis, method: str
+) -> None:
+    start_ticker(client)
+    http, tenant = start_web(client)
+    headers = {"X-API-Key": tenant.token}
+    before = http.get("/api/events", headers=headers).status_code
+    client.flushall()
+
+    path = "/api/events" if method == "GET" else "/api/cronjobs/1"
+    lost = http.open(path, method=method, headers=headers)
+
+    assert (before, lost.status_code) == (200, 503)
+
+
 def start_web(client: redis.Redis) -> tuple[FlaskClient, NewTenant]:
     port = client.connection_pool.connection_kwargs["port"]
     url = f"redis://127.0.0.1:{port}/0"

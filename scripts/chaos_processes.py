@@ -97,6 +97,28 @@ def two_versions(cell: TwoVersions) -> Report:
     return report
 
 
+def refusals(cell: Cell) -> Report:
+    """Processes start with leases that would expire too early."""
+    lease_ms = cell.settings.lease_ms
+    unsafe = {
+        "SCHED_RENEW_INTERVAL_MS": lease_ms // 4 + 1,
+        "SCHED_QUIET_MS": lease_ms - 1,
+    }
+    started = []
+    for variable, value in unsafe.items():
+        for role in outages.ROLES:
+            name = f"{role}-{variable}"
+            cell.launch(name, **{variable: str(value)})
+            code = cell[name].wait(within_s=20)
+            if code == 0 or variable not in cell[name].output:
+                started.append(f"{name}: {code}")
+    report = Report(cell.tally([]))
+    report.expect(
+        not started, "each process refuses to start, by name", found=started[:2]
+    )
+    return report
+
+
 def short_leases(folder: Path, **settings: str) -> Cell:
     """Make a system whose leases end within seconds."""
     return Cell(folder, receiver_host="127.0.0.1", **SHORT_LEASES, **settings)
@@ -113,6 +135,7 @@ SCENARIOS: dict[str, Scenario] = {
             "tickers": n["kills"] // 2,
         },
     ),
+    "refusals": in_cell(refusals, "R-12"),
     "interruption": in_cell(
         terminations.interruption, "R-01", lambda _: {"events": 100}
     ),

@@ -101,19 +101,6 @@ function endings.forget(ctx, id, event)
   redis.call('DEL', keys.event(ctx, id), keys.log(ctx, id))
 end
 
--- Removes the line of a tenant from the gates of an event: the destination may be fast by now.
-local function leave_slow_gate(key, event)
-  local names = {}
-  for _, gate in ipairs(gates.of(event)) do
-    if not gates.is_slow_gate(gate) then names[#names + 1] = gate end
-  end
-  local left = names[1] and table.concat(names, ' ')
-  if left == event.gates then return end
-  event.gates = left
-  if left then redis.call('HSET', key, EVENT.gates, left)
-  else redis.call('HDEL', key, EVENT.gates) end
-end
-
 -- Makes an event due again whose attempt has no outcome, and releases its slots. Then tries to give
 -- the event its slots again; returns whether it has them, or needs none. Afterwards the caller must
 -- call `slots.promote_at_freed`.
@@ -131,7 +118,7 @@ function endings.retry(ctx, id, event, due_ms)
   redis.call('HINCRBY', key, EVENT.failures, 1)
   clear_attempt(key)
   endings.dequeue(ctx, id, event)
-  if event.gates then leave_slow_gate(key, event) end
+  if event.gates then gates.leave_slow_gate(key, event) end
   due.put(ctx, due.member(id, event), due_ms)
   journal.append(ctx, event, id, 'retry', event.attempts)
   slots.promote_at_freed(ctx)

@@ -232,13 +232,7 @@ local function leave_gate(ctx, share, id, line)
   local event = slots.read(ctx, id)
   add_destination(share, event)
   if event.waits_at ~= line or event.state or share.classes[event.origin_gate] ~= FAST then return end
-  local names = {}
-  for _, name in ipairs(gates.of(event)) do
-    if name ~= line then names[#names + 1] = name end
-  end
-  event.gates = names[1] and table.concat(names, ' ')
-  if event.gates then redis.call('HSET', keys.event(ctx, id), EVENT.gates, event.gates)
-  else redis.call('HDEL', keys.event(ctx, id), EVENT.gates) end
+  gates.leave_slow_gate(keys.event(ctx, id), event)
   due.put(ctx, due.member(id, event), records.integer(event, 'due_ms'))
   slots.stop_waiting(ctx, id, event)
 end

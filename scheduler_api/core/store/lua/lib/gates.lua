@@ -9,7 +9,7 @@
 -- Any other gate has holders (ids of admitted events) and waiters (ids of waiting events, in the
 -- order of `gates.rank`). If such a gate has a rate, it also has a list of the times at which
 -- attempts began, and a set of the holders whose attempts have not begun.
-local GATE = records.GATE
+local EVENT, GATE = records.EVENT, records.GATE
 local CHECK_EVERY_MS, JITTER_MS, DAY_MS = 5000, 20, 86400000
 local RAMP_DOUBLES_MS, RAMP_LIMIT = 2000, 1000
 local KEPT_MS = 14 * DAY_MS
@@ -54,6 +54,19 @@ function gates.of(event)
   local names = {}
   for gate in string.gmatch(event.gates or '', '%S+') do names[#names + 1] = gate end
   return names
+end
+
+-- Removes the line of a tenant from the gates of an event: the destination may be fast by now.
+function gates.leave_slow_gate(key, event)
+  local names = {}
+  for _, gate in ipairs(gates.of(event)) do
+    if not gates.is_slow_gate(gate) then names[#names + 1] = gate end
+  end
+  local left = names[1] and table.concat(names, ' ')
+  if left == event.gates then return end
+  event.gates = left
+  if left then redis.call('HSET', key, EVENT.gates, left)
+  else redis.call('HDEL', key, EVENT.gates) end
 end
 
 -- Returns the present state and limits of a gate. An open or slowed breaker limits the gate to the

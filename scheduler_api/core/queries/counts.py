@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from scheduler_api.core.model import Owner, State
-from scheduler_api.core.queries.event_pages import FINAL_STATES, Status
+from scheduler_api.core.queries.event_pages import STATES_OF, Status
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 
@@ -19,7 +19,7 @@ def count(cell: Cell, owners: Sequence[Owner], *, now_ms: int) -> dict[Status, i
         pipe.zcount(active, f"({now_ms}", "+inf")
         pipe.zcount(active, "-inf", now_ms)
         statuses += [Status.SCHEDULED, Status.DUE]
-        for status, states in FINAL_STATES.items():
+        for status, states in STATES_OF.items():
             for state in states:
                 pipe.zcard(keys.finished(cell.prefix, str(owner), state))
                 statuses.append(status)

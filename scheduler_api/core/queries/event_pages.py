@@ -1,7 +1,7 @@
 """Pages of events for people, ordered by time, read in bounded steps."""
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -9,10 +9,9 @@ from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import ALWAYS, Span
-from scheduler_api.core.queries.heads import read_heads
-from scheduler_api.core.store import codec, gate_names, keys
+from scheduler_api.core.queries.heads import read_contents, read_records
+from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.store.reads import execute_reads, log_unreadable
 from scheduler_api.core.store.records import EVENT, Record
 from typing import NamedTuple, cast
 
@@ -42,14 +41,12 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL_STATES = {
+STATES_OF = {
     Status.DELIVERED: (State.DELIVERED,),
     Status.FAILED: (State.DEAD, State.CLEARED),
     Status.CANCELLED: (State.CANCELLED,),
 }
-STATUSES = {
-    state: status for status, states in FINAL_STATES.items() for state in states
-}
+STATUSES = {state: status for status, states in STATES_OF.items() for state in states}
 # What the list shows first.
 PAST = frozenset(Status) - {Status.SCHEDULED}
 
@@ -64,16 +61,12 @@ class EventFilter:
             ended.
         url: the beginning of the URL; '' for any.
         queue: the name of the queue; '' for any.
-        schedule: the stored id of the schedule; '' for any.
-        content: what else the content must fulfil.
     """
 
     statuses: frozenset[Status] = PAST
     time: Span = ALWAYS
     url: str = ""
     queue: str = ""
-    schedule: str = ""
-    content: Callable[[Owner, Content], bool] | None = None
 
 
 class Position(NamedTuple):
@@ -232,39 +225,22 @@ class EventPages:
         self, batch: Sequence[Position], wanted: EventFilter, *, now_ms: int
     ) -> Iterator[tuple[Position, Summary | None]]:
         """Yield each position, with its event if it matches."""
-        pipe = self._cell.client.pipeline(transaction=False)
-        for position in batch:
-            pipe.hmget(keys.event(self._cell.prefix, position.id), FIELDS)
-        records: dict[str, Record] = {}
-        for position, values in zip(batch, execute_reads(pipe), strict=True):
-            if isinstance(values, UnreadableRecord):
-                log_unreadable(self._cell, position.id, values)
-                continue
-            pairs = zip(FIELDS, values, strict=True)
-            record = EVENT.named({c.encode(): v for c, v in pairs if v is not None})
-            if "owner" in record and _record_matches(record, wanted):
-                records[position.id] = record
-        contents = self._contents(records)
-        for position in batch:
-            found, summary = records.get(position.id), None
-            content = contents.get(position.id)
-            if found is not None and _content_matches(found, content, wanted):
-                summary = _summary(position, found, content, now_ms=now_ms)
-            yield position, summary
-
-    def _contents(self, records: Mapping[str, Record]) -> dict[str, Content | None]:
-        places = {
-            event_id: codec.content_key(self._cell.prefix, event_id, record)
-            for event_id, record in records.items()
+        found = read_records(self._cell, (each.id for each in batch), FIELDS)
+        records = {
+            event_id: record
+            for event_id, record in found
+            if "owner" in record and _record_matches(record, wanted)
         }
-        heads = read_heads(self._cell, list(dict.fromkeys(places.values())))
-        found: dict[str, Content | None] = {}
-        for event_id, place in places.items():
-            try:
-                found[event_id] = codec.decode_content(heads[place])
-            except UnreadableRecord:
-                found[event_id] = None
-        return found
+        contents = {
+            event_id: None if isinstance(content, UnreadableRecord) else content
+            for event_id, content in read_contents(self._cell, records)
+        }
+        for position in batch:
+            record, summary = records.get(position.id), None
+            content = contents.get(position.id)
+            if record is not None and _content_matches(content, wanted):
+                summary = _summary(position, record, content, now_ms=now_ms)
+            yield position, summary
 
 
 def _indexes(
@@ -277,15 +253,13 @@ def _indexes(
         return
     if Status.DUE in wanted.statuses:
         yield active, wanted.time.until(now_ms)
-    for status, states in FINAL_STATES.items():
+    for status, states in STATES_OF.items():
         if status in wanted.statuses:
             for state in states:
                 yield keys.finished(prefix, str(owner), state), wanted.time
 
 
 def _record_matches(record: Record, wanted: EventFilter) -> bool:
-    if wanted.schedule and record.get("schedule", b"").decode() != wanted.schedule:
-        return False
     if wanted.queue:
         owner = Owner.parse(record["owner"].decode())
         gates = record.get("gates", b"").decode().split()
@@ -294,21 +268,16 @@ def _record_matches(record: Record, wanted: EventFilter) -> bool:
     if wanted.url and "destination" in record:
         origin = gate_names.destination_digest(wanted.url)
         stored = record["destination"].decode().partition(".")[0]
-        # The beginning of an URL may end in the middle of its host.
+        # The beginning of a URL may end in the middle of its host.
         if origin and wanted.url.count("/") > 2 and origin != stored:
             return False
     return True
 
 
-def _content_matches(
-    record: Record, content: Content | None, wanted: EventFilter
-) -> bool:
-    if not wanted.url and wanted.content is None:
+def _content_matches(content: Content | None, wanted: EventFilter) -> bool:
+    if not wanted.url:
         return True
-    if content is None or not content.url.startswith(wanted.url):
-        return False
-    owner = Owner.parse(record["owner"].decode())
-    return wanted.content is None or wanted.content(owner, content)
+    return content is not None and content.url.startswith(wanted.url)
 
 
 def _summary(

@@ -1,6 +1,6 @@
 """The routes of the dashboard, and who may use them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from flask import Blueprint, Response, g, has_request_context, request, url_for
 from functools import partial
 from scheduler_api.core.tenants.sign_ins import SignIns
@@ -12,9 +12,11 @@ from scheduler_api.dashboard.pages.sign_in import SignIn
 from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.sessions import Sessions
-from scheduler_api.dashboard.viewer import viewer
+from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
+from scheduler_api.web.access import READS
+from scheduler_api.web.routes import Route, View, add_routes
 from werkzeug.http import HTTP_STATUS_CODES
 
 __all__ = ["PREFIXES", "blueprint", "error", "internal_error"]
@@ -31,9 +33,8 @@ INTERNAL_ERROR = "Something went wrong on the server; its log has the details"
 READ_ONLY = "This token is read-only: it changes nothing"
 FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the page"
 
-View = Callable[..., Response]
-# Method, path, endpoint and view.
-Route = tuple[str, str, str, View]
+# What a read-only token may do beside reading.
+HARMLESS = ("dashboard.sign_out", "dashboard.view_tenant")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -46,12 +47,13 @@ def blueprint(services: Services) -> Blueprint:
         template_folder="templates",
     )
     settings = services.settings
+    sign_ins = SignIns(services.cell)
     sessions = Sessions(
-        SignIns(services.cell),
+        sign_ins,
         services.tenants.tokens,
         secret_keys=(*settings.older_secret_keys, settings.secret_key),
     )
-    sign_in = SignIn(services, sessions)
+    sign_in = SignIn(services, sessions, sign_ins)
     public: list[Route] = [
         ("GET", "/sign-in", "sign_in", sign_in.form),
         ("POST", "/sign-in", "sign_in_with_token", sign_in.with_token),
@@ -73,17 +75,11 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),
     ]
     routes.add_url_rule("/", "start", lambda: to_page(url_for("dashboard.overview")))
-    for method, path, endpoint, view in public:
-        _add(routes, method, path, endpoint, partial(_checked, services, view))
-    for method, path, endpoint, view in table:
-        signed_in = partial(_signed_in, services, sessions, endpoint, view)
-        _add(routes, method, path, endpoint, partial(_checked, services, signed_in))
+    add_routes(routes, public, wrapper=_unchanged)
+    add_routes(routes, table, wrapper=partial(_signed_in, services, sessions))
+    routes.before_request(partial(_refuse_other_pages, settings.allowed_hosts))
     routes.after_request(browser_security.protect)
     return routes
-
-
-# What a read-only token may do beside reading.
-HARMLESS = ("sign_out", "view_tenant")
 
 
 def error(status: int, message: str) -> Response:
@@ -103,20 +99,19 @@ def internal_error(_endpoint: str | None) -> str:
     return INTERNAL_ERROR
 
 
-def _add(routes: Blueprint, method: str, path: str, endpoint: str, view: View) -> None:
-    routes.add_url_rule(path, endpoint, view, methods=[method])
+def _refuse_other_pages(allowed_hosts: Sequence[str]) -> Response | None:
+    """Refuse a form that another web page sent."""
+    if request.method in READS or is_from_own_page(request, allowed_hosts):
+        return None
+    return error(403, FROM_ELSEWHERE)
 
 
-def _checked(services: Services, view: View, **in_path: str) -> Response:
-    """Call a view, unless another web page sent a form."""
-    hosts = services.settings.allowed_hosts
-    if request.method != "GET" and not is_from_own_page(request, hosts):
-        return error(403, FROM_ELSEWHERE)
+def _unchanged(view: View, **in_path: str) -> Response:
     return view(**in_path)
 
 
 def _signed_in(
-    services: Services, sessions: Sessions, endpoint: str, view: View, **in_path: str
+    services: Services, sessions: Sessions, view: View, **in_path: str
 ) -> Response:
     """Call a view for somebody who is signed in; others have to sign in first."""
     found = sessions.find(request)
@@ -124,10 +119,11 @@ def _signed_in(
         services.watch.require_same_store()
         return _sign_in_first()
     session, access = found
-    g.viewer, g.access = viewer(session, access), access
+    g.viewer, g.access = Viewer(session, access), access
     if access.tenant is not None:
         services.limits.count_request(access.tenant)
-    if request.method != "GET" and access.read_only and endpoint not in HARMLESS:
+    is_change = request.method not in READS and request.endpoint not in HARMLESS
+    if is_change and access.read_only:
         return error(403, READ_ONLY)
     return view(g.viewer, **in_path)
 
@@ -135,5 +131,5 @@ def _signed_in(
 def _sign_in_first() -> Response:
     if REFRESH_HEADER in request.headers:
         return error(401, "You are signed out")
-    back = request.full_path.rstrip("?") if request.method == "GET" else START
+    back = request.full_path.rstrip("?") if request.method in READS else START
     return to_page(url_for("dashboard.sign_in", to=back))

@@ -9,15 +9,15 @@ from scheduler_api.dashboard.sessions import Session
 
 @dataclass(frozen=True)
 class Viewer:
-    """The person behind a request.
-
-    Attributes:
-        tenant: the tenant that the pages show. None: an operator sees all tenants.
-    """
+    """The person behind a request."""
 
     session: Session
     access: Access
-    tenant: str | None
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that the pages show. None: an operator sees all tenants."""
+        return self.session.tenant if self.is_operator else self.access.tenant
 
     @property
     def is_operator(self) -> bool:
@@ -34,9 +34,3 @@ class Viewer:
         if self.tenant is None:
             return []
         return [Owner(self.tenant, each) for each in dialects]
-
-
-def viewer(session: Session, access: Access) -> Viewer:
-    """Return the viewer of a session: a tenant sees itself, an operator may choose."""
-    tenant = session.tenant if access.tenant is None else access.tenant
-    return Viewer(session, access, tenant)

@@ -112,10 +112,17 @@ def _access(services: Services, *tokens: str | None) -> Access:
                 services.watch.require_same_store()
             return access
     if presented:
-        # A lost store does not know any token.
-        services.watch.require_same_store()
-        services.failed_logins.count(request.remote_addr or "")
+        count_failed_login(services)
     raise Unauthorized
+
+
+def count_failed_login(services: Services) -> None:
+    """Count that the current request has a wrong token.
+
+    Raises: TooManyFailedLogins, StoreLost (a lost store does not know any token).
+    """
+    services.watch.require_same_store()
+    services.failed_logins.count(request.remote_addr or "")
 
 
 def _is_read(view: Callable[..., object]) -> bool:

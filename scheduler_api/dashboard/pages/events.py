@@ -5,7 +5,7 @@ from flask import Response, abort, request, url_for
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.causes import Cause, cause_of
 from scheduler_api.core.errors import NotFound, UnreadableRecord
-from scheduler_api.core.model import Attempt, Event, Owner, State
+from scheduler_api.core.model import Attempt, Event, State
 from scheduler_api.core.queries.event_pages import (
     PAST,
     EventFilter,
@@ -39,7 +39,6 @@ UNREADABLE = "This event cannot be read; an operator finds it in the quarantine"
 class Step(NamedTuple):
     """An entry of the timeline of an event."""
 
-    at_ms: int
     attempt: Attempt
     cause: Cause | None
 
@@ -61,7 +60,10 @@ class EventPagesView:
         if not events:
             return page("not_found.html", 404, text=text)
         return to_page(
-            url_for("dashboard.event", event_id=_public(events[0].owner, events[0].id))
+            url_for(
+                "dashboard.event",
+                event_id=public_ids.event_id(events[0].owner, events[0].id),
+            )
         )
 
     def list(self, viewer: Viewer) -> Response:
@@ -78,7 +80,10 @@ class EventPagesView:
         return page(
             "events.html",
             found=found,
-            rows=[(_public(each.owner, each.id), each) for each in found.events],
+            rows=[
+                (public_ids.event_id(each.owner, each.id), each)
+                for each in found.events
+            ],
             statuses=[*Status],
             chosen=request.args.get(STATUS, ""),
             arguments=request.args,
@@ -93,8 +98,8 @@ class EventPagesView:
         return page(
             "event.html",
             event=event,
-            public_id=_public(event.owner, event.id),
-            steps=[Step(each.started_ms, each, cause_of(each)) for each in attempts],
+            public_id=public_ids.event_id(event.owner, event.id),
+            steps=[Step(each, cause_of(each)) for each in attempts],
             held_by=self._holding_gate(event),
             now_ms=self._services.cell.now_ms(),
             body=_text(event.content.body),
@@ -104,7 +109,7 @@ class EventPagesView:
     def cancel(self, viewer: Viewer, event_id: str) -> Response:
         """Cancel an event; nothing happens if it has ended."""
         event = self._find(viewer, event_id)
-        name = _public(event.owner, event.id)
+        name = public_ids.event_id(event.owner, event.id)
         change = audit.Change(event.owner.tenant, by(), "event.cancel", name)
         cell = self._services.cell
         audit.write(cell, change, before={"state": event.state}, after=None)
@@ -128,10 +133,6 @@ class EventPagesView:
         if event.state is not State.ACTIVE:
             return ""
         return self._services.holding.of_event(event.owner, event.id, besides="")
-
-
-def _public(owner: Owner, event_id: str) -> str:
-    return public_ids.event_id(owner, event_id)
 
 
 def _filter() -> EventFilter:

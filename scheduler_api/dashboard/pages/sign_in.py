@@ -9,6 +9,7 @@ from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.sessions import Sessions
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
+from scheduler_api.web.access import count_failed_login
 
 UNKNOWN_TOKEN = "This token is not valid"
 USED_ADDRESS = "This address was used, or is older than ten minutes"
@@ -18,9 +19,11 @@ OPERATORS_ONLY = "Only an operator can choose a tenant"
 class SignIn:
     """Exchanges tokens for sessions."""
 
-    def __init__(self, services: Services, sessions: Sessions) -> None:
+    def __init__(
+        self, services: Services, sessions: Sessions, sign_ins: SignIns
+    ) -> None:
         self._services = services
-        self._sign_ins = SignIns(services.cell)
+        self._sign_ins = sign_ins
         self._sessions = sessions
 
     def form(self) -> Response:
@@ -37,8 +40,7 @@ class SignIn:
             self._services.auth.access(token)
         except Unauthorized:
             if token:
-                self._services.watch.require_same_store()
-                self._services.failed_logins.count(request.remote_addr or "")
+                count_failed_login(self._services)
             return page("sign_in.html", 401, problem=UNKNOWN_TOKEN, to=_local(to))
         return self._start(digest(token), to)
 
@@ -49,8 +51,7 @@ class SignIn:
         """
         found = self._sign_ins.use(secret)
         if found is None:
-            self._services.watch.require_same_store()
-            self._services.failed_logins.count(request.remote_addr or "")
+            count_failed_login(self._services)
             return page("sign_in.html", 401, problem=USED_ADDRESS, to="/")
         token, tenant = found
         return self._start(token, None, tenant=tenant)

@@ -42,7 +42,7 @@ def create(
 def pages_of(
     store: EventStore, wanted: EventFilter, *owners: Owner, size: int = 50
 ) -> list[list[Summary]]:
-    """Return all pages, as somebody sees them who goes on to the end."""
+    """Return all pages, from the first to the last."""
     pages, after, found = EventPages(store.cell), None, []
     while True:
         page = pages.read(

@@ -1,4 +1,4 @@
-"""Tests of what operators are told about a worker that waits for slow receivers."""
+"""Tests of the log line and the entry in `/readyz` of a worker with slow receivers."""
 
 import logging
 import pytest

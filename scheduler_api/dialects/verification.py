@@ -4,10 +4,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from scheduler_api.core.delivery.verification import Key, Received, Verdict
-from scheduler_api.core.headers import ATTEMPT
+from scheduler_api.core.headers import ATTEMPT, EVENT_ID
 from scheduler_api.core.tenants.secrets import Secrets
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def read_attempt(headers: Mapping[str, str], header: str = ATTEMPT) -> int | None:
+    """Return the number in a header, None if there is none; names are in lower case."""
+    text = headers.get(header.lower(), "")
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,26 +21,20 @@ class Verification:
     """The signature of a dialect's deliveries, from the side of the receiver. Pure.
 
     Attributes:
-        id_header: the header with the id of the event, as clients write it.
         signature_header: the header that only deliveries of this dialect have.
-        attempt: takes the headers; returns the number of the attempt, from 1, or None
-            if they do not say.
         keys: takes the secrets of a tenant; returns those that may have signed.
         verify: takes a request, keys and the time in epoch ms; returns what differs.
             Without keys, all but the key is verified.
+        id_header: the header with the id of the event, as clients write it.
+        attempt: takes the headers; returns the number of the attempt, from 1, or None
+            if they do not say.
     """
 
-    id_header: str
     signature_header: str
-    attempt: Callable[[Mapping[str, str]], int | None]
     keys: Callable[[Secrets], Sequence[Key]]
     verify: Callable[[Received, Sequence[Key], int], Verdict]
-
-
-def read_attempt(headers: Mapping[str, str], header: str = ATTEMPT) -> int | None:
-    """Return the number in a header, None if there is none; names are in lower case."""
-    text = headers.get(header.lower(), "")
-    return int(text) if _NUMBER.fullmatch(text) else None
+    id_header: str = EVENT_ID
+    attempt: Callable[[Mapping[str, str]], int | None] = read_attempt
 
 
 def present_and_replaced(

@@ -20,14 +20,9 @@ from scheduler_api.core.delivery.verification import (
     quoted,
     read_digest,
 )
-from scheduler_api.core.headers import EVENT_ID
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
-from scheduler_api.dialects.verification import (
-    Verification,
-    present_and_replaced,
-    read_attempt,
-)
+from scheduler_api.dialects.verification import Verification, present_and_replaced
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 VERSION = "v1,"
@@ -86,10 +81,4 @@ def _digests(signatures: str) -> list[bytes] | Difference:
     )
 
 
-VERIFICATION = Verification(
-    id_header=EVENT_ID,
-    signature_header=SIGNATURE,
-    attempt=read_attempt,
-    keys=keys_of,
-    verify=verify,
-)
+VERIFICATION = Verification(signature_header=SIGNATURE, keys=keys_of, verify=verify)

@@ -14,15 +14,10 @@ from scheduler_api.core.delivery.verification import (
     quoted,
     read_digest,
 )
-from scheduler_api.core.headers import EVENT_ID
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.jiter.credentials import SIGNING_SECRET
 from scheduler_api.dialects.jiter.outbound import SIGNATURE, TIMESTAMP
-from scheduler_api.dialects.verification import (
-    Verification,
-    present_and_replaced,
-    read_attempt,
-)
+from scheduler_api.dialects.verification import Verification, present_and_replaced
 
 TOLERANCE_MS = 120_000
 
@@ -58,10 +53,4 @@ def verify(received: Received, keys: Sequence[Key], now_ms: int) -> Verdict:
     return judge(received.body, signed, keys, now_ms=now_ms, tolerance_ms=TOLERANCE_MS)
 
 
-VERIFICATION = Verification(
-    id_header=EVENT_ID,
-    signature_header=SIGNATURE,
-    attempt=read_attempt,
-    keys=keys_of,
-    verify=verify,
-)
+VERIFICATION = Verification(signature_header=SIGNATURE, keys=keys_of, verify=verify)

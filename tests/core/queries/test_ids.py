@@ -3,7 +3,7 @@
 import pytest
 import redis
 from scheduler_api.core import public_ids
-from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.model import Content, Draft, Event, Owner
 from scheduler_api.core.queries.ids import Found, find
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
@@ -12,16 +12,21 @@ from scheduler_api.dialects.outbound import DIALECTS
 NAMES = [each.name for each in DIALECTS]
 
 
+def create(client: redis.Redis, dialect: str) -> tuple[Cell, Event]:
+    """Create an event of the tenant `1`."""
+    cell, draft = Cell(client, "{s1}:"), Draft(Content("https://h", b""), 1_000)
+    return cell, EventStore(cell).create(Owner("1", dialect), draft)
+
+
 @pytest.mark.parametrize("dialect", NAMES)
 def test_an_event_is_found_by_the_id_that_its_client_has(
     store_client: redis.Redis, dialect: str
 ) -> None:
-    cell, owner = Cell(store_client, "{s1}:"), Owner("1", dialect)
-    event = EventStore(cell).create(owner, Draft(Content("https://h", b""), 1_000))
-    public = public_ids.event_id(owner, event.id)
+    cell, event = create(store_client, dialect)
+    public = public_ids.event_id(event.owner, event.id)
     found = find(cell, f" {public} ", tenant="1", owners=[])
 
-    assert found == [Found(owner, event.id, is_schedule=False)]
+    assert found == [Found(event.owner, event.id, is_schedule=False)]
     assert find(cell, public, tenant=None, owners=[]) == found
 
 
@@ -29,10 +34,9 @@ def test_an_event_is_found_by_the_id_that_its_client_has(
 def test_s27_an_event_of_another_tenant_is_not_found(
     store_client: redis.Redis, dialect: str
 ) -> None:
-    cell, owner = Cell(store_client, "{s1}:"), Owner("1", dialect)
-    event = EventStore(cell).create(owner, Draft(Content("https://h", b""), 1_000))
+    cell, event = create(store_client, dialect)
 
-    public = public_ids.event_id(owner, event.id)
+    public = public_ids.event_id(event.owner, event.id)
     assert find(cell, public, tenant="2", owners=[]) == []
 
 

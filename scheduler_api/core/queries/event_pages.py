@@ -12,6 +12,7 @@ from scheduler_api.core.queries.filters import ALWAYS, Span
 from scheduler_api.core.queries.heads import read_contents, read_records
 from scheduler_api.core.store import gate_names, keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT, Record
 from typing import NamedTuple, cast
 
@@ -239,7 +240,11 @@ class EventPages:
             record, summary = records.get(position.id), None
             content = contents.get(position.id)
             if record is not None and _content_matches(content, wanted):
-                summary = _summary(position, record, content, now_ms=now_ms)
+                try:
+                    summary = _summary(position, record, content, now_ms=now_ms)
+                except (KeyError, ValueError) as err:
+                    problem = UnreadableRecord(f"record: {err!r}")
+                    log_unreadable(self._cell, position.id, problem)
             yield position, summary
 
 

@@ -13,6 +13,7 @@ from scheduler_api.core.queries.event_pages import (
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.records import EVENT
 
 OWNER, OTHER = Owner("1", "qstash"), Owner("1", "jiter")
 NOW_MS = 1_900_000_000_000
@@ -143,10 +144,11 @@ def test_filters(store: EventStore, wanted: EventFilter, count: int) -> None:
 
 
 def test_an_unreadable_event_does_not_break_the_list(store: EventStore) -> None:
-    first, second, third = create(store, -1_000, -2_000, -3_000)
+    first, second, third, fourth = create(store, -1_000, -2_000, -3_000, -4_000)
     store.cell.client.delete(f"{{s1}}:e:{first}")
     store.cell.client.set(f"{{s1}}:e:{first}", "no record")
     store.cell.client.set(f"{{s1}}:b:{second}", "no content")
+    store.cell.client.hset(f"{{s1}}:e:{fourth}", EVENT.code("created_ms"), "x")
     [page] = pages_of(store, EventFilter())
 
     assert [(each.id, each.content is None) for each in page] == [

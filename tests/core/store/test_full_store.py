@@ -25,6 +25,7 @@ from scheduler_api.core.store.epoch import accept, claim_database, establish
 from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.quotas import OverQuota, Quotas
+from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from tests.core.engine import (
     CONTENT,
@@ -321,6 +322,17 @@ def test_r32_an_operator_can_accept_a_full_store(
     assert int(engine.client.get(keys.sequence(PREFIX)) or 0) > before + 900_000
     [record] = audit.newest(engine.store.cell, None, count=5)
     assert (record.change.by, record.after) == ("ann", {"accepted": True})
+
+
+def test_r32_people_can_sign_out_while_the_store_is_full(
+    engine: Engine, fill: Callable[[], None]
+):
+    sign_ins = SignIns(engine.store.cell)
+    fill()
+    sign_ins.end("session")
+
+    assert sign_ins.has_ended("session")
+    assert not sign_ins.has_ended("another")
 
 
 def test_r32_a_full_store_forgets_schedules_and_removes_tenants(

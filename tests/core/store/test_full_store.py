@@ -328,7 +328,9 @@ def test_r32_people_can_sign_out_while_the_store_is_full(
     engine: Engine, fill: Callable[[], None]
 ):
     sign_ins = SignIns(engine.store.cell)
+    engine.create()
     fill()
+
     sign_ins.end("session")
 
     assert sign_ins.has_ended("session")

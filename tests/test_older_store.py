@@ -24,7 +24,10 @@ PROCFILE = dict(
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
 EMPTY_STORE = "`python -m scheduler_api empty-store`"
-CHORES = (chores.retention, chores.check, chores.failures, chores.libraries)
+CHORES = (
+    *(chores.retention, chores.check, chores.failures, chores.libraries),
+    chores.encryption,
+)
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import logfmt
+from scheduler_api.core.errors import Conflict, StoreFull
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.recovery.deletion import delete_templates
+from scheduler_api.core.recovery.reencryption import encrypt_again
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
@@ -181,6 +183,21 @@ def libraries() -> int:
     return len(deleted)
 
 
+def encryption() -> int:
+    """Encrypt again what an older SECRET_KEY has encrypted; return how many records.
+
+    If the store is full or a record changes meanwhile, the next run does the rest.
+
+    Raises: SettingsError.
+    """
+    settings = start_job()
+    cell, changed = open_cell(settings), 0
+    with suppress(OutOfMemoryError, StoreFull, Conflict):
+        changed = encrypt_again(cell, outbound.tenants(cell, settings))
+    _finish(cell, "encryption", cell.now_ms(), changed=changed)
+    return changed
+
+
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     """Log that a chore has run, and store the time of the run.
 
@@ -199,4 +216,5 @@ CHORES: dict[Callable[[], int], str] = {
     failures: "0 * * * *",
     stored_bytes: "*/10 * * * *",
     libraries: "*/10 * * * *",
+    encryption: "37 * * * *",
 }

@@ -3,18 +3,22 @@
 import os
 import pytest
 import redis
+from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
+from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.settings.limits import TenantLimits
-from scheduler_api.core.store import claims, keys, layout
+from scheduler_api.core.store import claims, content_encryption, keys, layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import ClaimTimeouts
+from scheduler_api.core.store.content_encryption import ContentCipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.core.tenants import usage
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
+from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from scheduler_api.dialects.outbound import SECRETS
 from tests.sync_worker import new_sync_worker
 from workers import chores
@@ -211,3 +215,36 @@ def test_the_stored_bytes_of_tenants_with_a_limit_are_counted(
 
     assert (usage.stored_bytes(cell, limited.id) or 0) > 100
     assert usage.stored_bytes(cell, unlimited.id) is None
+
+
+def test_s24_what_lives_forever_is_encrypted_again_after_a_change_of_the_key(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+):
+    old, new = "a" * 32, "b" * 32
+    cell = Cell(client, PREFIX, cipher=ContentCipher(old))
+    before = Tenants(cell, secret_key=old, makers=SECRETS)
+    tenant = before.create("acme")
+    owner = Owner(tenant.id, "qstash")
+    schedules, groups = Schedules(cell, grace_ms=60_000), Groups(cell)
+    created = schedules.create(
+        *(owner, Content(URL, b"x" * 5_000)),
+        expression="0 0 1 1 *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=1_000,
+    )
+    groups.add(owner, "g", [Endpoint(URL, "e")])
+    group = groups.get(owner, "g")
+    monkeypatch.setenv("SECRET_KEY", new)
+    monkeypatch.setenv("SCHED_OLDER_SECRET_KEYS", old)
+
+    assert chores.encryption() > 2
+    assert chores.encryption() == 0
+
+    monkeypatch.setattr(content_encryption, "_master_keys", {})
+    content_encryption._aes.cache_clear()
+    cell.cipher = ContentCipher(new)
+    after = Tenants(cell, secret_key=new, makers=SECRETS)
+    assert after.secrets(tenant.id) == tenant.secrets
+    assert schedules.get(owner, created.id) == created
+    assert groups.get(owner, "g") == group

@@ -65,6 +65,10 @@ class ContentCipher:
         self._salt = os.urandom(8)
         self._aes = _aes(self._key_id, self._salt)
 
+    def has_encrypted(self, stored: bytes) -> bool:
+        """Whether stored content, or its beginning, was encrypted with this key."""
+        return is_encrypted(stored) and stored[1 : 1 + KEY_ID_BYTES] == self._key_id
+
     def encrypt(self, head: bytes, rest: bytes) -> bytes:
         """Encrypt content. The time is 2 us, and 0.2 ms for each MiB."""
         parts = TWO_PARTS

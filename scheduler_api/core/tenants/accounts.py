@@ -228,6 +228,30 @@ class Tenants:
                 except WatchError:
                     continue
 
+    def encrypt_again(self, tenant_id: str) -> int:
+        """Encrypt secrets of a tenant that have an older key; return how many fields.
+
+        Atomic: WATCH and one MULTI.
+
+        Raises: WrongSecretKey, NotFound (the tenant is removed).
+        """
+        key, names = keys.tenant(self._prefix, tenant_id), field_names([*self._makers])
+        changed: Record = {}
+
+        def write(pipe: Pipeline) -> None:
+            removal.watch(pipe, self._prefix, tenant_id)
+            changed.clear()
+            for name, value in zip(names, pipe.hmget(key, names), strict=True):
+                if value and not self._cipher.has_encrypted(text := _text(value)):
+                    secret = self._cipher.decrypt(text, _context(tenant_id, name))
+                    changed.update(self._encrypted(tenant_id, {name: secret}))
+            pipe.multi()
+            if changed:
+                pipe.hset(key, mapping=changed)
+
+        self._client.transaction(write, key)
+        return len(changed)
+
     def all_ids(self) -> list[str]:
         """Return the ids of all tenants, oldest first."""
         members = self._client.zrange(keys.tenants(self._prefix), 0, -1)

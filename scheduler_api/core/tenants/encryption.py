@@ -36,6 +36,10 @@ class Cipher:
         encrypted = nonce + aes.encrypt(nonce, text.encode(), context.encode())
         return f"{FORMAT}.{self._key_id}.{base64.b64encode(encrypted).decode()}"
 
+    def has_encrypted(self, encrypted: str) -> bool:
+        """Whether `encrypted` was made with the present key."""
+        return encrypted.startswith(f"{FORMAT}.{self._key_id}.")
+
     def decrypt(self, encrypted: str, context: str) -> str:
         """Decrypt the result of `encrypt`.
 

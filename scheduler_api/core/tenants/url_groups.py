@@ -3,6 +3,7 @@
 import hashlib
 import orjson
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from scheduler_api.core.errors import (
     Conflict,
@@ -195,6 +196,25 @@ class Groups:
             if self._put(owner, name, old, b"", change) == DONE:
                 return
         raise Conflict
+
+    def encrypt_again(self, owner: Owner) -> int:
+        """Encrypt groups that have no key or an older one; return how many.
+
+        Unreadable groups stay as they are. Redis: one read, and put_group for each.
+
+        Raises: Conflict, StoreFull.
+        """
+        key, cipher = keys.groups(self._cell.prefix, str(owner)), self._cell.cipher
+        if cipher is None:
+            return 0
+        found = cast(dict[bytes, bytes], self._cell.client.hgetall(key))
+        older = [name for name, each in found.items() if not cipher.has_encrypted(each)]
+        changed = 0
+        for name in older:
+            with suppress(UnreadableRecord):
+                self._change(owner, name.decode(), lambda group: group, None)
+                changed += 1
+        return changed
 
     def _change(
         self, owner: Owner, name: str, edit: Edit, change: Change | None

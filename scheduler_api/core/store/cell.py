@@ -70,8 +70,12 @@ class Cell:
         """
         return self.call("write_small", self._small(commands))
 
+    def load_functions(self) -> None:
+        """Load the functions, which `add_small_writes` needs. Redis: one round trip."""
+        self.write_small()
+
     def add_small_writes(self, pipe: Pipeline, *commands: Command) -> None:
-        """Add small writes to a pipeline, which does not load the functions."""
+        """Add small writes to a pipeline. It does not load the functions."""
         options = self._small(commands)
         pipe.fcall(*self.library.command("write_small", options))
 

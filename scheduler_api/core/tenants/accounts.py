@@ -276,8 +276,7 @@ class Tenants:
         key, now_ms = keys.tenant(self._prefix, tenant_id), self._cell.now_ms()
         tokens = keys.tokens(self._prefix, tenant_id)
         self.tokens.index_older(tenant_id)
-        # The transaction needs the functions.
-        self._cell.write_small()
+        self._cell.load_functions()
 
         def begin(pipe: Pipeline) -> None:
             began = cast(bytes | None, pipe.hget(key, REMOVED))

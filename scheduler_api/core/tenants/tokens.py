@@ -163,8 +163,7 @@ class Tokens:
                 pipe, *audit.commands(self._prefix, record, before=before, after=None)
             )
 
-        # The transaction needs the functions.
-        self._cell.write_small()
+        self._cell.load_functions()
         self._change(tenant, change)
 
     def revoke_all(self, pipe: Pipeline, tenant: str) -> None:

@@ -31,8 +31,8 @@ CLAIM = {
     **{"zrangebyscore": 1, "zadd": 1, "zrem": 1},
 }
 BEGIN = {
-    **{"exists": 1, "get": 1, "mget": 1, "hgetall": 50, "zscore": 50},
-    **{"getrange": 50, "hset": 50, "zadd": 50},
+    **{"exists": 1, "get": 1, "mget": 1, "hgetall": 50, "zmscore": 1},
+    **{"getrange": 50, "hset": 50, "zadd": 1},
 }
 RENEW = {"hmget": 50, "zadd": 50}
 DELIVERED = {

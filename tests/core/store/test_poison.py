@@ -147,6 +147,19 @@ def test_e1_begin_quarantines_unreadable_events(crowd: Crowd, engine: Engine):
     assert_quarantined(crowd)
 
 
+def test_an_event_without_a_place_in_the_journal_is_not_leased(engine: Engine):
+    draft = Draft(CONTENT, MINUTE_MS, at_ms=engine.now_ms + 1_000, journal=True)
+    event, other = engine.store.create(OWNER, draft), engine.create()
+    replace_by("string")(engine.client, keys.journal(PREFIX, str(OWNER)))
+    engine.tick(1_000)
+
+    begun = engine.worker.begin(*all_ids(engine.claim()))
+
+    assert ids(begun) == [other.id]
+    assert engine.places(event.id) == ["quarantine"]
+    assert engine.leased() == {other.id: engine.now_ms + LEASE_MS}
+
+
 def test_e1_the_end_of_offers_quarantines_unreadable_events(
     crowd: Crowd, engine: Engine
 ):

@@ -45,9 +45,11 @@ local function describe(ctx, id, event, attempt)
     event.held .. ((event.may_repeat or servers.may_repeat(ctx, event)) and 'd' or ''), left}
 end
 
-local function begin(ctx, share, id, event, rates)
+-- Begins an event. Adds to `batch` what the call does once for all its events: the rates of gates
+-- (see `slots.count_begin`), and the scores and members of the new leases.
+local function begin(ctx, share, id, event, batch)
   local now, token, key = ctx.now, ctx.options.token, keys.event(ctx, id)
-  if not redis.call('ZSCORE', keys.leased(ctx), due.member(id, event)) then return {id, 'gone'} end
+  if not event.leased_until then return {id, 'gone'} end
   if event.token == token then
     fair_share.held_gates(ctx, share, event)
     return describe(ctx, id, event, records.integer(event, 'attempts'))
@@ -83,11 +85,31 @@ local function begin(ctx, share, id, event, rates)
   local reply = describe(ctx, id, event, attempt)
   redis.call('HSET', key, EVENT.token, token, EVENT.attempts, attempt, EVENT.updated_ms, now,
     EVENT.renewable_until_ms, records.renewable_until_ms(event, now))
-  redis.call('ZADD', keys.leased(ctx), now + ctx.options.lease_ms, due.member(id, event))
-  if event.gates then slots.count_begin(ctx, id, event, rates) end
+  if event.gates then slots.count_begin(ctx, id, event, batch.rates) end
   fair_share.count_begun(share, event)
   journal.append(ctx, event, id, 'begun', attempt)
+  -- This is last, because an event that fails must not be leased again.
+  batch.leases[#batch.leases + 1] = now + ctx.options.lease_ms
+  batch.leases[#batch.leases + 1] = due.member(id, event)
   return reply
+end
+
+-- Reads all events of a call. Adds a field to each: the end of its lease, or false. Returns events and
+-- problems by the positions of their ids.
+local function read_events(ctx, share, ids)
+  local events, problems, members, positions = {}, {}, {}, {}
+  for i = 2, #ids do
+    local ok, event = pcall(fair_share.read_event, ctx, share, ids[i])
+    if ok then
+      events[i] = event
+      members[#members + 1], positions[#positions + 1] = due.member(ids[i], event), i
+    else
+      problems[i] = event
+    end
+  end
+  local scores = members[1] and redis.call('ZMSCORE', keys.leased(ctx), unpack(members))
+  for n, i in ipairs(positions) do events[i].leased_until = scores[n] end
+  return events, problems
 end
 
 local function refuse_all(ids, code)
@@ -99,24 +121,21 @@ end
 local function begin_events(key_names, args)
   local ctx = context.new(key_names, args)
   if not servers.may_begin(ctx) then return refuse_all(args, 'unchecked') end
-  local share, events, faults = fair_share.new(ctx), {}, {}
-  local replies, rates = {}, {}
+  local share, replies, batch = fair_share.new(ctx), {}, {rates = {}, leases = {}}
+  local events, problems = read_events(ctx, share, args)
   for i = 2, #args do
-    local ok, event = pcall(fair_share.read_event, ctx, share, args[i])
-    if ok then events[i] = event else faults[i] = event end
-  end
-  for i = 2, #args do
-    local id, ok, reply = args[i], false, faults[i]
-    if events[i] then ok, reply = pcall(begin, ctx, share, id, events[i], rates) end
+    local id, ok, reply = args[i], false, problems[i]
+    if events[i] then ok, reply = pcall(begin, ctx, share, id, events[i], batch) end
     if not ok then
       due.quarantine(ctx, id, reply)
       reply = {id, 'quarantined'}
     end
     replies[i - 1] = reply
   end
+  if batch.leases[1] then redis.call('ZADD', keys.leased(ctx), unpack(batch.leases)) end
   if share.is_busy then fair_share.let_fast_leave(ctx, share) end
   slots.promote_at_freed(ctx)
-  for gate in pairs(rates) do pcall(gates.plan_check, ctx, gate) end
+  for gate in pairs(batch.rates) do pcall(gates.plan_check, ctx, gate) end
   rq.wake_if_room(ctx)
   return replies
 end

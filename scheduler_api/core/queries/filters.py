@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from scheduler_api.core.model import Event, State
+from scheduler_api.core.model import Content, Event, Owner, State
+from scheduler_api.core.store import gate_names
+from scheduler_api.core.store.records import Record
 
 
 class Phase(StrEnum):
@@ -84,3 +86,47 @@ class Selection:
             event.quarantined_ms if phase is Phase.QUARANTINED else event.finished_ms
         )
         return end_ms is None or self.ended.get(phase, ALWAYS).contains(end_ms)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where events go.
+
+    Attributes:
+        url: the beginning of the URL; '' for any.
+        queue: the name of the queue; '' for any.
+    """
+
+    url: str = ""
+    queue: str = ""
+
+    def may_match(self, record: Record) -> bool:
+        """Whether an event can match, by its record. `matches` decides.
+
+        Args:
+            record: with `owner`, `gates` and `destination`.
+        """
+        if self.queue:
+            owner = Owner.parse(record["owner"].decode())
+            gates = record.get("gates", b"").decode().split()
+            if gate_names.queue_gate(owner, self.queue) not in gates:
+                return False
+        # The beginning of a URL may end in the middle of its host.
+        if self.url.count("/") > 2 and "destination" in record:
+            origin = gate_names.destination_digest(self.url)
+            stored = record["destination"].decode().partition(".")[0]
+            return not origin or origin == stored
+        return True
+
+    def matches(self, content: Content | None) -> bool:
+        """Whether an event matches whose record may match.
+
+        Args:
+            content: None if it is unreadable.
+        """
+        if not self.url:
+            return True
+        return content is not None and content.url.startswith(self.url)
+
+
+ANYWHERE = Target()

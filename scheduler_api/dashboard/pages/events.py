@@ -10,11 +10,11 @@ from scheduler_api.core.queries.event_pages import (
     PAST,
     EventFilter,
     EventPages,
-    Position,
     Status,
 )
-from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.ids import find
+from scheduler_api.core.queries.positions import Position
 from scheduler_api.core.store import audit
 from scheduler_api.core.timestamps import from_iso
 from scheduler_api.dashboard.rendering import page, to_page
@@ -143,8 +143,7 @@ def _filter() -> EventFilter:
     return EventFilter(
         statuses=statuses,
         time=Span(_time(arguments.get(SINCE, "")), _time(arguments.get(UNTIL, ""))),
-        url=arguments.get(URL, "").strip(),
-        queue=arguments.get(QUEUE, "").strip(),
+        target=Target(arguments.get(URL, "").strip(), arguments.get(QUEUE, "").strip()),
     )
 
 

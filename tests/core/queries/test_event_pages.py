@@ -10,7 +10,7 @@ from scheduler_api.core.queries.event_pages import (
     Status,
     Summary,
 )
-from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.records import EVENT
@@ -112,7 +112,7 @@ def test_a_page_examines_a_bounded_number_of_events(
     monkeypatch.setattr(event_pages, "MAX_EXAMINED", 20)
     create(store, *range(-50, 0))
     [oldest] = create(store, -HOUR_MS, url="https://other/x")
-    wanted = EventFilter(url="https://other/")
+    wanted = EventFilter(target=Target("https://other/"))
     first = EventPages(store.cell).read([OWNER], wanted, now_ms=NOW_MS)
 
     assert (first.events, first.is_searched) == ([], True)
@@ -124,11 +124,11 @@ def test_a_page_examines_a_bounded_number_of_events(
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (EventFilter(url="https://a/x"), 1),
-        (EventFilter(url="https://a/"), 2),
-        (EventFilter(url="https://a"), 2),
-        (EventFilter(url="https://"), 3),
-        (EventFilter(queue="mail"), 1),
+        (EventFilter(target=Target("https://a/x")), 1),
+        (EventFilter(target=Target("https://a/")), 2),
+        (EventFilter(target=Target("https://a")), 2),
+        (EventFilter(target=Target("https://")), 3),
+        (EventFilter(target=Target(queue="mail")), 1),
         (EventFilter(time=Span(NOW_MS - 2_500, NOW_MS - 1_500)), 1),
         (EventFilter(frozenset([Status.DUE])), 2),
         (EventFilter(frozenset([Status.CANCELLED])), 1),

@@ -1,0 +1,97 @@
+"""Walks through an index, which may change meanwhile, from any position on."""
+
+from collections.abc import Iterator
+from scheduler_api.core.queries.filters import Span
+from scheduler_api.core.store.cell import Cell
+from typing import NamedTuple, cast
+
+BATCH = 250
+# Among more members with the same score, the next one is found by a binary search.
+MAX_SKIPPED = 100
+
+
+class Position(NamedTuple):
+    """The position of an event in a list. Lists are ordered by time, then by id.
+
+    A position stays valid when events leave the list.
+    """
+
+    at_ms: int
+    id: str
+
+
+def walk(
+    cell: Cell, key: str, span: Span, *, after: Position | None, is_rising: bool
+) -> Iterator[Position]:
+    """Yield the members of a sorted set in a span, from a position on.
+
+    Redis: one read for each `BATCH` members, and a few to find the first.
+
+    Args:
+        after: the position before the first member; None: begin with the first.
+        is_rising: whether the lowest score comes first.
+    """
+    start = _rank(cell, key, span, after=after, is_rising=is_rising)
+    while True:
+        page = _range(cell, key, start, BATCH, is_rising=is_rising)
+        for position in page:
+            if not span.contains(position.at_ms):
+                return
+            yield position
+        if len(page) < BATCH:
+            return
+        start += BATCH
+
+
+def _rank(
+    cell: Cell, key: str, span: Span, *, after: Position | None, is_rising: bool
+) -> int:
+    """Return how many members of an index come before the first to yield."""
+    first_ms = span.start_ms if is_rising else span.end_ms
+    if after is not None and not _is_before(after.at_ms, first_ms, is_rising=is_rising):
+        return _rank_after(cell, key, after, is_rising=is_rising)
+    if first_ms is None:
+        return 0
+    before = _scores_before(first_ms, is_rising=is_rising)
+    return int(cell.client.zcount(key, *before))
+
+
+def _is_before(at_ms: int, first_ms: int | None, *, is_rising: bool) -> bool:
+    if first_ms is None:
+        return False
+    return at_ms < first_ms if is_rising else at_ms > first_ms
+
+
+def _scores_before(at_ms: int, *, is_rising: bool) -> tuple[str, str]:
+    return ("-inf", f"({at_ms}") if is_rising else (f"({at_ms}", "+inf")
+
+
+def _rank_after(cell: Cell, key: str, after: Position, *, is_rising: bool) -> int:
+    """Return the rank of the first member after a position."""
+    pipe = cell.client.pipeline(transaction=False)
+    pipe.zcount(key, *_scores_before(after.at_ms, is_rising=is_rising))
+    pipe.zcount(key, after.at_ms, after.at_ms)
+    low, tied = pipe.execute()
+    high = low + tied
+    # The members between have the time of the position; they are sorted by id.
+    while low < high:
+        size = 1 if high - low > MAX_SKIPPED else high - low
+        middle = (low + high) // 2 if size == 1 else low
+        members = _range(cell, key, middle, size, is_rising=is_rising)
+        before = sum(
+            member <= after if is_rising else member >= after for member in members
+        )
+        if size > 1 or not members:
+            return int(middle + before)
+        low, high = (middle + 1, high) if before else (low, middle)
+    return int(low)
+
+
+def _range(
+    cell: Cell, key: str, start: int, count: int, *, is_rising: bool
+) -> list[Position]:
+    found = cell.client.zrange(
+        key, start, start + count - 1, desc=not is_rising, withscores=True
+    )
+    pairs = cast(list[tuple[bytes, float]], found)
+    return [Position(int(score), member.decode()) for member, score in pairs]

@@ -1,14 +1,15 @@
 """Changes to gunicorn's gevent worker.
 
 It accepts request targets that are not percent-encoded, keeps headers whose names have
-underscores, answers malformed requests in JSON, bounds what clients hold
-(`connections.py`), and sends head and body of a response in one write. gunicorn sends
-them in two writes: the second one costs a packet, and a third of the CPU time that
-Flask needs for a request.
+underscores, refuses a chunk that is larger than any body, answers malformed requests in
+JSON, bounds what clients hold (`connections.py`), and sends head and body of a response
+in one write. gunicorn sends them in two writes: the second one costs a packet, and a
+third of the CPU time that Flask needs for a request.
 """
 
 import os
 import re
+from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -18,11 +19,14 @@ from scheduler_api.settings import from_env
 from scheduler_api.web import underscores
 from scheduler_api.web.connections import Bodies, Connections
 from scheduler_api.web.http_errors import EXTENSION, JsonErrors, target_of
+from scheduler_api.web.request_body import OversizedChunk
 from typing import Any
 
 # The largest head of a request. gunicorn's own limit is the product of its two other
 # limits, 8 MB, and finding the end of such a head takes many seconds of CPU time.
 HEAD_MAX_BYTES = 262_144
+# No setting allows a larger body.
+CHUNK_MAX_BYTES = 1_073_741_824
 # So many of the connections that gunicorn accepts stay free. A new connection needs one
 # until the connection that it replaces has ended.
 SPARE_CONNECTIONS = 50
@@ -32,6 +36,20 @@ OTHER_DESCRIPTORS = 256
 TARGET = "scheduler_target"
 
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+class BoundedChunks(ChunkedReader):
+    """Reads a chunked body; a chunk larger than any body is refused by its size."""
+
+    def parse_chunk_size(self, *args: Any, **options: Any) -> tuple[int, bytes | None]:
+        """Parse the line before a chunk; gunicorn calls this.
+
+        Raises: OversizedChunk.
+        """
+        size, rest = super().parse_chunk_size(*args, **options)
+        if size > CHUNK_MAX_BYTES:
+            raise OversizedChunk
+        return size, rest
 
 
 class RawRequest(Request):
@@ -69,6 +87,12 @@ class RawRequest(Request):
             words[1] = _NON_ASCII.sub(_escape, words[1])
             line_bytes = b" ".join(words)
         super().parse_request_line(line_bytes)
+
+    def set_body_reader(self) -> None:
+        """Decide how the body is read; gunicorn calls this."""
+        super().set_body_reader()
+        if self.body and isinstance(self.body.reader, ChunkedReader):
+            self.body = Body(BoundedChunks(self, self.unreader))
 
     def _apply_header_policy(
         self, name: str, value: str, *args: Any, **options: Any

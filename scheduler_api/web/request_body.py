@@ -23,6 +23,10 @@ TOO_COMPLEX = f"The request body has more than {MAX_VALUES} JSON values"
 MAX_QUOTED = 40
 
 
+class OversizedChunk(ParseException):
+    """A chunk of a body is larger than any body may be."""
+
+
 def read_body(
     request: Request, *, too_large: str, malformed: str, limit_bytes: int | None = None
 ) -> bytes:
@@ -58,7 +62,7 @@ def read_body(
         # raises no error.
         if maximum is not None and len(raw) >= maximum:
             raise RequestEntityTooLarge
-    except RequestEntityTooLarge as err:
+    except (RequestEntityTooLarge, OversizedChunk) as err:
         raise Refusal(413, too_large) from err
     except TimeoutError as err:
         raise Refusal(408, TOO_SLOW) from err

@@ -9,7 +9,7 @@ from io import BytesIO
 from scheduler_api.web import request_body
 from scheduler_api.web.connections import BodyDropped
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.request_body import MAX_VALUES, check_values
+from scheduler_api.web.request_body import MAX_VALUES, OversizedChunk, check_values
 from typing import Any
 
 TOO_LARGE, MALFORMED = "at most ten bytes", "cut off"
@@ -68,9 +68,12 @@ def test_a_body_of_the_maximum_or_more_is_too_large(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(TimeoutError(), 408), (BodyDropped(), 503)]
+    ("error", "status"),
+    [(TimeoutError(), 408), (BodyDropped(), 503), (OversizedChunk(), 413)],
 )
-def test_a_slow_or_dropped_body_is_refused(error: Exception, status: int) -> None:
+def test_a_slow_dropped_or_oversized_body_is_refused(
+    error: Exception, status: int
+) -> None:
     with pytest.raises(Refusal) as refused:
         read_body(_request(Broken(error), CONTENT_LENGTH="9"))
 

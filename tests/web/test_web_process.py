@@ -15,6 +15,7 @@ from scheduler_api.core.store import layout
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.web.connections import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
@@ -150,3 +151,16 @@ def test_large_unfinished_bodies_make_room_for_further_ones(running: Web) -> Non
 
         assert others[-1].recv(12) == b"HTTP/1.1 200"
         assert first.recv(12) == b"HTTP/1.1 503"
+
+
+@pytest.mark.parametrize("size", [b"40000001", b"F" * 18], ids=["1-GiB", "72-bits"])
+def test_a_chunk_larger_than_any_body_is_refused_before_it_arrives(
+    running: Web, size: bytes
+) -> None:
+    head = (
+        "POST /v2/batch HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {running.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with running.connect(head.encode() + size + b"\r\nabc") as client:
+        client.settimeout(PATIENCE_S / 2)
+        assert client.recv(12) == b"HTTP/1.1 413"

@@ -163,6 +163,25 @@ def test_r30_repeats_of_lost_deliveries_are_marked(
     assert losing_store.client.ttl(keys.lost_tail(PREFIX)) > 0
 
 
+def test_r30_a_delivery_after_the_last_claim_is_marked_if_its_begin_is_lost(
+    losing_store: LosingStore, cells: Cells
+) -> None:
+    event_id = cells.create()
+    [offered] = cells.claim().ids
+    older = losing_store.copy()
+    with working(cells.cell, losing_store.url) as worker:
+        worker.settle(*(settlement(each) for each in worker.begin(offered)))
+
+    losing_store.restart(older=older)
+    cells.wait(MINUTE_MS)
+    claim = cells.claim()
+    with working(cells.cell, losing_store.url) as worker:
+        [repeated] = worker.begin(*claim.ids)
+
+    assert claim.lost_ms == 0
+    assert (repeated.id, repeated.possible_duplicate) == (event_id, True)
+
+
 def test_a_restart_that_loses_nothing_marks_no_delivery(
     losing_store: LosingStore, cells: Cells
 ) -> None:

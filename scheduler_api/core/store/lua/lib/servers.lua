@@ -4,6 +4,7 @@ local MARGIN = 1000000
 -- A tail that is lost in a failover is shown for a while. A longer one is shown until an operator
 -- accepts it.
 local SHORT_MS, KEPT_MS = 60000, 3600000
+local OFFERED_FIELDS = records.fields(records.EVENT, 'owner', 'token')
 -- The run id of the server process. It may outlive a call, because it never changes: a new process
 -- loads the library again, and a replica has a library of its own.
 local run_id
@@ -49,6 +50,19 @@ end
 function servers.may_begin(ctx)
   servers.check(ctx)
   return ctx.claimed_before ~= ctx.last_claim_at
+end
+
+-- Marks the offered events as possible duplicates, if no claim has run on this server yet. A worker
+-- may have begun them on the old server, and the begin is lost if it was the newest write.
+function servers.doubt_offered(ctx)
+  if servers.may_begin(ctx) then return end
+  for _, member in ipairs(redis.call('ZRANGE', keys.leased(ctx), 0, -1)) do
+    local key = keys.event(ctx, (string.gsub(member, '^~', '')))
+    local ok, event = pcall(records.read, key, OFFERED_FIELDS)
+    if ok and event.owner and not event.token then
+      redis.call('HSET', key, records.EVENT.may_repeat, 1)
+    end
+  end
 end
 
 -- Returns whether the store may have lost a delivery of the event.

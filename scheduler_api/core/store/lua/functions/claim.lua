@@ -239,7 +239,7 @@ local function claim(key_names, args)
     closed = {}}
   local epoch
   local lost_ms = servers.find_lost_tail(ctx)
-  servers.doubt_offered(ctx)
+  servers.expect_repeats(ctx)
   batch.grace_until, epoch = record_claim(ctx)
   local first_leased = head(keys.leased(ctx))
   local changed = end_leases(ctx, first_leased, batch)

@@ -54,7 +54,7 @@ end
 
 -- Marks the offered events as possible duplicates, if no claim has run on this server yet. A worker
 -- may have begun them on the old server, and the begin is lost if it was the newest write.
-function servers.doubt_offered(ctx)
+function servers.expect_repeats(ctx)
   if servers.may_begin(ctx) then return end
   for _, member in ipairs(redis.call('ZRANGE', keys.leased(ctx), 0, -1)) do
     local key = keys.event(ctx, (string.gsub(member, '^~', '')))

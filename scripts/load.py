@@ -17,6 +17,8 @@ from functools import partial
 from itertools import repeat, takewhile
 from load_client import Round, post, send
 from load_events import measure
+from load_pages import Sizes
+from load_pages import measure as measure_pages
 from pathlib import Path
 from socket import create_connection
 from statistics import median
@@ -160,6 +162,17 @@ def events(count: int) -> None:
     """Measure list queries and memory of v1 events, and claims with many due events."""
     with new_cell() as cell:
         measure(cell, count=count)
+    click.echo(busy())
+
+
+@main.command()
+@click.option("--events", default=100_000, show_default=True, help="Events.")
+@click.option("--dead", default=10_000, show_default=True, help="Dead letters of them.")
+@click.option("--schedules", default=10_000, show_default=True, help="Schedules.")
+def pages(events: int, dead: int, schedules: int) -> None:
+    """Measure the pages of the dashboard with many events and schedules."""
+    with new_cell() as cell:
+        measure_pages(cell, Sizes(events, dead, schedules))
     click.echo(busy())
 
 

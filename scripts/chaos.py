@@ -133,7 +133,7 @@ def made_by(started_s: float) -> dict[str, Any]:
     "--page", type=click.Path(path_type=Path), help="Write the table into a page."
 )
 @click.option("--events", default=1_000, show_default=True, help="Events in a load.")
-@click.option("--kills", default=10, show_default=True, help="Kills of each process.")
+@click.option("--kills", default=100, show_default=True, help="Kills of workers.")
 @click.option("--away-s", default=6, show_default=True, help="Length of an outage.")
 @click.option("--frozen-s", default=8, show_default=True, help="Length of a freeze.")
 @click.option("--seconds", default=10, show_default=True, help="Life of a schedule.")

@@ -2,7 +2,9 @@
 
 from chaos_load import wait_accepted
 from chaos_scenario import Scenario, Sizes, first_line, in_cell
+from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGKILL
 from tests.system import fan_outs, outages, terminations, workloads
 from tests.system.cell import SHORT_LEASES, Cell
 from tests.system.load import Load
@@ -12,8 +14,10 @@ from tests.system.report import Report
 from tests.system.supervised import Supervised
 from tests.system.versions import TwoVersions
 
-# A process is killed up to this long after the first of its events is due.
-BEFORE_START_MS, CLAIMING_MS = 6, 10
+# These workers are killed at the same moment: all that is in flight then is theirs.
+WORKERS = tuple(f"worker-{number}" for number in range(1, 6))
+# Processes are killed up to this long after the first of their events is due.
+SENDING_MS, BEFORE_START_MS, CLAIMING_MS = 300, 6, 10
 LEAD_MS = 300
 EVENTS_PER_KILL = 50
 # All are in flight at once: fewer than a worker sends to one slow destination.
@@ -24,56 +28,90 @@ def supervised(folder: Path, sizes: Sizes, seed: str) -> Report:
     """Run the scenario with a system that `scripts/up` supervises."""
     with Supervised(folder) as system:
         system.observer.random.seed(seed)
-        return terminations.supervised_kills(system, kills=sizes["kills"])
+        return terminations.supervised_kills(system, kills=sizes["kills"] // 14)
+
+
+def kills_while_sending(cell: Cell, *, kills: int) -> Report:
+    """Five workers are killed during requests; every fourth time, the ticker too."""
+    cell.start("ticker", *WORKERS)
+    accepted, killed, recovery_s = [], 0, 0.0
+    for number in range(kills // len(WORKERS)):
+        victims = WORKERS if number % 4 else (*WORKERS, "ticker")
+        at_ms = cell.events.cell.now_ms() + LEAD_MS
+        accepted += _create_due(
+            cell, f"event-{number}", at_ms, len(WORKERS), terminations.SLOW
+        )
+        _kill(cell, victims, at_ms + cell.random.random() * SENDING_MS)
+        killed += len(victims)
+        recovery_s = max(recovery_s, cell.wait_drained())
+    report = Report(cell.tally(accepted), recovery_s=recovery_s, kills=killed)
+    _expect_soon(report, cell, "each kill")
+    return report
 
 
 def kills_before_start(cell: Cell, *, kills: int) -> Report:
-    """A worker is killed 0 to 6 ms after an event is due: between dequeue and start."""
-    report, recovery_s = _kills_when_due(cell, "worker", kills, BEFORE_START_MS)
-    report.expect(
-        recovery_s <= cell.settings.lease_ms / 1000 + terminations.REDELIVERY_SLACK_S,
-        "all events are delivered within lease + 5 s after the last kill",
-    )
+    """Five workers are killed 0 to 6 ms after events are due: dequeued, not started."""
+    report = _kills_when_due(cell, WORKERS, kills // len(WORKERS), BEFORE_START_MS)
+    _expect_soon(report, cell, "the last kill")
     return report
 
 
 def ticker_kills(cell: Cell, *, kills: int) -> Report:
     """The ticker is killed 0 to 10 ms after events are due: while it claims them."""
-    report, _ = _kills_when_due(cell, "ticker", kills, CLAIMING_MS)
+    report = _kills_when_due(cell, ("ticker",), kills, CLAIMING_MS)
     report.expect(report.tally.duplicates == 0, "nothing is begun twice")
     return report
 
 
+def _expect_soon(report: Report, cell: Cell, since: str) -> None:
+    bound_s = cell.settings.lease_ms / 1000 + terminations.REDELIVERY_SLACK_S
+    report.expect(
+        (report.recovery_s or 0) <= bound_s,
+        f"all events are delivered within lease + 5 s = {bound_s:.0f} s after {since}",
+    )
+
+
 def _kills_when_due(
-    cell: Cell, name: str, kills: int, within_ms: int
-) -> tuple[Report, float]:
-    """Kill a process repeatedly when events are due; return the recovery too, in s."""
-    cell.start("ticker", "worker")
+    cell: Cell, victims: Sequence[str], times: int, within_ms: int
+) -> Report:
+    """Kill processes again and again when events are due."""
+    cell.start("ticker", *WORKERS)
     accepted = []
-    for number in range(kills):
-        accepted += _kill_when_due(cell, name, f"event-{number}", within_ms)
+    for number in range(times):
+        at_ms = cell.events.cell.now_ms() + LEAD_MS
+        accepted += _create_due(cell, f"event-{number}", at_ms, len(victims))
+        _kill(cell, victims, at_ms + cell.random.random() * within_ms)
     recovery_s = cell.wait_drained()
-    return Report(cell.tally(accepted), {"kills": kills}, recovery_s), recovery_s
+    tally = cell.tally(accepted)
+    return Report(tally, recovery_s=recovery_s, kills=times * len(victims))
 
 
-def _kill_when_due(cell: Cell, name: str, label: str, within_ms: int) -> list[Accepted]:
-    """Kill a process when events are due, and start it again; return the events."""
-    at_ms = cell.events.cell.now_ms() + LEAD_MS
-    labels = {f"{label}-{n}": at_ms + n // 10 for n in range(EVENTS_PER_KILL)}
-    accepted = cell.create_at(labels)
-    killed_ms = at_ms + cell.random.random() * within_ms
-    wait_until(lambda: cell.events.cell.now_ms() >= killed_ms)
-    cell[name].kill()
+def _create_due(
+    cell: Cell, label: str, at_ms: int, victims: int, query: str = ""
+) -> list[Accepted]:
+    """Create events for a kill of so many processes, due at once."""
+    events = range(victims * EVENTS_PER_KILL)
+    return cell.create_at(
+        {f"{label}-{n}": at_ms + n // 50 for n in events}, query=query
+    )
+
+
+def _kill(cell: Cell, victims: Sequence[str], at_ms: float) -> None:
+    """Kill processes at the same moment, and start them again."""
+    wait_until(lambda: cell.events.cell.now_ms() >= at_ms)
+    for name in victims:
+        cell[name].signal(SIGKILL)
+    for name in victims:
+        cell[name].wait()
     cell.record_in_flight()
-    cell.start(name)
-    return accepted
+    cell.start(*victims)
 
 
 def fan_out_kills(cell: Cell) -> Report:
     """Workers are killed while they create and send the events of a URL group."""
     problems = fan_outs.worker_kills(cell, runs=8, endpoints=100, kills=3)
     # The requests of one run have the same label, so they are not tallied by label.
-    report = Report(cell.tally([]), {"requests": len(cell.receiver.arrivals)})
+    report = Report(cell.tally([]), {"requests": len(cell.receiver.arrivals)}, kills=3)
     report.expect(
         not problems, "each endpoint gets each run, repeats marked", found=problems[:2]
     )
@@ -128,37 +166,41 @@ def short_leases(folder: Path, **settings: str) -> Cell:
 
 SCENARIOS: dict[str, Scenario] = {
     "kills": in_cell(
-        terminations.worker_and_ticker_kills,
+        kills_while_sending,
         "R-01 R-03 R-12",
-        lambda n: {
-            "events": n["events"],
-            "over_s": n["kills"],
-            "workers": n["kills"],
-            "tickers": n["kills"] // 2,
-        },
+        lambda n: {"kills": n["kills"]},
+        cell=short_leases,
     ),
     "refusals": in_cell(refusals, "R-12"),
     "interruption": in_cell(
         terminations.interruption, "R-01", lambda _: {"events": 100}
     ),
     "kills-before-start": in_cell(
-        kills_before_start, "R-02", lambda n: {"kills": n["kills"]}
+        kills_before_start,
+        "R-02",
+        lambda n: {"kills": n["kills"]},
+        cell=short_leases,
     ),
-    "ticker-kills": in_cell(ticker_kills, "R-03", lambda n: {"kills": n["kills"]}),
+    "ticker-kills": in_cell(
+        ticker_kills, "R-03", lambda n: {"kills": n["kills"] // 10}, cell=short_leases
+    ),
     "supervised": Scenario(
         ("R-01",), first_line(terminations.supervised_kills), supervised
     ),
     "web-kills": in_cell(
-        terminations.web_kills, "R-05", lambda n: {"kills": n["kills"]}
+        terminations.web_kills, "R-05", lambda n: {"kills": n["kills"] // 20}
     ),
     "frozen-ticker": in_cell(
         outages.frozen_ticker,
         "R-04",
         lambda n: {"per_s": 100, "frozen_s": n["frozen_s"]},
     ),
-    "frozen-worker": in_cell(outages.frozen_worker, "R-12"),
+    "frozen-worker": in_cell(outages.frozen_worker, "R-12", cell=short_leases),
     "frozen-sending": in_cell(
-        outages.frozen_sending, "R-29 R-12", lambda n: {"frozen_s": n["frozen_s"]}
+        outages.frozen_sending,
+        "R-29 R-12",
+        lambda n: {"frozen_s": n["frozen_s"]},
+        cell=short_leases,
     ),
     "drain": in_cell(
         terminations.drain,
@@ -172,7 +214,7 @@ SCENARIOS: dict[str, Scenario] = {
     "poison": in_cell(
         terminations.poison_event,
         "R-13",
-        lambda _: {"neighbours": 100},
+        lambda _: {"neighbours": 50},
         SCHED_LEASE_MS="1000",
         SCHED_RENEW_INTERVAL_MS="250",
         SCHED_QUIET_MS="1000",

@@ -12,6 +12,7 @@ COLUMNS = (
     "fault",
     "rules",
     "rounds",
+    "kills",
     "accepted",
     "delivered",
     "lost",
@@ -26,6 +27,8 @@ COLUMNS = (
     "verdict",
 )
 
+# Rules for workers that are killed.
+KILL_RULES = ("R-01", "R-02")
 BOUNDS_HEAD = "| fault | what happens | must hold too |\n| --- | --- | --- |"
 
 
@@ -43,6 +46,7 @@ class Row:
     name: str
     fault: str
     rules: tuple[str, ...]
+    kills: int = 0
     accepted: int = 0
     delivered: int = 0
     lost: int = 0
@@ -60,6 +64,7 @@ class Row:
     def add(self, report: Report, *, seed: str, took_s: float) -> None:
         """Add a round."""
         tally = report.tally
+        self.kills += report.kills
         self.accepted += tally.accepted
         self.delivered += len(tally.late_ms)
         self.lost += len(tally.lost)
@@ -104,6 +109,7 @@ class Row:
             self.name,
             " ".join(self.rules),
             str(len(self.rounds)),
+            f"{self.kills:,}",
             f"{self.accepted:,}",
             f"{self.delivered:,}",
             f"{self.lost}{tail}",
@@ -123,6 +129,7 @@ class Row:
             "fault": self.fault,
             "rules": list(self.rules),
             "rounds": len(self.rounds),
+            "kills": self.kills,
             "accepted": self.accepted,
             "delivered": self.delivered,
             "lost": self.lost,
@@ -160,7 +167,17 @@ def markdown(rows: Sequence[Row], made_by: dict[str, Any]) -> str:
         f"`{made_by['command']}, {made_by['at']}, {made_by['cores']} cores,"
         f" {made_by['minutes']} minutes: Scheduler API {our_version()}`"
     )
-    return "\n\n".join((table, origin, f"{BOUNDS_HEAD}\n{bounds}"))
+    killed = (
+        f"{_kills(rows):,} processes were killed,"
+        f" {_kills(rows, KILL_RULES):,} of them by"
+        f" the scenarios of {' and '.join(KILL_RULES)}."
+    )
+    return "\n\n".join((table, origin, killed, f"{BOUNDS_HEAD}\n{bounds}"))
+
+
+def _kills(rows: Sequence[Row], rules: Sequence[str] = ()) -> int:
+    """Return how many processes were killed, by all scenarios or by those of rules."""
+    return sum(row.kills for row in rows if not rules or {*rules} & {*row.rules})
 
 
 def _bound(row: Row) -> str:

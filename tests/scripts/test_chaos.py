@@ -28,7 +28,7 @@ SOUND = Tally(
 def row_of(*tallies: Tally) -> Row:
     row = Row("kills", "A worker is killed.", ("R-01",))
     for number, tally in enumerate(tallies):
-        row.add(Report(tally), seed=f"kills-1-{number}", took_s=1)
+        row.add(Report(tally, kills=2), seed=f"kills-1-{number}", took_s=1)
     return row
 
 
@@ -91,5 +91,8 @@ def test_rounds_add_up_in_the_json_and_in_the_page(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert "| kills | R-01 | 3 | 4 | 4 | 0 |" in text
+    assert "| kills | R-01 | 3 | 4 | 4 | 4 | 0 |" in text
+    assert (
+        "4 processes were killed, 4 of them by the scenarios of R-01 and R-02" in text
+    )
     assert "outdated" not in text

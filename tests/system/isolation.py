@@ -61,7 +61,7 @@ def three_tenants(
         create(cell, cell.owner, urls[hanging:] * 2)
         time.sleep(SLOW_S)
         own = spread(cell, "own", events, over_s, hosts=[NEW, NEWER])
-        report = Report(cell.tally([*beside, *own]))
+        report = Report(cell.tally([*beside, *own]), kills=1)
         report.figures["in flight"] = len(cell.begun())
     flooded.close()
     beside_ms = late_at_99(cell, beside)

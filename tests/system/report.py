@@ -86,6 +86,7 @@ class Report:
     Attributes:
         figures: measurements to print.
         recovery_s: how many seconds after the fault deliveries went on.
+        kills: how many processes, other than the store, were killed with SIGKILL.
         claims: what must hold.
         problems: the claims that did not hold.
     """
@@ -93,6 +94,7 @@ class Report:
     tally: Tally
     figures: dict[str, object] = field(default_factory=dict)
     recovery_s: float | None = None
+    kills: int = 0
     claims: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -109,5 +111,7 @@ class Report:
         figures = "".join(f", {name} {value}" for name, value in self.figures.items())
         if self.recovery_s is not None:
             figures += f", recovered after {self.recovery_s:.1f} s"
+        if self.kills:
+            figures += f", {self.kills} kills"
         problems = "".join(f"\n  does not hold: {claim}" for claim in self.problems)
         return f"{self.tally}{figures}{problems}"

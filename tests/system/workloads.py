@@ -35,7 +35,7 @@ def schedule_every_second(cell: Cell, *, seconds: int) -> Report:
         Accepted(f"{schedule.id}.{at_s}", f"{labels[0][0]}.{at_s}", at_s * 1000)
         for at_s in range(min(fired_s), max(fired_s) + 1)
     ]
-    return Report(cell.tally(expected))
+    return Report(cell.tally(expected), kills=2)
 
 
 def backlog(cell: Cell, *, events: int) -> Report:

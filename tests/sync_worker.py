@@ -5,6 +5,7 @@ import redis
 from collections.abc import Coroutine, Mapping, Sequence
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.limits import BreakerLimits
+from scheduler_api.core.store import statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import is_route
 from scheduler_api.core.store.leases import (
@@ -14,6 +15,7 @@ from scheduler_api.core.store.leases import (
     Share,
     WorkerStore,
 )
+from scheduler_api.core.store.statistics import Counts
 from typing import Any, Protocol, TypeVar
 
 LEASE_MS = 15_000
@@ -85,6 +87,12 @@ class SyncWorker:
     def report_all(self, reports: Mapping[str, Outcomes]) -> dict[str, str]:
         """Report attempts at origins and routes; return the changed breakers."""
         return self._runner.run(self.store.report(reports, limits=BREAKER))
+
+    def add_counts(self, counts: Mapping[str, Counts]) -> int:
+        """Add what became of attempts, by tenant; return the time of the store."""
+        return self._runner.run(
+            statistics.add(self.store.cell, self.store.client, counts)
+        )
 
     def fetch(self, begun: Begun) -> Begun:
         return self._runner.run(self.store.fetch(begun))

@@ -13,6 +13,7 @@ from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.dialects import outbound
 from workers import supervision
 from workers.bootstrap import address_policy
+from workers.delivery.attempt_counts import AttemptCounts
 from workers.delivery.breaker_reports import BreakerReports
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
@@ -62,7 +63,7 @@ async def open_in_flight(
         body_cap_bytes=settings.response_log_bytes,
     )
     longest_holds_ms = outbound.longest_holds_ms(settings)
-    pacer = Pacer(settings.breaker_attempts)
+    pacer, counts = Pacer(settings.breaker_attempts), AttemptCounts(store)
     suspicion, freezes = Suspicion(), Freezes()
     breakers = BreakerReports(
         store,
@@ -89,11 +90,13 @@ async def open_in_flight(
             share_percent=settings.destination_share_percent,
             pacer=pacer,
             suspicion=suspicion,
+            counts=counts,
         )
         background = [
             supervision.watch(asyncio.create_task(breakers.run(), name="reports")),
             supervision.watch(asyncio.create_task(freezes.run(), name="freezes")),
             supervision.watch(asyncio.create_task(ring.run(), name="key ring")),
+            supervision.watch(asyncio.create_task(counts.run(), name="counts")),
         ]
         try:
             if preload_tenants:
@@ -103,4 +106,5 @@ async def open_in_flight(
             await in_flight.close()
             for task in background:
                 task.cancel()
+            await counts.write()
             connection.close()

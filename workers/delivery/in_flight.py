@@ -14,6 +14,7 @@ from scheduler_api.core.store.leases import Settled, Settlement, WorkerStore
 from scheduler_api.core.store.reads import log_quarantined
 from workers import supervision
 from workers.boot_clock import boot_s
+from workers.delivery.attempt_counts import AttemptCounts
 from workers.delivery.attempt_log import AttemptLog
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fair_share import FairShare, Use
@@ -57,6 +58,7 @@ class InFlight:
             may use while other destinations are wanted.
         pacer: decides when more events may begin; None: always.
         suspicion: while it is active, only a few events begin.
+        counts: counts the attempts; None: nobody reads the counts.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class InFlight:
         share_percent: int = 100,
         pacer: Pacer | None = None,
         suspicion: Suspicion | None = None,
+        counts: AttemptCounts | None = None,
     ) -> None:
         self._store = store
         self._deliverer = deliverer
@@ -83,6 +86,7 @@ class InFlight:
         self._fair_share = FairShare(capacity, percent=share_percent)
         self._pacer = pacer or Pacer(0)
         self._suspicion = suspicion or Suspicion()
+        self._counts = counts or AttemptCounts(store)
         self._incoming = 0
         self._room_changed = asyncio.Event()
         self._is_accepting = True
@@ -229,6 +233,7 @@ class InFlight:
         )
         if self._suspicion.is_active:
             self._suspicion.count_begun(len(begun))
+        self._counts.count_begun(begun, boot_s())
         for event in begun:
             use = self._fair_share.add(event, now_s=now_s)
             delivery = Delivery(event, now_s + self._lease_s, now_s, use)
@@ -262,6 +267,7 @@ class InFlight:
         if delivery is None:
             return
         self._attempt_log.add(delivery.begun.owner, settlement, settled)
+        self._counts.count(delivery.begun, settlement)
         if delivery.begun.token == settlement.token:
             self._forget(settlement.event_id)
             self._room_changed.set()

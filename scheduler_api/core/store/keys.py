@@ -241,6 +241,28 @@ def month(prefix: str, owner: str, month: str) -> str:
     return f"{prefix}month:{owner}:{month}"
 
 
+def counts(prefix: str, holder: str, hour: int | str) -> str:
+    """Hash of what became of a tenant's attempts in one hour. TTL: 26 h.
+
+    `holder` is the tenant's id, or `operator` for all tenants together. `hour` is the
+    number of full hours since the epoch. Fields, all numbers: `d<minute>` and
+    `f<minute>`, attempts that delivered or failed in a minute of the hour; `c:<code>`,
+    failures by cause; `l<part>:<bucket>`, first attempts by lateness in each twelfth of
+    the hour; `late_ms`, the sum of their lateness (`statistics`).
+    """
+    return f"{prefix}counts:{holder}:{hour}"
+
+
+def destination_counts(prefix: str, holder: str, hour: int | str) -> str:
+    """Hash of what became of a tenant's attempts in one hour, by origin. TTL: 26 h.
+
+    `holder` and `hour` as in `counts`. Value: `<delivered> <failed> <1 if the last
+    attempt failed, or 0> <time of the last failure in ms, or 0> <its cause>`. The field
+    `` has the attempts of all origins beyond the first 1,000.
+    """
+    return f"{prefix}destination_counts:{holder}:{hour}"
+
+
 def queue(prefix: str, gate: str) -> str:
     """Hash, the record of a queue (`records.GATE`); removed with the queue.
 

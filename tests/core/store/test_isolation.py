@@ -19,6 +19,7 @@ from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.leases import WorkerStore
+from scheduler_api.core.store.statistics import Counts, DestinationCounts
 from scheduler_api.core.tenants.url_groups import Endpoint, Groups
 from tests.core.engine import (
     CONTENT,
@@ -94,6 +95,8 @@ def call_all_functions(engine: Engine) -> None:
         "role_ttl_ms": PERIOD_MS,
     }
     cell.call("report_alive", alive, ["{}"])
+    sent = DestinationCounts(2, 1, is_failing=True, cause="timeout")
+    worker.add_counts({"1": Counts(2, 1, destinations={"https://a.example": sent})})
     HeldDestinations(cell).set_paused("1", parse("https://a.example"), paused=True)
     queues.put(OWNER, "orders", parallelism=2, paused=False)
     flow_keys.pin(OWNER, "customer", parallelism=5, rate=5, period_ms=PERIOD_MS)

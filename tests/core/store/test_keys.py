@@ -62,6 +62,10 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.removed(ctx, '7')": lambda prefix: keys.removed(prefix, "7"),
     "keys.tenant(ctx, '7')": lambda prefix: keys.tenant(prefix, "7"),
     "keys.audit(ctx, '7')": lambda prefix: keys.audit(prefix, "7"),
+    "keys.counts(ctx, '7', 5)": lambda prefix: keys.counts(prefix, "7", 5),
+    "keys.destination_counts(ctx, '7', 5)": lambda prefix: keys.destination_counts(
+        prefix, "7", 5
+    ),
     "keys.gate(ctx, 'q:1:qstash:n')": lambda p: keys.queue(p, "q:1:qstash:n"),
     "keys.gate(ctx, 'f:1:qstash:k')": lambda p: keys.gate(p, "f:1:qstash:k"),
     "keys.order(ctx, 'q:1:qstash:n')": lambda p: keys.order(p, "q:1:qstash:n"),
@@ -86,6 +90,7 @@ EXPIRING = {
     ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
     *("erasing", "confirmed", "turned_away", "sign_in", "signed_out"),
+    *("counts", "destination_counts"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -6,8 +6,11 @@ from functools import partial
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dashboard import browser_security
 from scheduler_api.dashboard.browser_security import is_from_own_page
+from scheduler_api.dashboard.pages.destinations import DestinationPages
 from scheduler_api.dashboard.pages.events import EventPagesView
+from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
 from scheduler_api.dashboard.pages.overview import Overview
+from scheduler_api.dashboard.pages.queues import QueuePages
 from scheduler_api.dashboard.pages.sign_in import SignIn
 from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
@@ -25,6 +28,7 @@ NAME = "dashboard"
 # This module renders the errors of all requests at these paths and below.
 PREFIXES: tuple[str, ...] = (
     *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
+    *("/queues", "/destinations"),
 )
 # The script of a page sends this header when it fetches the page again.
 REFRESH_HEADER = "Dashboard-Refresh"
@@ -62,6 +66,8 @@ def blueprint(services: Services) -> Blueprint:
     dialects = [each.name for each in outbound.DIALECTS]
     overview, tokens = Overview(services, dialects), TokenPages(services)
     events = EventPagesView(services, dialects)
+    queues, flow_keys = QueuePages(services, dialects), FlowKeyPages(services, dialects)
+    destinations = DestinationPages(services)
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
@@ -70,6 +76,20 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/events", "events", events.list),
         ("GET", "/events/<event_id>", "event", events.show),
         ("POST", "/events/<event_id>/cancel", "cancel_event", events.cancel),
+        ("GET", "/queues", "queues", queues.list),
+        ("GET", "/queues/queue", "queue", queues.show),
+        ("POST", "/queues/pause", "pause_queue", queues.pause),
+        ("POST", "/queues/resume", "resume_queue", queues.resume),
+        ("POST", "/queues/limit", "limit_queue", queues.set_parallelism),
+        ("GET", "/queues/flow-control", "flow_keys", flow_keys.list),
+        ("GET", "/queues/flow-control/key", "flow_key", flow_keys.show),
+        ("POST", "/queues/flow-control/pause", "pause_flow_key", flow_keys.pause),
+        ("POST", "/queues/flow-control/resume", "resume_flow_key", flow_keys.resume),
+        ("POST", "/queues/flow-control/limits", "limit_flow_key", flow_keys.set_limits),
+        ("POST", "/queues/flow-control/reset", "reset_rate", flow_keys.reset_rate),
+        ("GET", "/destinations", "destinations", destinations.list),
+        ("POST", "/destinations/pause", "pause_destination", destinations.pause),
+        ("POST", "/destinations/resume", "resume_destination", destinations.resume),
         ("GET", "/settings/tokens", "tokens", tokens.show),
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),

@@ -10,6 +10,9 @@ from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import encode_name
 
+# The highest parallelism and rate, and the longest period of a rate.
+MAX_LIMIT = 1_000_000_000
+MAX_PERIOD_MS = 7 * 86_400_000
 # Replies of set_gate; 0 means that the gate does not exist.
 DONE, LIMIT_REACHED, FULL = 1, 2, 3
 Fields = dict[str, str | int]

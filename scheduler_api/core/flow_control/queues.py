@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from scheduler_api.core.errors import NotFound, UnreadableRecord
-from scheduler_api.core.flow_control.gates import set_gate
+from scheduler_api.core.flow_control import waiting
+from scheduler_api.core.flow_control.gates import Fields, set_gate
+from scheduler_api.core.flow_control.rows import Named, Row, rows
 from scheduler_api.core.ids import nonce
 from scheduler_api.core.model import Owner
 from scheduler_api.core.settings.limits import (
@@ -15,6 +17,7 @@ from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import decode_name, encode_name, queue_gate
+from scheduler_api.core.store.reads import readable
 from scheduler_api.core.store.records import GATE, Record
 from typing import cast
 
@@ -81,10 +84,32 @@ class Queues:
 
         Raises: NotFound.
         """
+        self._change(owner, name, {}, paused=paused, change=change)
+
+    def set_parallelism(
+        self, owner: Owner, name: str, parallelism: int, *, change: Change | None = None
+    ) -> None:
+        """Change how many events of a queue may be sent at the same time.
+
+        Events that the queue now admits proceed at once. Redis: set_gate, atomic.
+
+        Raises: NotFound.
+        """
+        self._change(owner, name, {"parallelism": parallelism}, change=change)
+
+    def _change(
+        self,
+        owner: Owner,
+        name: str,
+        fields: Fields,
+        *,
+        paused: bool | None = None,
+        change: Change | None,
+    ) -> None:
         exists = set_gate(
             self._cell,
             queue_gate(owner, name),
-            {},
+            fields,
             paused=paused,
             limit=None,
             owner=owner,
@@ -134,23 +159,40 @@ class Queues:
         names = cast(list[bytes], self._cell.client.zrange(key, 0, -1))
         return self._read(owner, [decode_name(name) for name in names])
 
+    def rows(self, names: Sequence[Named]) -> list[Row[Queue]]:
+        """The queues that exist, with what waits in them. Redis: four round trips."""
+        found = self._find(names)
+        limits = {
+            queue_gate(*named): queue.parallelism
+            for named, queue in zip(names, found, strict=True)
+            if isinstance(queue, Queue)
+        }
+        return rows(names, found, waiting.of_queues(self._cell, limits))
+
     def _read(self, owner: Owner, names: Sequence[str]) -> list[Queue]:
+        found = self._find([(owner, name) for name in names])
+        return [readable(queue) for queue in found if queue is not None]
+
+    def _find(self, names: Sequence[Named]) -> list[Queue | UnreadableRecord | None]:
         pipe = self._cell.client.pipeline(transaction=False)
-        for name in names:
-            gate = queue_gate(owner, name)
+        for named in names:
+            gate = queue_gate(*named)
             pipe.hgetall(keys.queue(self._cell.prefix, gate))
             pipe.zcard(keys.order(self._cell.prefix, gate))
         replies = pipe.execute()
         records = map(GATE.named, replies[::2])
-        found = zip(names, records, replies[1::2], strict=True)
         return [
             _queue(name, record, lag)
-            for name, record, lag in found
-            if "created_ms" in record
+            for (_, name), record, lag in zip(
+                names, records, replies[1::2], strict=True
+            )
         ]
 
 
-def _queue(name: str, record: Record, lag: int) -> Queue:
+def _queue(name: str, record: Record, lag: int) -> Queue | UnreadableRecord | None:
+    """Return a queue, None if there is none."""
+    if "created_ms" not in record:
+        return None
     try:
         return Queue(
             name=name,
@@ -160,5 +202,5 @@ def _queue(name: str, record: Record, lag: int) -> Queue:
             updated_ms=int(record["updated_ms"]),
             lag=lag,
         )
-    except (KeyError, ValueError) as err:
-        raise UnreadableRecord(f"queue {name}") from err
+    except (KeyError, ValueError):
+        return UnreadableRecord(f"queue {name}")

@@ -12,6 +12,7 @@ from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.flow_keys import Flow
+from scheduler_api.core.flow_control.gates import MAX_LIMIT, MAX_PERIOD_MS
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.gate_names import flow_gate
 from scheduler_api.dialects.qstash.parsing.filters import (
@@ -23,8 +24,6 @@ from scheduler_api.dialects.qstash.parsing.filters import (
     read_search,
 )
 from scheduler_api.dialects.qstash.parsing.header_values import (
-    MAX_LIMIT,
-    MAX_PERIOD_MS,
     BadValue,
     read_text,
 )

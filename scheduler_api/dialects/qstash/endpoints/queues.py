@@ -7,11 +7,11 @@ import logging
 from flask import Response, request
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import NotFound
+from scheduler_api.core.flow_control.gates import MAX_LIMIT
 from scheduler_api.core.flow_control.queues import Queue
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.gate_names import queue_gate
 from scheduler_api.dialects.qstash.parsing.header_values import (
-    MAX_LIMIT,
     BadValue,
     read_name,
 )

@@ -10,6 +10,7 @@ from scheduler_api.core.cron import expression as cron
 from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.delivery import destinations, retry_expression
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.flow_control.gates import MAX_LIMIT, MAX_PERIOD_MS
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.parsing.escaped_hosts import decode_host
 from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, FlowControl
@@ -17,8 +18,6 @@ from scheduler_api.dialects.qstash.parsing.redaction import Redaction
 from scheduler_api.web.values import LATEST_MS, read_integer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-MAX_PERIOD_MS = 7 * 86_400_000
-MAX_LIMIT = 1_000_000_000
 # The last second of the year 9999. If a client mistakenly sends milliseconds instead of
 # seconds, the number exceeds this maximum, and the client gets an error.
 MAX_UNIX_S = LATEST_MS // 1000

@@ -1,0 +1,172 @@
+"""Tests that hold for every page and every form. Each route is in one of the tables."""
+
+import pytest
+import re
+from scheduler_api.core import public_ids
+from scheduler_api.core.delivery.destinations import parse
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.flow_control.queues import Queues
+from scheduler_api.core.model import Content, Draft, FlowLimits, Gates
+from scheduler_api.core.store import audit
+from tests.dashboard.browser import Browser, sign_in
+from tests.dialects.engine import Engine, Web
+from urllib.parse import quote
+
+DIALECT = "qstash"
+SCRIPT = "<script>alert(1)</script>"
+NAMED = f"dialect={DIALECT}&name={quote(SCRIPT)}"
+# Each page by the name of its route. {event} is an event with a script in each field.
+PAGES = {
+    "overview": "/overview",
+    "events": "/events",
+    "event": "/events/{event}",
+    "tokens": "/settings/tokens",
+    "queues": "/queues",
+    "queue": f"/queues/queue?{NAMED}",
+    "flow_keys": "/queues/flow-control",
+    "flow_key": f"/queues/flow-control/key?{NAMED}",
+    "destinations": "/destinations",
+}
+# Each form by the name of its route.
+FORM = {"dialect": DIALECT, "name": SCRIPT}
+FORMS: dict[str, tuple[str, dict[str, str]]] = {
+    "cancel_event": ("/events/{event}/cancel", {}),
+    "create_token": ("/settings/tokens", {"name": "x"}),
+    "revoke_token": ("/settings/tokens/revoke", {"name": SCRIPT}),
+    "pause_queue": ("/queues/pause", FORM),
+    "resume_queue": ("/queues/resume", FORM),
+    "limit_queue": ("/queues/limit", FORM | {"parallelism": "7"}),
+    "pause_flow_key": ("/queues/flow-control/pause", FORM),
+    "resume_flow_key": ("/queues/flow-control/resume", FORM),
+    "limit_flow_key": ("/queues/flow-control/limits", FORM | {"parallelism": "7"}),
+    "reset_rate": ("/queues/flow-control/reset", FORM),
+    "pause_destination": ("/destinations/pause", {"url": "https://h/", "tenant": "1"}),
+    "resume_destination": (
+        "/destinations/resume",
+        {"url": "https://h/", "tenant": "1"},
+    ),
+}
+# Forms that a tenant may fill in for itself, whatever other tenants have.
+OWN_FORMS = {"create_token", "revoke_token"}
+# Forms whose result is shown once, without a further request.
+SHOWN = {"create_token"}
+# Routes that show nothing of a tenant, and change nothing of one.
+OTHERS = {
+    *("static", "start", "search", "sign_in", "sign_in_with_token", "sign_out"),
+    *("sign_in_with_address", "view_tenant"),
+}
+
+
+@pytest.fixture
+def event(web: Web) -> str:
+    """The id of an event with a script in each field; its tenant has all objects."""
+    owner = web.owner(DIALECT)
+    gates = Gates(queue=SCRIPT, flow=FlowLimits(SCRIPT, parallelism=1))
+    content = Content(f"https://h/{SCRIPT}", SCRIPT.encode())
+    drafts = [Draft(content, 1_000, gates=gates)] * 2
+    events = web.store.create_many(owner, drafts)
+    engine = Engine(web.cell.client, web.cell.prefix)
+    begun = engine.begin(events[0].id)
+    headers = [[SCRIPT, SCRIPT]]
+    engine.settle(begun, "retry", status=500, error=SCRIPT, detail=SCRIPT, h=headers)
+    Queues(web.cell).set_parallelism(owner, SCRIPT, 2)
+    FlowKeys(web.cell).pin(owner, SCRIPT, rate=1)
+    destinations = HeldDestinations(web.cell)
+    destinations.set_paused(web.tenant.id, parse("https://h/"), paused=True)
+    web.tenants.tokens.create(web.tenant.id, SCRIPT)
+    return public_ids.event_id(owner, events[0].id)
+
+
+def routes(web: Web) -> set[str]:
+    names = (rule.endpoint.partition(".") for rule in web.app.url_map.iter_rules())
+    return {name for blueprint, _, name in names if blueprint == "dashboard"}
+
+
+def test_each_route_is_in_one_of_the_tables(web: Web) -> None:
+    assert routes(web) == PAGES.keys() | FORMS.keys() | OTHERS
+
+
+def test_what_tenants_and_receivers_write_is_shown_as_text(
+    browser: Browser, event: str
+) -> None:
+    pages = {name: browser.page(PAGES[name].format(event=event)) for name in PAGES}
+
+    assert [name for name, page in pages.items() if "<script>" in page] == []
+    without = {name for name, page in pages.items() if "&lt;script&gt;" not in page}
+    assert without == {"overview", "destinations"}
+
+
+def test_s27_no_page_shows_anything_of_another_tenant(web: Web, event: str) -> None:
+    other = sign_in(web, web.tenants.create("other").token)
+    paths = [path.format(event=event) for path in PAGES.values()]
+    pages = {path: other.client.get(path) for path in paths}
+    theirs = ("&lt;script&gt;", "https://h", event)
+
+    assert {page.status_code for page in pages.values()} == {200, 404}
+    for text in theirs:
+        assert [path for path in paths if text in pages[path].text] == []
+
+
+def test_s27_no_form_changes_anything_of_another_tenant(web: Web, event: str) -> None:
+    other = sign_in(web, web.tenants.create("other").token)
+    before = audit.newest(web.cell, web.tenant.id, count=100)
+    names = FORMS.keys() - OWN_FORMS
+    statuses = {name: post(other, name, event) for name in names}
+
+    assert statuses == dict.fromkeys(names, 404)
+    assert audit.newest(web.cell, web.tenant.id, count=100) == before
+
+
+def test_each_form_is_accepted_and_says_in_the_audit_log_who_sent_it(
+    web: Web, browser: Browser, event: str
+) -> None:
+    statuses = {name: post(browser, name, event) for name in FORMS}
+    records = audit.newest(web.cell, web.tenant.id, count=100)
+
+    assert statuses == {name: 201 if name in SHOWN else 303 for name in FORMS}
+    assert {record.change.by for record in records} == {"first"}
+
+
+def test_a_read_only_token_gets_no_forms_and_may_not_send_them(
+    web: Web, event: str
+) -> None:
+    token = web.tenants.tokens.create(web.tenant.id, "reader", read_only=True)
+    reader = sign_in(web, token)
+    pages = {name: reader.page(PAGES[name].format(event=event)) for name in PAGES}
+    forms = {
+        name: re.findall(r'method="post" action="([^"]*)"', page)
+        for name, page in pages.items()
+    }
+
+    assert {name for name in PAGES if forms[name] != ["/sign-out"]} == set()
+    assert {post(reader, name, event) for name in FORMS} == {403}
+
+
+def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
+    browser: Browser, event: str
+) -> None:
+    for path in ("/sign-in", "/events/nothing", *PAGES.values()):
+        response = browser.client.get(path.format(event=event))
+        policy = response.headers["Content-Security-Policy"]
+
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "style=" not in response.text
+
+
+def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
+    stranger = Browser(web.app.test_client())
+    pages = [stranger.client.get(path.format(event="1")) for path in PAGES.values()]
+
+    assert {page.status_code for page in pages} == {303}
+    assert all(page.location.startswith("/sign-in?to=") for page in pages)
+    assert {post(stranger, name, "1") for name in FORMS} == {303}
+
+
+def post(browser: Browser, name: str, event: str) -> int:
+    """Send a form; return the status."""
+    path, form = FORMS[name]
+    return browser.post(path.format(event=event), **form)

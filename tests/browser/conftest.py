@@ -4,16 +4,11 @@ import os
 import pytest
 import shutil
 from collections.abc import Callable, Iterator
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from qstash import QStash
-from tests.browser.visits import Visit
+from tests.browser.visits import CHROMIUM, Visit, chromium
 from tests.clients.system import System, running
 from tests.system.processes import free_port
-
-CHROMIUM_FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
 
 
 @pytest.fixture(scope="session")
@@ -25,26 +20,23 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """The browser; without it, tests are skipped, or fail in CI."""
-    path = shutil.which("chromium")
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail("chromium is not installed; CI must run the browser tests")
-    if path is None:
+    if shutil.which(CHROMIUM) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is not installed; CI must run the browser tests")
         pytest.skip("needs chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def new_visit(system: System, chromium: Browser) -> Iterator[Callable[..., Visit]]:
+def new_visit(system: System, browser: Browser) -> Iterator[Callable[..., Visit]]:
     """Open windows of the browser; none may have reported an error at the end."""
     visits: list[Visit] = []
 
     def visit(**options: object) -> Visit:
-        visits.append(Visit(chromium, system.credentials["QSTASH_URL"], **options))
+        visits.append(Visit(browser, system.credentials["QSTASH_URL"], **options))
         return visits[-1]
 
     yield visit

@@ -1,7 +1,16 @@
 """A window of a browser that notes everything that must not happen on a page."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from playwright.sync_api import Browser, ConsoleMessage, Request, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Request,
+    Response,
+    sync_playwright,
+)
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +19,22 @@ WAIT_MS = 20_000
 # What a refusal causes in the console; tests that provoke one say so.
 REFUSED = "Failed to load resource: the server responded with a status of {}"
 SERIOUS = ("serious", "critical")
+CHROMIUM = "chromium"
+CHROMIUM_FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Context manager that runs Debian's browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which(CHROMIUM), args=CHROMIUM_FLAGS
+        )
+        yield browser
+        browser.close()
 
 
 class Visit:

@@ -72,18 +72,18 @@ def take(
     """Write a picture of each page in both colour schemes."""
     for scheme in SCHEMES:
         environ = system.credentials
-        window = Visit(browser, environ["QSTASH_URL"], color_scheme=scheme, width=width)
-        window.sign_in(environ["SCHEDULER_OPERATOR_TOKEN"])
-        window.go("/events")
-        window.press("Show")
-        window.go(pages["event"])
-        window.wait_for_text("delivered, 200")
+        visit = Visit(browser, environ["QSTASH_URL"], color_scheme=scheme, width=width)
+        visit.sign_in(environ["SCHEDULER_OPERATOR_TOKEN"])
+        visit.go("/events")
+        visit.press("Show")
+        visit.go(pages["event"])
+        visit.wait_for_text("delivered, 200")
         for name, path in pages.items():
-            window.go(path)
+            visit.go(path)
             file = folder / f"{name}-{scheme}-{width}.png"
-            window.page.screenshot(path=file, full_page=True)
+            visit.page.screenshot(path=file, full_page=True)
             click.echo(file)
-        window.close()
+        visit.close()
 
 
 @click.command()
@@ -96,8 +96,8 @@ def main(folder: Path | None) -> None:
         with running(system):
             pages = fill(system)
             if folder is None:
-                shown = {name: pages[name] for name in ("overview", "event")}
-                take(browser, system, shown, DOCS, WIDE)
+                chosen = {name: pages[name] for name in ("overview", "event")}
+                take(browser, system, chosen, DOCS, WIDE)
                 return
             folder.mkdir(parents=True, exist_ok=True)
             for width in (WIDE, NARROW):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from scheduler_api.core.cron.clock_changes import ClockChange
 from scheduler_api.core.deduplication import DeduplicationKey, Duplicate
 from scheduler_api.core.frozen import frozen
@@ -20,11 +21,12 @@ class Owner:
     def __str__(self) -> str:
         return f"{self.tenant}:{self.dialect}"
 
-    @classmethod
-    def parse(cls, text: str) -> "Owner":
-        """Parse the result of `str(owner)`."""
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def parse(text: str) -> "Owner":
+        """Parse the result of `str(owner)`; cached, because many events have it."""
         tenant, _, dialect = text.partition(":")
-        return cls(tenant, dialect)
+        return Owner(tenant, dialect)
 
 
 @frozen

@@ -31,7 +31,7 @@ ISOLATED_FROM = 2
 SLOW_S = 2.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Delivery:
     """An event in flight and the end of its lease, on the clock of `boot_s`."""
 
@@ -238,7 +238,8 @@ class InFlight:
             use = self._fair_share.add(event, now_s=now_s)
             delivery = Delivery(event, now_s + self._lease_s, now_s, use)
             # A lost attempt of the same event may still run.
-            self._forget(event.id)
+            if event.id in self._deliveries:
+                self._forget(event.id)
             self._deliveries[event.id] = delivery
             self._pacer.add(event.route)
             task = asyncio.create_task(self._deliver(delivery))

@@ -11,7 +11,6 @@ import socket
 import ssl
 from aiohappyeyeballs import AddrInfoType, start_connection
 from collections import defaultdict
-from contextlib import suppress
 from itertools import islice
 from scheduler_api.core.delivery.destinations import AddressPolicy, Origin
 from scheduler_api.core.delivery.routes import route
@@ -77,8 +76,10 @@ class HttpConnectionPool:
         try:
             connection = None
             while connection is None:
-                with suppress(Crowded):
+                try:
                     connection = await self._connect(origin, url, exchange)
+                except Crowded:
+                    continue
         except BaseException:
             self._slots.release()
             raise

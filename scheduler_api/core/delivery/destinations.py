@@ -17,6 +17,7 @@ from ipaddress import (
     ip_address,
 )
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.frozen import frozen
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.variables import Network
 from urllib.parse import quote, urlsplit
@@ -129,7 +130,7 @@ class Origin:
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Destination:
     """A parsed URL."""
 

@@ -1,8 +1,9 @@
 """Signatures of requests. Pure."""
 
 import base64
-import hmac
 from collections.abc import Sequence
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from functools import lru_cache
 
 WEBHOOK_SECRET = "whsec_"
@@ -38,10 +39,10 @@ def standard_webhook(
 def _hmac_base64(key: bytes, message: bytes) -> str:
     signature = _keyed(key).copy()
     signature.update(message)
-    return base64.b64encode(signature.digest()).decode()
+    return base64.b64encode(signature.finalize()).decode()
 
 
 @lru_cache(maxsize=1024)
-def _keyed(key: bytes) -> hmac.HMAC:
+def _keyed(key: bytes) -> HMAC:
     """Return an HMAC to copy; cached, because a new one hashes the key twice."""
-    return hmac.new(key, digestmod="sha256")
+    return HMAC(key, SHA256())

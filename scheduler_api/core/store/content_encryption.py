@@ -110,7 +110,9 @@ def decrypt(stored: bytes) -> tuple[bytes, bytes]:
     head, end = first
     if stored[0] == ONE_PART:
         return head, b""
-    return head, _decrypt(stored, memoryview(stored)[end:], is_first=False)
+    _, key, salt, nonce, _ = HEADER.unpack_from(stored)
+    rest = memoryview(stored)[end:]
+    return head, _decrypt(stored, rest, key=key, salt=salt, nonce=_second(nonce))
 
 
 def plain(stored: bytes) -> bytes:
@@ -130,17 +132,19 @@ def decrypt_first(stored: bytes) -> tuple[bytes, int] | None:
     """
     if len(stored) < HEADER.size:
         return None
-    end = HEADER.size + HEADER.unpack_from(stored)[-1]
+    _, key, salt, nonce, size = HEADER.unpack_from(stored)
+    end = HEADER.size + size
     if len(stored) < end:
         return None
-    return _decrypt(stored, stored[HEADER.size : end], is_first=True), end
+    first = stored[HEADER.size : end]
+    return _decrypt(stored, first, key=key, salt=salt, nonce=nonce), end
 
 
-def _decrypt(stored: bytes, part: bytes | memoryview, *, is_first: bool) -> bytes:
-    _, key, salt, nonce, _ = HEADER.unpack_from(stored)
+def _decrypt(
+    stored: bytes, part: bytes | memoryview, *, key: bytes, salt: bytes, nonce: bytes
+) -> bytes:
     try:
-        used = nonce if is_first else _second(nonce)
-        return _aes(key, salt).decrypt(used, part, stored[: HEADER.size])
+        return _aes(key, salt).decrypt(nonce, part, stored[: HEADER.size])
     except KeyError as err:
         raise UnknownKey(f"content: no SECRET_KEY has the id {key.hex()}") from err
     except (InvalidTag, ValueError) as err:

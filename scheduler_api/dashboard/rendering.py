@@ -1,9 +1,11 @@
 """Renders templates. What people and receivers wrote is escaped everywhere."""
 
+import math
 from datetime import UTC, datetime
 from flask import Flask, Response, g, render_template
 from jinja2 import StrictUndefined
 from markupsafe import Markup
+from scheduler_api.core.store.statistics import DestinationCounts
 from scheduler_api.core.timestamps import to_iso
 
 UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
@@ -18,7 +20,11 @@ def set_up(app: Flask, environment: str) -> None:
     """
     name, _, colour = environment.partition(":")
     app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.filters |= {"time": time_element, "duration": duration}
+    app.jinja_env.filters |= {
+        "time": time_element,
+        "duration": duration,
+        "success": success,
+    }
     app.jinja_env.globals |= {
         "environment": name,
         "environment_colour": colour or DEFAULT_COLOUR,
@@ -40,6 +46,13 @@ def time_element(at_ms: int) -> Markup:
     """Return an element with a time in UTC; the browser shows it in its own zone."""
     text = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return Markup('<time datetime="{}">{}</time>').format(to_iso(at_ms), text)
+
+
+def success(counts: DestinationCounts) -> str:
+    """Return the share of attempts that delivered, such as `99.5 %`."""
+    share = counts.delivered / ((counts.delivered + counts.failed) or 1)
+    # Only what is complete is shown as 100 %.
+    return f"{math.floor(share * 1_000) / 10:g} %"
 
 
 def duration(ms: float) -> str:

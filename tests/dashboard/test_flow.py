@@ -1,5 +1,6 @@
 """Tests of the pages of queues, flow-control keys and destinations."""
 
+import asyncio
 import pytest
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
@@ -7,15 +8,17 @@ from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates
 from scheduler_api.core.queries.name_pages import PAGE_SIZE
-from scheduler_api.core.store import keys
+from scheduler_api.core.store import keys, statistics
 from scheduler_api.core.store.gate_names import (
     destination_digest,
     destination_gate,
     queue_gate,
 )
+from scheduler_api.core.store.statistics import Counts, DestinationCounts
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web
-from tests.sync_worker import outcomes
+from tests.sync_worker import AwaitableClient, outcomes
+from typing import Any, cast
 
 DIALECT = "qstash"
 URL = "https://h/x"
@@ -183,3 +186,50 @@ def test_an_operator_sees_and_pauses_destinations_of_all_tenants(web: Web) -> No
 
 def web_queues(web: Web) -> Queues:
     return Queues(web.cell)
+
+
+def count(web: Web, name: str, delivered: int, failed: int) -> None:
+    """Count attempts of the tenant at an origin, as a worker does."""
+    counts = DestinationCounts(
+        delivered, failed, is_failing=bool(failed), cause="http-503" if failed else ""
+    )
+    client = cast(Any, AwaitableClient(web.cell.client))
+    found = {web.tenant.id: Counts(delivered, failed, destinations={name: counts})}
+    asyncio.run(statistics.add(web.cell, client, found))
+
+
+def test_the_success_of_a_day_is_shown_for_each_destination(
+    web: Web, browser: Browser
+) -> None:
+    count(web, "https://shop.example", 1_999, 1)
+    count(web, "https://bank.example", 3, 0)
+    other = sign_in(web, web.tenants.create("other").token)
+    operator = sign_in(web, web.tenants.tokens.create(None, "boss"))
+    page = browser.text("/destinations")
+
+    assert "https://bank.example 3 0 100 %" in page
+    assert (
+        "https://shop.example 1,999 1 99.9 % the destination answered 503"
+        " (Service Unavailable)"
+    ) in page
+    assert "bank" not in browser.text("/destinations?contains=shop")
+    assert "https://" not in other.text("/destinations")
+    assert "https://shop.example 1,999" in operator.text("/destinations")
+
+
+def test_pages_of_destinations_show_each_once(web: Web, browser: Browser) -> None:
+    names = [f"https://host-{number:03}.example" for number in range(PAGE_SIZE + 9)]
+    found = {
+        web.tenant.id: Counts(
+            destinations={name: DestinationCounts(1) for name in names}
+        )
+    }
+    client = cast(Any, AwaitableClient(web.cell.client))
+    asyncio.run(statistics.add(web.cell, client, found))
+    first = browser.page("/destinations")
+    second = browser.page(f"/destinations?after={names[PAGE_SIZE - 1]}")
+
+    assert [name for name in names if f">{name}<" in first] == names[:PAGE_SIZE]
+    assert [name for name in names if f">{name}<" in second] == names[PAGE_SIZE:]
+    assert "Go on" in first
+    assert "Go on" not in second

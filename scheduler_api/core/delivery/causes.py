@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 DETAIL_MAX_BYTES = 512
 INTERRUPTED, LATE = "interrupted", "late"
+# A code is this prefix and a status, if the destination has answered.
+ANSWERED = "http-"
 UNDELIVERABLE, UNREADABLE = "undeliverable", "unreadable"
 # The sentence for a code, if the attempt has no sentence of its own.
 SENTENCES = {
@@ -72,7 +74,7 @@ def cause(status: int | None, error: str | None, detail: str) -> Cause | None:
         return Cause(str(error), public_detail(error, detail) or _sentence(error))
     if status is None or 200 <= status < 300:
         return None
-    return Cause(f"http-{status}", _answered(status))
+    return Cause(f"{ANSWERED}{status}", _answered(status))
 
 
 def cause_of(attempt: Attempt) -> Cause | None:
@@ -91,6 +93,14 @@ def public_detail(error: str, detail: str) -> str:
         return ""
     start = detail.encode("utf-8", "replace")[:DETAIL_MAX_BYTES]
     return start.decode("utf-8", "ignore")
+
+
+def sentence_of(code: str) -> str:
+    """Return the sentence for the code of a cause."""
+    status = code.removeprefix(ANSWERED)
+    if status != code and status.isdigit():
+        return _answered(int(status))
+    return _sentence(code)
 
 
 def _sentence(code: str) -> str:

@@ -1,18 +1,20 @@
-"""The page of destinations: what holds their events back, pause and resume."""
+"""The page of destinations: success rates, what holds events back, pause, resume."""
 
 from contextlib import suppress
 from flask import Response, abort, request, url_for
+from scheduler_api.core.delivery.causes import sentence_of
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
+from scheduler_api.core.queries.origins import read_origins
 from scheduler_api.core.store.audit import Change
-from scheduler_api.dashboard.parameters import AFTER
+from scheduler_api.dashboard.parameters import AFTER, CONTAINS
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
 from scheduler_api.web.access import by
 
-URL, TENANT = "url", "tenant"
+URL, TENANT, GATES_AFTER = "url", "tenant", "gates_after"
 
 
 class DestinationPages:
@@ -23,7 +25,7 @@ class DestinationPages:
         self._destinations = HeldDestinations(services.cell)
 
     def list(self, viewer: Viewer) -> Response:
-        """List the origins and routes that hold events back."""
+        """List what holds events back, and how many attempts succeed where."""
         return self._page(viewer)
 
     def pause(self, viewer: Viewer) -> Response:
@@ -64,14 +66,35 @@ class DestinationPages:
     def _page(
         self, viewer: Viewer, status: int = 200, *, problem: str = ""
     ) -> Response:
-        after = request.args.get(AFTER, "")
-        found = self._destinations.page(viewer.tenant, after=after)
-        following = url_for("dashboard.destinations", after=found.next)
+        cell, tenant = self._services.cell, viewer.tenant
+        now_ms, contains = cell.now_ms(), request.args.get(CONTAINS, "").strip()
+        held = self._destinations.page(tenant, after=request.args.get(GATES_AFTER, ""))
+        found = read_origins(
+            cell,
+            tenant,
+            now_ms=now_ms,
+            contains=contains,
+            after=request.args.get(AFTER, ""),
+        )
         return page(
             "destinations.html",
             status,
-            rows=found.rows,
-            following=following if found.next else "",
+            held=held.rows,
+            more_gates=_following(**{GATES_AFTER: held.next}),
+            origins=[
+                (name, counts, sentence_of(counts.cause))
+                for name, counts in found.origins
+            ],
+            contains=contains,
+            following=_following(**{AFTER: found.next}),
             problem=problem,
-            now_ms=self._services.cell.now_ms(),
+            now_ms=now_ms,
         )
+
+
+def _following(**place: str) -> str:
+    """Return the address of the next page of one of the lists; '' at its end."""
+    if not any(place.values()):
+        return ""
+    arguments = request.args.to_dict() | place
+    return url_for("dashboard.destinations", **arguments)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import BadDestination, parse
+from scheduler_api.core.delivery.request import Request
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
 from scheduler_api.core.settings.engine import EngineSettings
@@ -16,7 +17,7 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
 from typing import cast
 from workers.bootstrap import address_policy
-from workers.http_client.client import HttpClient, Request, Result
+from workers.http_client.client import HttpClient, Result
 
 log = logging.getLogger("scheduler.chores")
 

@@ -22,7 +22,7 @@ from workers.delivery.freezes import Freezes
 from workers.delivery.key_ring import KeyRing
 from workers.delivery.own_faults import OwnFaults
 from workers.delivery.suspicion import Suspicion
-from workers.http_client.client import HttpClient, Request, Result
+from workers.http_client.client import HttpClient, Result
 from workers.http_client.failures import Failure
 
 log = logging.getLogger("scheduler.worker")
@@ -79,18 +79,7 @@ class Deliverer:
             outgoing = dialect.render(begun, secrets=secrets, now_ms=started_ms)
             if outgoing.group:
                 return await self._expand(begun, outgoing.group, started_ms, may_write)
-            result = await self._http_client.send(
-                Request(
-                    method=outgoing.method,
-                    url=outgoing.url,
-                    headers=outgoing.headers,
-                    body=outgoing.body,
-                    timeout_ms=outgoing.timeout_ms,
-                    body_cap_bytes=outgoing.response_cap_bytes,
-                    body_wanted=outgoing.body_wanted,
-                ),
-                may_write=may_write,
-            )
+            result = await self._http_client.send(outgoing, may_write=may_write)
             return self._conclude(begun, result, outgoing.signed)
         except LeaseLost:
             return self._without_outcome(begun, _lease_lost(started_ms), Outcome.UNSENT)
@@ -116,11 +105,11 @@ class Deliverer:
             if not complete:
                 await asyncio.sleep(RETRY_INTERVAL_S)
         return Settlement(
-            event_id=begun.id,
-            token=begun.token,
-            attempt=begun.attempt,
-            outcome=Outcome.DELIVERED,
-            log_entry=codec.encode_attempt({"started_ms": started_ms}),
+            begun.id,
+            begun.token,
+            begun.attempt,
+            Outcome.DELIVERED,
+            codec.encode_attempt({"started_ms": started_ms}),
         )
 
     def _conclude(
@@ -132,11 +121,11 @@ class Deliverer:
         self._on_result(begun, result)
         decision = self._dialects[begun.owner.dialect].conclude(begun, result)
         return Settlement(
-            event_id=begun.id,
-            token=begun.token,
-            attempt=begun.attempt,
-            outcome=decision.outcome,
-            log_entry=log_entries.encode(
+            begun.id,
+            begun.token,
+            begun.attempt,
+            decision.outcome,
+            log_entries.encode(
                 result,
                 signed=signed,
                 headers=decision.headers,
@@ -160,11 +149,11 @@ class Deliverer:
         if result.error is Failure.LEASE_LOST:
             _log_dropped(begun)
         return Settlement(
-            event_id=begun.id,
-            token=begun.token,
-            attempt=begun.attempt,
-            outcome=outcome,
-            log_entry=log_entries.encode(result, signed=signed, max_body_bytes=0),
+            begun.id,
+            begun.token,
+            begun.attempt,
+            outcome,
+            log_entries.encode(result, signed=signed, max_body_bytes=0),
             report=_report(begun, result),
         )
 
@@ -192,11 +181,11 @@ class Deliverer:
             line = logfmt.line("event.undeliverable", **_named(begun), problem=problem)
             log.error(line, exc_info=problem)
         return Settlement(
-            event_id=begun.id,
-            token=begun.token,
-            attempt=begun.attempt,
-            outcome=Outcome.RETRY if foreign else Outcome.DEAD,
-            log_entry=codec.encode_attempt({"started_ms": started_ms, "error": code}),
+            begun.id,
+            begun.token,
+            begun.attempt,
+            Outcome.RETRY if foreign else Outcome.DEAD,
+            codec.encode_attempt({"started_ms": started_ms, "error": code}),
             delay_ms=UNKNOWN_KEY_DELAY_MS if foreign else 0,
             reason="" if foreign else code,
             report=Report(
@@ -209,13 +198,13 @@ class Deliverer:
 
 def _report(begun: Begun, result: Result, *, contact: str = "") -> Report:
     return Report(
-        url=begun.content.url if begun.content else "",
-        status=result.status,
-        error=result.error,
-        detail=result.detail,
-        total_ms=result.total_ms,
-        waited_ms=result.connect_ms or 0,
-        contact=contact,
+        begun.content.url if begun.content else "",
+        result.status,
+        result.error,
+        result.detail,
+        result.total_ms,
+        result.connect_ms or 0,
+        contact,
     )
 
 

@@ -5,6 +5,7 @@ from scheduler_api.core.delivery.causes import public_detail
 from scheduler_api.core.delivery.request import Headers
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.content_encryption import ContentCipher
+from typing import Any
 from workers.http_client.client import Result
 
 
@@ -27,22 +28,22 @@ def encode(
     """
     truncated = result.body_truncated or len(result.body) > max_body_bytes
     is_entire = not (truncated or result.body_incomplete)
-    detail = ""
+    values: dict[str, Any] = {
+        "started_ms": result.started_ms,
+        "status": result.status,
+        "connect_ms": result.connect_ms,
+        "first_byte_ms": result.first_byte_ms,
+        "total_ms": result.total_ms,
+        "signed": signed or None,
+    }
     if result.error is not None:
         detail = public_detail(result.error, result.detail)
+        values |= {"error": result.error, "detail": detail or None}
+    if not is_entire:
+        values["body_incomplete"] = result.body_incomplete
+        values["body_truncated"] = truncated
     return codec.encode_attempt(
-        {
-            "started_ms": result.started_ms,
-            "status": result.status,
-            "error": result.error,
-            "detail": detail or None,
-            "connect_ms": result.connect_ms,
-            "first_byte_ms": result.first_byte_ms,
-            "total_ms": result.total_ms,
-            "body_incomplete": result.body_incomplete,
-            "body_truncated": truncated,
-            "signed": signed or None,
-        },
+        values,
         headers=headers,
         response=kept_start(result.body, max_bytes=max_body_bytes, is_entire=is_entire),
         cipher=cipher,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from scheduler_api.core.delivery.destinations import AddressPolicy, Destination, parse
-from scheduler_api.core.delivery.request import BodyWanted
+from scheduler_api.core.delivery.request import Request
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.frozen import frozen
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
@@ -48,20 +48,6 @@ _EXPECTED = (
     ValueError,
 )
 _BODYLESS = frozenset(("GET", "HEAD"))
-
-
-@frozen
-class Request:
-    """A request. Headers are sent in this order, with one byte per character."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    timeout_ms: int  # for the entire attempt, from the name lookup to the last byte
-    body_cap_bytes: int | None = None  # of the response; None: the client's cap
-    # When to read the response body until the deadline. Otherwise: for a few seconds.
-    body_wanted: BodyWanted = BodyWanted.NEVER
 
 
 @frozen
@@ -183,7 +169,7 @@ class HttpClient:
                 returns False, nothing is sent.
         """
         started_ms = int(time.time() * 1000)
-        cap_bytes = request.body_cap_bytes or self._body_cap_bytes
+        cap_bytes = request.response_cap_bytes or self._body_cap_bytes
         exchange = HttpExchange(may_write, cap_bytes, request.body_wanted)
         failure, detail = None, ""
         try:
@@ -198,17 +184,17 @@ class HttpClient:
                 exchange.headers, Inflated(body, truncated, detail), cap_bytes
             )
         return Result(
-            status=exchange.status,
-            headers=_decoded(exchange.headers) if has_head else (),
-            body=body,
-            body_truncated=truncated,
-            error=None if has_head else failure,
-            detail=detail,
-            started_ms=started_ms,
-            connect_ms=exchange.since_start_ms(exchange.connected_s),
-            first_byte_ms=exchange.since_start_ms(exchange.first_byte_s),
-            total_ms=int((perf_counter() - exchange.started_s) * 1000),
-            dispatched=exchange.dispatched,
+            exchange.status,
+            _decoded(exchange.headers) if has_head else (),
+            body,
+            truncated,
+            None if has_head else failure,
+            detail,
+            started_ms,
+            exchange.since_start_ms(exchange.connected_s),
+            exchange.since_start_ms(exchange.first_byte_s),
+            int((perf_counter() - exchange.started_s) * 1000),
+            exchange.dispatched,
             body_incomplete=has_head and bool(detail),
         )
 

@@ -27,17 +27,16 @@ class BodyWanted(Enum):
 
 
 @frozen
-class Outgoing:
-    """The HTTP request to send in an attempt, or the URL group to send the event to.
+class Request:
+    """An HTTP request.
 
     Attributes:
-        response_cap_bytes: the maximum number of bytes to read of the response body.
+        headers: are sent in this order, with one byte per character.
+        timeout_ms: for the entire attempt, from the name lookup to the last byte.
+        response_cap_bytes: the maximum number of bytes to read of the response body;
+            0: that of the client.
         body_wanted: when the response body is read until the deadline. Otherwise it is
             read for a few seconds only.
-        signed: those of the headers that the attempt log must keep. These headers
-            cannot be computed again later.
-        group: the name of a URL group. If set, no request is sent; instead, the event
-            is replaced with one event for each endpoint of the group.
     """
 
     method: str = "POST"
@@ -47,6 +46,19 @@ class Outgoing:
     timeout_ms: int = 0
     response_cap_bytes: int = 0
     body_wanted: BodyWanted = BodyWanted.NEVER
+
+
+@frozen
+class Outgoing(Request):
+    """The HTTP request to send in an attempt, or the URL group to send the event to.
+
+    Attributes:
+        signed: those of the headers that the attempt log must keep. These headers
+            cannot be computed again later.
+        group: the name of a URL group. If set, no request is sent; instead, the event
+            is replaced with one event for each endpoint of the group.
+    """
+
     signed: dict[str, str] = field(default_factory=dict)
     group: str = ""
 

@@ -17,6 +17,14 @@ from typing import Any, NamedTuple, Protocol, TypedDict, cast
 
 # `begin` returns content up to this length; longer content must be read by `fetch`.
 BEGIN_INLINE_BYTES = 8192
+# The fields of `Begun` that are true if the reply of `begin` has these letters.
+FLAGS = {
+    "o": "origin_held",
+    "r": "route_held",
+    "p": "passes_origin",
+    "d": "may_repeat",
+    "t": "is_trial",
+}
 
 
 class Client(AsyncClient, Protocol):
@@ -312,39 +320,35 @@ class WorkerStore:
         ]
 
 
-def read_begun(token: str, reply: list[bytes]) -> Begun:
-    """Parse a reply of `begin`.
+def read_begun(token: str, reply: list[Any]) -> Begun:
+    """Parse a reply of `begin`, which has the values of `Begun` in the same order.
 
     `Begun.content` is None if the content is too long for the reply, or unreadable. In
     both cases, the caller calls `fetch`: it reads long content, and raises an error if
     the content is unreadable.
     """
-    event_id, _, attempt, failures, interruptions, wanted = reply[:6]
-    created, deadline, owner, key, stored, schedule = reply[6:12]
+    event_id, _, attempt, failures, interruptions, wanted_ms = reply[:6]
+    created_ms, deadline_ms, owner, key, stored, schedule = reply[6:12]
     origin, route, held, left = reply[12:]
     try:
         content = codec.decode_content(stored) if stored else None
     except UnreadableRecord:
         content = None
     return Begun(
-        id=event_id.decode(),
-        token=token,
-        attempt=int(attempt),
-        failures=int(failures),
-        interruptions=int(interruptions),
-        wanted_ms=int(wanted),
-        created_ms=int(created),
-        deadline_ms=int(deadline),
-        owner=Owner.parse(owner.decode()),
-        content_key=key.decode(),
-        content=content,
-        schedule=schedule.decode() or None,
-        origin=origin.decode(),
-        route=route.decode(),
-        origin_held=b"o" in held,
-        route_held=b"r" in held,
-        passes_origin=b"p" in held,
-        may_repeat=b"d" in held,
-        is_trial=b"t" in held,
-        left_ms=None if left == b"" else int(left),
+        event_id.decode(),
+        token,
+        attempt,
+        failures,
+        interruptions,
+        wanted_ms,
+        created_ms,
+        deadline_ms,
+        Owner.parse(owner.decode()),
+        key.decode(),
+        content,
+        schedule.decode() or None,
+        origin.decode(),
+        route.decode(),
+        left_ms=None if left == b"" else left,
+        **{FLAGS[letter]: True for letter in held.decode()},
     )

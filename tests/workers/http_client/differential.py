@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from scheduler_api.core.delivery.request import Request
 from tests.workers.http_client.reasons import REASONS
 from tests.workers.http_client.sending import LOCAL, system_tls
 from tests.workers.http_client.shapes import Shape, all_shapes
-from workers.http_client.client import HttpClient, Request
+from workers.http_client.client import HttpClient
 
 # The receiver closes a connection after this time without a request.
 IDLE_S = 0.15

@@ -4,6 +4,7 @@ import pytest
 import random
 import socket
 from pathlib import Path
+from scheduler_api.core.delivery.request import Request
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import receiving
 from tests.workers.http_client.sending import (
@@ -14,7 +15,6 @@ from tests.workers.http_client.sending import (
     run,
     send_to,
 )
-from workers.http_client.client import Request
 from workers.http_client.failures import Failure
 
 

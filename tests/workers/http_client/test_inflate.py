@@ -160,7 +160,7 @@ def test_s13_a_bomb_takes_no_memory() -> None:
         for coding, body in bombs().values():
             behave = hostile.answering(response(coding, body))
             async with receiving(behave) as receiver, new_client() as client:
-                request = replace(post(receiver.url()), body_cap_bytes=2**20)
+                request = replace(post(receiver.url()), response_cap_bytes=2**20)
                 await client.send(request)
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 result = await client.send(request)

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
 from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.delivery.request import Request
 from scheduler_api.core.settings.variables import read_networks
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Receiver, receiving, until
 from tests.workers.http_client.sending import LOCAL, LONG_MS, new_client, post, run
 from typing import Any
-from workers.http_client.client import HttpClient, Request, Result
+from workers.http_client.client import HttpClient, Result
 from workers.http_client.failures import Failure
 from workers.http_client.resolver import Lookup
 

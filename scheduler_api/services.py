@@ -14,6 +14,7 @@ from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.queries.journal import Journal
 from scheduler_api.core.queries.schedule_search import ScheduleSearch
 from scheduler_api.core.recovery.dead_letters import DeadLetters
+from scheduler_api.core.recovery.letter_actions import LetterActions
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
@@ -53,6 +54,7 @@ class Services:
     schedule_search: ScheduleSearch
     groups: Groups
     dead_letters: DeadLetters
+    letter_actions: LetterActions
     queries: Queries
     journal: Journal
     queues: Queues
@@ -90,6 +92,7 @@ def build(settings: Settings, *, remembers: bool = False) -> Services:
         tenant_options=tenant_limits.options,
         batches=True,
     )
+    dead_letters, journal = DeadLetters(store), Journal(cell)
     return Services(
         settings=settings,
         cell=cell,
@@ -106,9 +109,12 @@ def build(settings: Settings, *, remembers: bool = False) -> Services:
         ),
         schedule_search=ScheduleSearch(cell),
         groups=Groups(cell, owner_limits=limits),
-        dead_letters=DeadLetters(store),
+        dead_letters=dead_letters,
+        letter_actions=LetterActions(
+            dead_letters, journal, outbound.redrafts(settings)
+        ),
         queries=Queries(cell),
-        journal=Journal(cell),
+        journal=journal,
         queues=Queues(cell, owner_limits=limits),
         flow_keys=FlowKeys(cell, owner_limits=limits),
         holding=Holding(cell),

@@ -169,7 +169,8 @@ class Event:
     `wanted_ms` is the fire time, and `next_ms` is the time of the next attempt; the two
     times differ while a retry is planned. `change` is the nonce of the last edit, '' if
     the event was not edited. `quarantined_ms` is when the event was quarantined. `held`
-    is None unless the event waits for its destination.
+    is None unless the event waits for its destination. `deadline_ms` is the time limit
+    of an attempt, 0 if it is not known.
     """
 
     id: str
@@ -187,6 +188,7 @@ class Event:
     quarantined_ms: int | None = None
     schedule: str | None = None
     held: Held | None = None
+    deadline_ms: int = 0
 
     @classmethod
     def new(
@@ -197,6 +199,7 @@ class Event:
         *,
         wanted_ms: int,
         created_ms: int,
+        deadline_ms: int = 0,
     ) -> "Event":
         """Create an event in the state in which new events are stored."""
         return cls(
@@ -212,6 +215,7 @@ class Event:
             finished_ms=None,
             reason=None,
             change="",
+            deadline_ms=deadline_ms,
         )
 
 

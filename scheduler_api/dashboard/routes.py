@@ -6,6 +6,7 @@ from functools import partial
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dashboard import browser_security
 from scheduler_api.dashboard.browser_security import is_from_own_page
+from scheduler_api.dashboard.pages.dead_letters import DeadLetterPages
 from scheduler_api.dashboard.pages.destinations import DestinationPages
 from scheduler_api.dashboard.pages.events import EventPagesView
 from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
@@ -29,6 +30,7 @@ NAME = "dashboard"
 PREFIXES: tuple[str, ...] = (
     *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
     *("/queues", "/destinations"),
+    "/dead-letters",
 )
 # The script of a page sends this header when it fetches the page again.
 REFRESH_HEADER = "Dashboard-Refresh"
@@ -68,6 +70,7 @@ def blueprint(services: Services) -> Blueprint:
     events = EventPagesView(services, dialects)
     queues, flow_keys = QueuePages(services, dialects), FlowKeyPages(services, dialects)
     destinations = DestinationPages(services)
+    letters = DeadLetterPages(services, dialects)
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
@@ -90,6 +93,8 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/destinations", "destinations", destinations.list),
         ("POST", "/destinations/pause", "pause_destination", destinations.pause),
         ("POST", "/destinations/resume", "resume_destination", destinations.resume),
+        ("GET", "/dead-letters", "dead_letters", letters.all),
+        ("POST", "/dead-letters", "act_on_dead_letters", letters.act),
         ("GET", "/settings/tokens", "tokens", tokens.show),
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from scheduler_api.core.cron.expression import Grammar
 from scheduler_api.core.delivery.request import Answer, Decision, Outgoing
-from scheduler_api.core.model import Begun, Draft
+from scheduler_api.core.model import Begun, Draft, Event
 from scheduler_api.core.public_ids import AS_STORED, PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
@@ -12,9 +12,11 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.verification import Verification
-from typing import Protocol
+from typing import Any, Protocol
 
 LONGEST_HOLD_MS = 300_000
+
+Redraft = Callable[[Event], Draft]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,11 @@ class Outbound(Protocol):
         ...
 
 
+def same_again(letter: Event) -> Draft:
+    """Return a draft with the content and the time limit of a dead letter, due now."""
+    return Draft(letter.content, letter.deadline_ms)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """A dialect in the registry.
@@ -82,6 +89,12 @@ class Dialect:
         longest_hold_ms: takes the settings; returns how long after its due time an
             event may wait for an origin that cannot be reached.
         verification: how receivers verify deliveries; None: they cannot.
+        redraft: takes the settings; returns a function that takes a dead letter, and
+            returns the event that replaces it when a person retries it. Usually it has
+            the same content and the same time limit. The function raises
+            UnreadableRecord.
+        labels: takes the options of an event's content; returns the labels that a
+            client gave it.
     """
 
     name: str
@@ -96,3 +109,5 @@ class Dialect:
     public_ids: PublicIds = AS_STORED
     longest_hold_ms: Callable[[EngineSettings], int] = lambda _: LONGEST_HOLD_MS
     verification: Verification | None = None
+    redraft: Callable[[EngineSettings], Redraft] = lambda _: same_again
+    labels: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: ()

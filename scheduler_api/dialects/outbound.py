@@ -12,7 +12,7 @@ from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
-from scheduler_api.dialects.dialect import Dialect, Outbound
+from scheduler_api.dialects.dialect import Dialect, Outbound, Redraft
 from scheduler_api.dialects.events_v1.dialect import EVENTS_V1
 from scheduler_api.dialects.jiter.dialect import JITER
 from scheduler_api.dialects.qstash.dialect import QSTASH
@@ -27,6 +27,8 @@ for _dialect in DIALECTS:
     public_ids.register(_dialect.name, _dialect.public_ids)
 
 GRAMMARS: dict[str, Grammar] = {dialect.label: dialect.grammar for dialect in DIALECTS}
+# Returns the labels in the options of content, by the name of the dialect.
+LABELS = {dialect.name: dialect.labels for dialect in DIALECTS}
 # Maps the name of each secret of a tenant to a function that creates a new secret.
 SECRETS: dict[str, Callable[[], str]] = {
     name: make for dialect in DIALECTS for name, make in dialect.secrets.items()
@@ -51,6 +53,11 @@ def tenant_limits(cell: Cell, settings: EngineSettings) -> Limits:
 def outbound_halves(settings: EngineSettings) -> dict[str, Outbound]:
     """Return the outbound halves of all dialects, by the name of the dialect."""
     return {dialect.name: dialect.outbound(settings) for dialect in DIALECTS}
+
+
+def redrafts(settings: EngineSettings) -> dict[str, Redraft]:
+    """Return how each dialect retries a dead letter, by the name of the dialect."""
+    return {dialect.name: dialect.redraft(settings) for dialect in DIALECTS}
 
 
 def owner_limits(settings: EngineSettings) -> dict[str, OwnerLimits]:

@@ -12,6 +12,8 @@ TEXTS = {
     " removed, or delete schedules",
     "removed": "The tenant is being removed",
 }
+FULL = "The store is full: an operator frees memory or adds some"
+NO_MORE = "The tenant has as many of these as it may have: {}"
 TOO_MANY_REQUESTS = (
     "At most {} requests per second are allowed, please try again in a second"
 )
@@ -33,6 +35,16 @@ def describe_resource(resource: str) -> str:
     """Return the text for the message of a `LimitReached` about a tenant."""
     kind, _, limit = resource.partition(":")
     return TEXTS[kind].format(limit)
+
+
+def describe_refusal(refused: str) -> str:
+    """Return why the store takes no event: `full`, or the message of a `LimitReached`.
+
+    The sentence also says what a person can do.
+    """
+    if is_of_tenant(refused):
+        return describe_resource(refused)
+    return FULL if refused == "full" else NO_MORE.format(refused)
 
 
 def reset_s(err: TooManyRequests) -> int:

@@ -6,7 +6,7 @@ and callbacks.
 
 from contextlib import suppress
 from http import HTTPStatus
-from scheduler_api.core.delivery.retry import BLOCKED, GROUP_MISSING
+from scheduler_api.core.delivery.retry import BLOCKED, END, EXHAUSTED, GROUP_MISSING
 from scheduler_api.core.model import Attempt, AttemptKind
 from typing import NamedTuple
 
@@ -50,6 +50,15 @@ SENTENCES = {
     "worker-resources": "the scheduler has no resources for a connection",
     "write-timeout": "the receiver did not read the entire request in time",
 }
+# Why no attempt follows the last one: the reason of a dead letter.
+ENDS = {
+    EXHAUSTED: "no retries were left",
+    END: "its schedule ended before the next retry",
+    "next": "the next fire time of its schedule came before the next retry",
+    "poison": "too many attempts in a row were interrupted",
+    BLOCKED: "a retry would have failed in the same way",
+    GROUP_MISSING: "a retry would have failed in the same way",
+}
 # Codes whose details only operators may see: a detail names the address that a host
 # name stands for.
 PRIVATE = frozenset((BLOCKED,))
@@ -85,6 +94,11 @@ def cause_of(attempt: Attempt) -> Cause | None:
     if found is None and attempt.kind is AttemptKind.LATE:
         return Cause(LATE, _sentence(LATE))
     return found
+
+
+def end_of(reason: str) -> str:
+    """Return why a dead letter has no further attempt, given its stored reason."""
+    return ENDS.get(reason, reason)
 
 
 def public_detail(error: str, detail: str) -> str:

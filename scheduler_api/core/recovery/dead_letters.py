@@ -29,6 +29,7 @@ class DeadLetters:
     """The dead letters of one cell."""
 
     def __init__(self, store: EventStore) -> None:
+        self.cell = store.cell
         self._store = store
 
     def chunks(
@@ -42,7 +43,7 @@ class DeadLetters:
         Args:
             after: start after this position; None: start with the first letter.
         """
-        key = keys.finished(self._store.cell.prefix, str(owner), State.DEAD)
+        key = keys.finished(self.cell.prefix, str(owner), State.DEAD)
         low, high = span.bounds
         skipped = 0
         if after is not None and newest_first:
@@ -53,7 +54,7 @@ class DeadLetters:
             start, end = (high, low) if newest_first else (low, high)
             found = cast(
                 list[tuple[bytes, float]],
-                self._store.cell.client.zrange(
+                self.cell.client.zrange(
                     key,
                     *(cast(int, start), cast(int, end)),
                     desc=newest_first,
@@ -83,7 +84,7 @@ class DeadLetters:
         if not event_ids:
             return []
         options = {"owner": str(owner), "change": nonce()}
-        deleted = self._store.cell.call("delete_dead_letters", options, event_ids)
+        deleted = self.cell.call("delete_dead_letters", options, event_ids)
         return [bool(each) for each in deleted]
 
     def replay(

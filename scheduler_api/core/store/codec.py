@@ -165,6 +165,7 @@ def decode_event(
             quarantined_ms=None if quarantined_ms is None else int(quarantined_ms),
             schedule=record["schedule"].decode() if "schedule" in record else None,
             held=decode_held(record, content.url) if "waits_at" in record else None,
+            deadline_ms=stored_integer(record.get("deadline_ms", 0)),
         )
     except (KeyError, ValueError) as err:
         raise UnreadableRecord(f"event {event_id}") from err

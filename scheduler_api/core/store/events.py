@@ -154,6 +154,7 @@ class EventStore:
             draft.content,
             wanted_ms=accepted.wanted_ms,
             created_ms=accepted.created_ms,
+            deadline_ms=draft.deadline_ms,
         )
 
     def create_many(

@@ -12,11 +12,15 @@ from scheduler_api.core.queries.event_pages import (
     EventPages,
     Status,
 )
-from scheduler_api.core.queries.filters import Span, Target
+from scheduler_api.core.queries.filters import Target
 from scheduler_api.core.queries.ids import find
 from scheduler_api.core.queries.positions import Position
 from scheduler_api.core.store import audit
-from scheduler_api.core.timestamps import from_iso
+from scheduler_api.dashboard.list_parameters import (
+    format_position,
+    read_position,
+    read_span,
+)
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
@@ -75,7 +79,7 @@ class EventPagesView:
             viewer.owners(self._dialects),
             _filter(),
             now_ms=now_ms,
-            after=_position(request.args.get(AFTER, "")),
+            after=read_position(request.args.get(AFTER, "")),
         )
         return page(
             "events.html",
@@ -142,28 +146,16 @@ def _filter() -> EventFilter:
     statuses = frozenset([Status(status)]) if status in [*Status] else PAST
     return EventFilter(
         statuses=statuses,
-        time=Span(_time(arguments.get(SINCE, "")), _time(arguments.get(UNTIL, ""))),
+        time=read_span(arguments.get(SINCE, ""), arguments.get(UNTIL, "")),
         target=Target(arguments.get(URL, "").strip(), arguments.get(QUEUE, "").strip()),
     )
-
-
-def _time(text: str) -> int | None:
-    try:
-        return from_iso(text) if text else None
-    except ValueError:
-        return None
-
-
-def _position(text: str) -> Position | None:
-    at_ms, dot, event_id = text.partition("-")
-    return Position(int(at_ms), event_id) if dot and at_ms.isdigit() else None
 
 
 def _following(position: Position | None) -> str:
     """Return the address of the next page; '' at the end."""
     if position is None:
         return ""
-    arguments = request.args.to_dict() | {AFTER: f"{position.at_ms}-{position.id}"}
+    arguments = request.args.to_dict() | {AFTER: format_position(position)}
     return url_for("dashboard.events", **arguments)  # type: ignore[arg-type]
 
 

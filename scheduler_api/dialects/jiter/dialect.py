@@ -11,6 +11,7 @@ from scheduler_api.dialects.jiter.credentials import (
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
 from scheduler_api.dialects.jiter.ids import public_id, stored_id
 from scheduler_api.dialects.jiter.outbound import JiterOutbound
+from scheduler_api.dialects.jiter.replays import redraft_with
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.dialects.jiter.verification import VERIFICATION
 
@@ -28,4 +29,5 @@ JITER = Dialect(
     ),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
     verification=VERIFICATION,
+    redraft=redraft_with,
 )

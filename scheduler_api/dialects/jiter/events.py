@@ -34,6 +34,7 @@ from scheduler_api.dialects.jiter.parsing import (
     read_body,
     read_object,
 )
+from scheduler_api.dialects.jiter.replays import replay_options
 from scheduler_api.dialects.jiter.request_schemas import (
     PAST_TIME,
     Body,
@@ -130,7 +131,7 @@ class Events:
         """Send a finished event again, now, as a new event."""
         deduplication = read_deduplication(request, read_body(request))
         origin = self._find(owner, event_id)
-        options = rendering.replay_options(origin)
+        options = replay_options(origin)
         content = replace(origin.content, options=options)
         return once(
             self._store,

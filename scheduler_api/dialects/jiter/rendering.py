@@ -22,6 +22,7 @@ from scheduler_api.dialects.jiter.outbound import (
     TIMESTAMP,
     body_bytes,
 )
+from scheduler_api.dialects.jiter.replays import REPLAY_OF
 from scheduler_api.web import schedule_options, schedule_runs
 from typing import Any
 
@@ -31,8 +32,6 @@ CONTENT_TYPE_JSON = "application/json"
 # The encoder escapes all characters outside ASCII, including lone surrogates, which
 # UTF-8 cannot encode.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-# The content option that contains the id of the replayed event.
-REPLAY_OF = "ro"
 PENDING, QUEUED = "Pending", "Queued"
 ACTIVE, DISABLED = "Active", "Disabled"
 
@@ -98,11 +97,6 @@ def render_event(event: Event) -> Json:
     if failed_ms is not None:
         rendered["failedAt"] = to_iso(failed_ms)
     return rendered | schedule_runs.render_held(event.held)
-
-
-def replay_options(origin: Event) -> Json:
-    """Return the content options of a replay."""
-    return {REPLAY_OF: origin.id}
 
 
 def render_event_with_history(event: Event, attempts: list[Attempt]) -> Json:

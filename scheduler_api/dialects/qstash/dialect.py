@@ -14,7 +14,8 @@ from scheduler_api.dialects.qstash.credentials import (
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.ids import schedule_id, stored_id
-from scheduler_api.dialects.qstash.parsing.message import message_id
+from scheduler_api.dialects.qstash.parsing.message import labels_of, message_id
+from scheduler_api.dialects.qstash.parsing.replays import redraft_with
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.dialects.qstash.verification import VERIFICATION
 
@@ -36,4 +37,6 @@ QSTASH = Dialect(
     public_ids=PublicIds(message_id, schedule_id, stored_id),
     longest_hold_ms=lambda settings: settings.of(QstashSettings).longest_hold_ms,
     verification=VERIFICATION,
+    redraft=redraft_with,
+    labels=labels_of,
 )

@@ -16,7 +16,6 @@ from scheduler_api.core.errors import (
     NotFound,
 )
 from scheduler_api.core.model import (
-    NO_GATES,
     Accepted,
     Attempt,
     Draft,
@@ -52,9 +51,9 @@ from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
     Message,
     message_id,
-    schedule_id,
 )
 from scheduler_api.dialects.qstash.parsing.redaction import key_of
+from scheduler_api.dialects.qstash.parsing.replays import for_group_run, replayed
 from scheduler_api.dialects.qstash.parsing.request_headers import PREFIX
 from scheduler_api.dialects.qstash.parsing.requests import read_headers, read_json
 from scheduler_api.dialects.qstash.parsing.targets import read_configuration
@@ -280,14 +279,7 @@ class DeadLetterQueue:
 
         Raises: BadValue.
         """
-        base = replace(
-            letter.message,
-            delay_ms=0,
-            not_before_ms=None,
-            deduplication_id=None,
-            content_based=False,
-            schedule_id=schedule_id(letter.event.schedule, letter.message),
-        )
+        base = replayed(letter.message, letter.event)
         content = letter.event.content
         draft = self._drafts.draft(
             self._drafts.read(headers, query=query, base=base),
@@ -295,12 +287,7 @@ class DeadLetterQueue:
             body=content.body,
             now_ms=int(self._clock() * 1000),
         )
-        if content.url == letter.message.topic:
-            # The dead letter is a schedule's run to a url group. Such a run only
-            # creates the messages to the group's endpoints. Only these messages need
-            # gates and journal entries.
-            return replace(draft, gates=NO_GATES, journal=False)
-        return draft
+        return for_group_run(draft, letter.message)
 
     def _pages(
         self, owner: Owner, query: DeadLetterQuery

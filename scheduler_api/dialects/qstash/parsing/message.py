@@ -194,6 +194,12 @@ def to_options(message: Message) -> dict[str, object]:
     return _write(message, _MESSAGE)
 
 
+def labels_of(options: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the labels in the options that `to_options` returned."""
+    labels = options.get("l")
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
+
+
 def from_options(options: Mapping[str, object]) -> Message:
     """Read a message from the options that `to_options` returned.
 

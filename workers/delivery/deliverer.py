@@ -80,7 +80,10 @@ class Deliverer:
             if outgoing.group:
                 return await self._expand(begun, outgoing.group, started_ms, may_write)
             result = await self._http_client.send(outgoing, may_write=may_write)
-            return self._conclude(begun, result, outgoing.signed)
+            outcome = self._own_faults.outcome(begun, result)
+            if outcome is None and result.status is None:
+                outcome = await self._outcome_with_evidence(begun, result)
+            return self._conclude(begun, result, outgoing.signed, outcome)
         except LeaseLost:
             return self._without_outcome(begun, _lease_lost(started_ms), Outcome.UNSENT)
         except Exception as err:
@@ -112,10 +115,22 @@ class Deliverer:
             codec.encode_attempt({"started_ms": started_ms}),
         )
 
+    async def _outcome_with_evidence(
+        self, begun: Begun, result: Result
+    ) -> Outcome | None:
+        """If a failure would end the event, decide later whose failure it is."""
+        decision = self._dialects[begun.owner.dialect].conclude(begun, result)
+        if decision.outcome is Outcome.DEAD:
+            return await self._own_faults.last_outcome(begun, result)
+        return None
+
     def _conclude(
-        self, begun: Begun, result: Result, signed: dict[str, str]
+        self,
+        begun: Begun,
+        result: Result,
+        signed: dict[str, str],
+        outcome: Outcome | None = None,
     ) -> Settlement:
-        outcome = self._own_faults.outcome(begun, result)
         if outcome is not None:
             return self._without_outcome(begun, result, outcome, signed)
         self._on_result(begun, result)

@@ -26,6 +26,15 @@ class OwnFaults:
         """Note a result; return its outcome if it says nothing about the receiver."""
         if result.error is not Failure.LEASE_LOST:
             self.suspicion.note(begun, result)
+        return self._outcome(begun, result)
+
+    async def last_outcome(self, begun: Begun, result: Result) -> Outcome | None:
+        """Like `outcome`, for a result that is noted and would end the event."""
+        if result.status is None and result.error in UNCERTAIN_FAILURES:
+            await self.suspicion.wait_for_evidence()
+        return self._outcome(begun, result)
+
+    def _outcome(self, begun: Begun, result: Result) -> Outcome | None:
         if result.status is None and self._is_own(begun, result):
             return Outcome.INTERRUPTED if result.dispatched else Outcome.UNSENT
         return None

@@ -1,5 +1,6 @@
 """Whether a worker suspects itself, and not the receivers, of failed attempts."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ OTHERS_FIRST_S = 1.0
 PROBES_TAKE_S = 60.0
 # An event is given back for so long. Then its failures count.
 UNCHARGED_S = 300.0
+# How long the failure of a last attempt waits for further evidence.
+EVIDENCE_S, EVIDENCE_CHECK_S = 1.5, 0.05
 MAX_REMEMBERED = 10_000
 MAX_ROUTES = 500
 
@@ -42,6 +45,7 @@ class Suspicion:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.is_active = False
+        self._responses = 0
         # When origins failed since the last response, and when origins failed that had
         # failed before this response; oldest first.
         self._failed_at: dict[str, float] = {}
@@ -56,6 +60,7 @@ class Suspicion:
     def note(self, begun: Begun, result: Result) -> None:
         """Note the result of an attempt."""
         if result.status is not None:
+            self._responses += 1
             if self._failed_at or self._refuted_at:
                 self._note_response(_origin(begun))
         elif self.is_active or result.error in CONNECTION_FAILURES:
@@ -108,6 +113,20 @@ class Suspicion:
     def _wait(self, wait_s: float) -> None:
         self._wait_s, self._probes_left = wait_s, PROBES
         self._probes_from_s = self._clock() + wait_s
+
+    async def wait_for_evidence(self) -> None:
+        """Wait until the worker suspects itself or gets a response, but not for long.
+
+        The first failures of a worker that can reach nothing look like those of their
+        receivers.
+        """
+        responses, end_s = self._responses, self._clock() + EVIDENCE_S
+        while (
+            not self.is_active
+            and self._responses == responses
+            and self._clock() < end_s
+        ):
+            await asyncio.sleep(EVIDENCE_CHECK_S)
 
     def forgives(self, begun: Begun) -> bool:
         """Whether a failed attempt of this event does not count."""

@@ -123,15 +123,17 @@ def made_by(started_s: float) -> dict[str, Any]:
     }
 
 
+# Absolute, because processes with other working folders get the paths.
+FileOrFolder = click.Path(path_type=Path, resolve_path=True)
+
+
 @click.command(epilog=epilog())
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="NAME…")
 @click.option("--rule", "rules", multiple=True, help="Scenarios of a rule, e.g. R-01.")
 @click.option("--rounds", default=1, show_default=True, help="Rounds of each scenario.")
 @click.option("--seed", default=1, show_default=True, help="Of the random choices.")
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Write a file.")
-@click.option(
-    "--page", type=click.Path(path_type=Path), help="Write the table into a page."
-)
+@click.option("--json", "target", type=FileOrFolder, help="Write a file.")
+@click.option("--page", type=FileOrFolder, help="Write the table into a page.")
 @click.option("--events", default=1_000, show_default=True, help="Events in a load.")
 @click.option("--kills", default=100, show_default=True, help="Kills of workers.")
 @click.option("--away-s", default=4, show_default=True, help="Length of an outage.")
@@ -139,9 +141,7 @@ def made_by(started_s: float) -> dict[str, Any]:
 @click.option("--seconds", default=10, show_default=True, help="Life of a schedule.")
 @click.option("--flood", default=20_000, show_default=True, help="Events of a flood.")
 @click.option("--backlog", default=5_000, show_default=True, help="Overdue events.")
-@click.option(
-    "--keep", type=click.Path(path_type=Path), help="Keep data and logs here."
-)
+@click.option("--keep", type=FileOrFolder, help="Keep data and logs here.")
 def main(
     names: tuple[str, ...],
     *,

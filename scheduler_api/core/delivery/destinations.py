@@ -104,6 +104,8 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOCALHOST = "localhost"
+HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 # The path of the receiver of this service.
 RECEIVER_PATH = "/receiver"
 
@@ -240,6 +242,23 @@ class AddressPolicy:
                 f"port {destination.port} is not allowed: use one of {listed}"
             )
         return destination
+
+    def blocked_literal(self, destination: Destination) -> str | None:
+        """Return which blocked address a URL names; None if it names none.
+
+        Only an address in place of a host name counts, and `localhost`: names are
+        resolved when a delivery connects.
+        """
+        host = destination.host
+        is_localhost = host == LOCALHOST or host.endswith(f".{LOCALHOST}")
+        try:
+            address = ip_address("127.0.0.1" if is_localhost else host)
+        except ValueError:
+            return None
+        if self.refusal(str(address), 0) is None:
+            return None
+        kind = "a loopback address" if address.is_loopback else "a blocked address"
+        return f"{kind}: {address}"
 
     def origin_of(self, destination: Destination) -> Origin:
         """Return the origin to connect to, marked if it is the receiver's."""

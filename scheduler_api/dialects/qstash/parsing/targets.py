@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 from scheduler_api.core.delivery import destinations
-from scheduler_api.core.delivery.destinations import AddressPolicy
+from scheduler_api.core.delivery.destinations import HOW_TO_ALLOW, AddressPolicy
 from scheduler_api.core.errors import NotFound
 from scheduler_api.dialects.qstash.parsing.header_values import (
     NAME_MAX_LENGTH,
@@ -27,7 +26,6 @@ from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 TOKEN = "qstash_token"
 DESTINATION = "invalid destination url"
 NOT_SUPPORTED = "this server delivers only to urls and url groups"
-HOW_TO_ALLOW = "to allow it, add its network to SCHED_ALLOW_NETWORKS"
 
 _SCHEME = re.compile("https?:", re.IGNORECASE)
 # The beginning of a URL that a client has percent-encoded as a whole.
@@ -37,7 +35,6 @@ _ONE_SLASH = re.compile("(https?:)/(?!/)", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(128)))
 # What precedes the path in a target such as `http://api.example.com/v2/publish/…`.
 _ORIGIN = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
-_LOCALHOST = "localhost"
 
 
 @dataclass(frozen=True)
@@ -196,16 +193,8 @@ def check_address(url: str, name: str, *, policy: AddressPolicy) -> None:
     Raises: BadValue.
     """
     try:
-        host = policy.read(url).host
+        blocked = policy.blocked_literal(policy.read(url))
     except destinations.BadDestination as err:
         raise BadValue(f"{name}:", str(err)) from err
-    is_localhost = host == _LOCALHOST or host.endswith(f".{_LOCALHOST}")
-    try:
-        address = ip_address("127.0.0.1" if is_localhost else host)
-    except ValueError:
-        return
-    if policy.refusal(str(address), 0) is None:
-        return
-    kind = "a loopback address" if address.is_loopback else "a blocked address"
-    fault = f"endpoint resolves to {kind}: {address}; {HOW_TO_ALLOW}"
-    raise BadValue(f"{name}:", fault)
+    if blocked is not None:
+        raise BadValue(f"{name}:", f"endpoint resolves to {blocked}; {HOW_TO_ALLOW}")

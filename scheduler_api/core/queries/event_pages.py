@@ -4,13 +4,12 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from scheduler_api.core.batches import batches
+from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
 from scheduler_api.core.queries.filters import ALWAYS, ANYWHERE, Span, Target
 from scheduler_api.core.queries.heads import read_contents, read_records
-from scheduler_api.core.queries.positions import Position, walk
+from scheduler_api.core.queries.positions import Position, collect, walk
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import log_unreadable
@@ -19,7 +18,6 @@ from scheduler_api.core.store.records import EVENT, Record
 PAGE_SIZE = 50
 # How many events a page examines at most to find those that match.
 MAX_EXAMINED = 2_000
-BATCH = 250
 FIELDS = EVENT.codes(
     *("owner", "state", "due_ms", "first_due_ms", "created_ms", "finished_ms"),
     *("attempts", "reason", "schedule", "revision", "body_revision", "token"),
@@ -122,18 +120,15 @@ class EventPages:
         Scheduled events begin with the one that is due first, others with the newest.
         Redis: a few reads for each owner and status, and two for each batch.
         """
-        entries = self._entries(owners, wanted, now_ms=now_ms, after=after)
-        examined, last = 0, after
         found: list[Summary] = []
-        for batch in batches(islice(entries, MAX_EXAMINED), BATCH):
-            for position, summary in self._summaries(batch, wanted, now_ms=now_ms):
-                last, examined = position, examined + 1
-                if summary is not None:
-                    found.append(summary)
-                if len(found) == size:
-                    return EventPage(found, last, is_searched=False)
-        is_searched = examined == MAX_EXAMINED
-        return EventPage(found, last if is_searched else None, is_searched)
+        following, is_searched = collect(
+            found,
+            self._entries(owners, wanted, now_ms=now_ms, after=after),
+            partial(self._summaries, wanted=wanted, now_ms=now_ms),
+            size=size,
+            most=MAX_EXAMINED,
+        )
+        return EventPage(found, following, is_searched)
 
     def _entries(
         self,
@@ -152,7 +147,7 @@ class EventPages:
         return heapq.merge(*sources, reverse=not is_rising)
 
     def _summaries(
-        self, batch: Sequence[Position], wanted: EventFilter, *, now_ms: int
+        self, batch: Sequence[Position], *, wanted: EventFilter, now_ms: int
     ) -> Iterator[tuple[Position, Summary | None]]:
         """Yield each position, with its event if it matches."""
         found = read_records(self._cell, (each.id for each in batch), FIELDS)

@@ -48,7 +48,7 @@ def read_contents(
         event_id: codec.content_key(cell.prefix, event_id, record)
         for event_id, record in records.items()
     }
-    heads = _heads(cell, list(dict.fromkeys(places.values())))
+    heads = read_heads(cell, list(dict.fromkeys(places.values())))
     for event_id, place in places.items():
         try:
             yield event_id, codec.decode_content(heads[place])
@@ -56,7 +56,7 @@ def read_contents(
             yield event_id, err
 
 
-def _heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
+def read_heads(cell: Cell, places: Sequence[str]) -> dict[str, bytes]:
     """Return the head (first line) of the content at each key; b"" if unreadable.
 
     Reads the first HEAD_BYTES of each content. If a head is longer, its content is read

@@ -1,13 +1,17 @@
 """Walks through an index, which may change meanwhile, from any position on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from scheduler_api.core.batches import batches
 from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.store.cell import Cell
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 BATCH = 250
 # Among more members with the same score, the next one is found by a binary search.
 MAX_SKIPPED = 100
+
+Item = TypeVar("Item")
 
 
 class Position(NamedTuple):
@@ -18,6 +22,34 @@ class Position(NamedTuple):
 
     at_ms: int
     id: str
+
+
+def collect(
+    found: list[Item],
+    positions: Iterator[Position],
+    examine: Callable[[Sequence[Position]], Iterable[tuple[Position, Item | None]]],
+    *,
+    size: int,
+    most: int,
+) -> tuple[Position | None, bool]:
+    """Append what matches to `found`; return where the next page begins, and why.
+
+    The page ends with `size` items, or after `most` positions; then the second part of
+    the result is true. At the end of the list, there is no next page.
+
+    Args:
+        examine: takes some positions; returns each with its item, or with None if it
+            does not match.
+    """
+    examined, last, left = 0, None, islice(positions, most)
+    for batch in chain([[*islice(left, size)]], batches(left, BATCH)):
+        for position, item in examine(batch):
+            last, examined = position, examined + 1
+            if item is not None:
+                found.append(item)
+            if len(found) == size:
+                return last, False
+    return (last, True) if examined == most else (None, False)
 
 
 def walk(

@@ -1,11 +1,14 @@
 """Calculates the next fire time and the skipped fire times of a schedule. Pure."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from scheduler_api.core.cron.clock_changes import gaps
 from scheduler_api.core.cron.expression import FULL, Cron, Every, Grammar, parse, skips
+from scheduler_api.core.cron.preview import Preview, preview
 from scheduler_api.core.model import Schedule, ScheduleState
 from scheduler_api.core.schedules.planning import (
     MAX_REPORTED,
+    counted_from_ms,
     fire_times,
     first_after_ms,
     newest_past,
@@ -62,6 +65,37 @@ def _first_after(cron: Cron, since_ms: int, after_ms: int) -> int | None:
     The result is cached, because schedules in a list often have the same rule.
     """
     return next(fire_times(cron, last_ms=since_ms, after_ms=after_ms), None)
+
+
+def upcoming_runs(schedule: Schedule, now_ms: int, *, count: int) -> Preview:
+    """Return the next runs, even if the schedule is paused, and skipped times between.
+
+    Raises: CronError.
+    """
+    options, cron = schedule.options, cron_of(schedule)
+    left = count if schedule.runs_left is None else min(count, schedule.runs_left)
+    if schedule.is_over(now_ms) or left < 1:
+        return Preview(())
+    after_ms = first_after_ms(options, now_ms)
+    after_ms = counted_from_ms(cron, schedule.last_used_ms, after_ms)
+    found = preview(cron, after_ms=after_ms, count=left)
+    end_ms = options.end_ms
+    runs = [run for run in found.runs if end_ms is None or run.at_ms <= end_ms]
+    last = runs[-1].local if runs else None
+    skipped = [each for each in found.skipped if last and each.local <= last]
+    return Preview(tuple(runs), tuple(skipped))
+
+
+def clock_notes(schedule: Schedule, times_ms: Sequence[int]) -> dict[int, str]:
+    """Return what clock changes did to fire times, by the time; none if nothing.
+
+    Raises: CronError.
+    """
+    cron = cron_of(schedule)
+    if not times_ms or isinstance(cron.rule, Every):
+        return {}
+    found = preview(cron, after_ms=min(times_ms) - 1, count=len(times_ms))
+    return {run.at_ms: run.note for run in found.runs if run.note}
 
 
 def skipped_by_pause(schedule: Schedule, now_ms: int) -> list[int]:

@@ -146,11 +146,16 @@ def _until(cron: Cron, *, last_ms: int, after_ms: int, now_ms: int) -> Iterator[
 
 def fire_times(cron: Cron, *, last_ms: int, after_ms: int) -> Iterator[int]:
     """Yield the fire times after `after_ms`; an interval is counted from `last_ms`."""
-    if isinstance(cron.rule, Every):
-        step_ms = cron.rule.seconds * 1000
-        start_ms = -(-last_ms // 1000) * 1000
-        after_ms = start_ms + max(0, after_ms - start_ms) // step_ms * step_ms
-    return upcoming(cron, after_ms=after_ms)
+    return upcoming(cron, after_ms=counted_from_ms(cron, last_ms, after_ms))
+
+
+def counted_from_ms(cron: Cron, last_ms: int, after_ms: int) -> int:
+    """Return `after_ms`; for an interval, the last of its times up to `after_ms`."""
+    if not isinstance(cron.rule, Every):
+        return after_ms
+    step_ms = cron.rule.seconds * 1000
+    start_ms = -(-last_ms // 1000) * 1000
+    return start_ms + max(0, after_ms - start_ms) // step_ms * step_ms
 
 
 def plan(

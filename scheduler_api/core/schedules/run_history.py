@@ -18,6 +18,8 @@ RUN = (
     *("waits_at", "waits_since_ms", "due_ms"),
 )
 RUN_CODES = EVENT.codes(*RUN)
+# How many occurrences are read at most to count the unfinished ones.
+MAX_COUNTED = 1_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,26 @@ def newest(cell: Cell, schedule: Schedule, *, limit: int) -> list[Run]:
         *(Run(at_ms, reason=CLOCK_CHANGE) for at_ms in clock),
     ]
     return sorted(found, key=lambda run: run.at_ms, reverse=True)[:limit]
+
+
+def count_unfinished(cell: Cell, schedule_id: str) -> int:
+    """Return how many of the newest `MAX_COUNTED` occurrences have not ended.
+
+    Redis: two round trips.
+    """
+    key = keys.occurrences(cell.prefix, schedule_id)
+    newest = cast(list[bytes], cell.client.zrange(key, 0, MAX_COUNTED - 1, desc=True))
+    pipe = cell.client.pipeline(transaction=False)
+    for event_id in newest:
+        pipe.hmget(
+            keys.event(cell.prefix, event_id.decode()), EVENT.codes("owner", "state")
+        )
+    found = [
+        values
+        for values in execute_reads(pipe)
+        if not isinstance(values, UnreadableRecord)
+    ]
+    return sum(owner is not None and state is None for owner, state in found)
 
 
 def _fired(

@@ -39,7 +39,6 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.schedules import fire_times
-from scheduler_api.core.schedules import record as schedule_record
 from scheduler_api.core.schedules.planning import (
     DEFAULT_OPTIONS,
     Ahead,
@@ -55,7 +54,7 @@ from scheduler_api.core.settings.limits import (
     LimitsByDialect,
     limits_of,
 )
-from scheduler_api.core.store import audit, codec, gate_names, keys
+from scheduler_api.core.store import audit, codec, gate_names, keys, schedule_records
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import NO_OPTIONS, Cell
 from scheduler_api.core.store.functions import Arg, Options
@@ -289,10 +288,10 @@ class Schedules:
             caps=self._caps,
             owner_limits=limits_of(owner.dialect, self._owner_limits),
         )
-        fields = schedule_record.fields(schedule, times_ahead=times_ahead)
+        fields = schedule_records.fields(schedule, times_ahead=times_ahead)
         return [
             *fields,
-            *schedule_record.gate_fields(gate_names.route_digest(url), gates),
+            *schedule_records.gate_fields(gate_names.route_digest(url), gates),
         ]
 
     def run(
@@ -536,7 +535,7 @@ def newest_occurrence(schedule: Schedule) -> str | None:
 
 
 def _decode(schedule_id: str, record: Record, template: Any) -> Schedule:
-    return schedule_record.decode(schedule_id, record, readable(template))
+    return schedule_records.decode(schedule_id, record, readable(template))
 
 
 def _state(event_id: str, stored: bytes | None) -> State:

@@ -1,0 +1,112 @@
+"""Tests of lists of schedules, page by page."""
+
+import pytest
+import redis
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.queries import schedule_pages
+from scheduler_api.core.queries.schedule_pages import (
+    ScheduleFilter,
+    SchedulePages,
+)
+from scheduler_api.core.schedules.schedules import Schedules
+from scheduler_api.core.store import keys
+from scheduler_api.core.store.cell import Cell
+
+OWNER, OTHER = Owner("1", "qstash"), Owner("1", "jiter")
+NOW_MS = 1_900_000_000_000
+ANY = ScheduleFilter()
+
+
+@pytest.fixture
+def schedules(store_client: redis.Redis) -> Schedules:
+    return Schedules(Cell(store_client, "{s1}:", clock_ms=NOW_MS), grace_ms=60_000)
+
+
+def create(
+    schedules: Schedules, count: int, *, owner: Owner = OWNER, url: str = "https://h"
+) -> list[Schedule]:
+    return [
+        schedules.create(
+            *(owner, Content(url, b"b")),
+            expression="0 9 * * *",
+            tz="UTC",
+            grammar=FULL,
+            deadline_ms=1_000,
+        )
+        for _ in range(count)
+    ]
+
+
+def ids_of(
+    schedules: Schedules,
+    wanted: ScheduleFilter = ANY,
+    *owners: Owner,
+    size: int = 50,
+    now_ms: int = NOW_MS,
+) -> list[str]:
+    """Return the ids on all pages."""
+    pages, after = SchedulePages(schedules._cell), None
+    found: list[str] = []
+    while True:
+        page = pages.read(
+            owners or [OWNER], wanted, now_ms=now_ms, after=after, size=size
+        )
+        found += [each.id for each in page.schedules]
+        if page.next is None:
+            return found
+        after = page.next
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_all_pages_have_each_schedule_once(schedules: Schedules, size: int) -> None:
+    created = create(schedules, 3) + create(schedules, 2, owner=OTHER)
+
+    found = ids_of(schedules, ANY, OWNER, OTHER, size=size)
+    assert sorted(found) == sorted(each.id for each in created)
+    assert len(ids_of(schedules, ANY, size=size)) == 3
+
+
+def test_a_filter_selects_by_state_and_url(schedules: Schedules) -> None:
+    [shop] = create(schedules, 1, url="https://shop.example/a")
+    [paused] = create(schedules, 1, url="https://shop.example:8443/a")
+    schedules.edit(paused, grammar=FULL, state=ScheduleState.PAUSED)
+
+    assert ids_of(schedules, ScheduleFilter(state=ScheduleState.ACTIVE)) == [shop.id]
+    assert ids_of(schedules, ScheduleFilter(state=ScheduleState.PAUSED)) == [paused.id]
+    assert ids_of(schedules, ScheduleFilter(url="https://shop.example/")) == [shop.id]
+    assert len(ids_of(schedules, ScheduleFilter(url="https://sh"))) == 2
+    assert ids_of(schedules, ScheduleFilter(url="https://shop.example/b")) == []
+
+
+def test_a_schedule_whose_end_has_passed_has_ended(schedules: Schedules) -> None:
+    [schedule] = create(schedules, 1)
+    options = schedule.options.__class__(end_ms=NOW_MS + 1)
+    schedules.edit(schedule, grammar=FULL, options=options)
+
+    ended = ScheduleFilter(state=ScheduleState.ENDED)
+    assert ids_of(schedules, ended) == []
+    assert ids_of(schedules, ended, now_ms=NOW_MS + 2) == [schedule.id]
+
+
+def test_a_page_examines_a_bounded_number(
+    schedules: Schedules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_pages, "MAX_EXAMINED", 2)
+    create(schedules, 5)
+    wanted = ScheduleFilter(url="https://nowhere/")
+    page = SchedulePages(schedules._cell).read([OWNER], wanted, now_ms=NOW_MS)
+
+    assert (list(page.schedules), page.is_searched) == ([], True)
+    assert ids_of(schedules, wanted) == []
+
+
+def test_an_unreadable_schedule_hides_no_other(
+    schedules: Schedules, store_client: redis.Redis
+) -> None:
+    broken, lost, good = create(schedules, 3)
+    store_client.delete(keys.schedule("{s1}:", broken.id))
+    store_client.set(keys.schedule("{s1}:", broken.id), "x")
+    store_client.delete(keys.template("{s1}:", lost.id, lost.revision))
+
+    assert ids_of(schedules) == [good.id]

@@ -7,6 +7,7 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 from scheduler_api.core.store.statistics import DestinationCounts
 from scheduler_api.core.timestamps import to_iso
+from zoneinfo import ZoneInfo
 
 UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 DEFAULT_COLOUR = "grey"
@@ -22,6 +23,7 @@ def set_up(app: Flask, environment: str) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters |= {
         "time": time_element,
+        "local_time": local_time,
         "duration": duration,
         "success": success,
     }
@@ -53,6 +55,12 @@ def success(counts: DestinationCounts) -> str:
     share = counts.delivered / ((counts.delivered + counts.failed) or 1)
     # Only what is complete is shown as 100 %.
     return f"{math.floor(share * 1_000) / 10:g} %"
+
+
+def local_time(at_ms: int, zone: str) -> str:
+    """Return a time as the clocks of a zone show it."""
+    moment = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
+    return moment.strftime("%a %Y-%m-%d %H:%M:%S")
 
 
 def duration(ms: float) -> str:

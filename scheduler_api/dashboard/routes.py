@@ -12,6 +12,9 @@ from scheduler_api.dashboard.pages.events import EventPagesView
 from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
 from scheduler_api.dashboard.pages.overview import Overview
 from scheduler_api.dashboard.pages.queues import QueuePages
+from scheduler_api.dashboard.pages.schedule_changes import ScheduleChanges
+from scheduler_api.dashboard.pages.schedules import SchedulePagesView
+from scheduler_api.dashboard.pages.search import Search
 from scheduler_api.dashboard.pages.sign_in import SignIn
 from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
@@ -30,7 +33,7 @@ NAME = "dashboard"
 PREFIXES: tuple[str, ...] = (
     *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
     *("/queues", "/destinations"),
-    "/dead-letters",
+    *("/dead-letters", "/schedules"),
 )
 # The script of a page sends this header when it fetches the page again.
 REFRESH_HEADER = "Dashboard-Refresh"
@@ -41,6 +44,8 @@ FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the p
 
 # What a read-only token may do beside reading.
 HARMLESS = ("dashboard.sign_out", "dashboard.view_tenant")
+# Pages that ask before a change.
+ASKING = ("dashboard.schedule_form", "dashboard.ask_to_delete")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -71,11 +76,13 @@ def blueprint(services: Services) -> Blueprint:
     queues, flow_keys = QueuePages(services, dialects), FlowKeyPages(services, dialects)
     destinations = DestinationPages(services)
     letters = DeadLetterPages(services, dialects)
+    schedules = SchedulePagesView(services, dialects)
+    changes, a_schedule = ScheduleChanges(services), "/schedules/<schedule_id>"
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
         ("GET", "/overview", "overview", overview.show),
-        ("GET", "/search", "search", events.search),
+        ("GET", "/search", "search", Search(services, dialects).find),
         ("GET", "/events", "events", events.list),
         ("GET", "/events/<event_id>", "event", events.show),
         ("POST", "/events/<event_id>/cancel", "cancel_event", events.cancel),
@@ -95,6 +102,15 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/destinations/resume", "resume_destination", destinations.resume),
         ("GET", "/dead-letters", "dead_letters", letters.all),
         ("POST", "/dead-letters", "act_on_dead_letters", letters.act),
+        ("GET", "/schedules", "schedules", schedules.list),
+        ("GET", a_schedule, "schedule", schedules.show),
+        ("POST", f"{a_schedule}/run", "run_schedule", changes.run),
+        ("POST", f"{a_schedule}/pause", "pause_schedule", changes.pause),
+        ("POST", f"{a_schedule}/resume", "resume_schedule", changes.resume),
+        ("GET", f"{a_schedule}/edit", "schedule_form", changes.form),
+        ("POST", f"{a_schedule}/edit", "edit_schedule", changes.edit),
+        ("GET", f"{a_schedule}/delete", "ask_to_delete", changes.ask_to_delete),
+        ("POST", f"{a_schedule}/delete", "delete_schedule", changes.delete),
         ("GET", "/settings/tokens", "tokens", tokens.show),
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),
@@ -148,7 +164,7 @@ def _signed_in(
     if access.tenant is not None:
         services.limits.count_request(access.tenant)
     is_change = request.method not in READS and request.endpoint not in HARMLESS
-    if is_change and access.read_only:
+    if (is_change or request.endpoint in ASKING) and access.read_only:
         return error(403, READ_ONLY)
     return view(g.viewer, **in_path)
 

@@ -3,11 +3,13 @@
 import pytest
 import re
 from scheduler_api.core import public_ids
+from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
-from scheduler_api.core.model import Content, Draft, FlowLimits, Gates
+from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, ScheduleOptions
+from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import audit
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web
@@ -16,7 +18,7 @@ from urllib.parse import quote
 DIALECT = "qstash"
 SCRIPT = "<script>alert(1)</script>"
 NAMED = f"dialect={DIALECT}&name={quote(SCRIPT)}"
-# Each page by the name of its route. {event} is an event with a script in each field.
+# Each page by the name of its route. There is a script in each field.
 PAGES = {
     "overview": "/overview",
     "events": "/events",
@@ -27,7 +29,14 @@ PAGES = {
     "flow_keys": "/queues/flow-control",
     "flow_key": f"/queues/flow-control/key?{NAMED}",
     "destinations": "/destinations",
+    "dead_letters": "/dead-letters",
+    "schedules": "/schedules",
+    "schedule": "/schedules/{schedule}",
+    "schedule_form": "/schedules/{schedule}/edit",
+    "ask_to_delete": "/schedules/{schedule}/delete",
 }
+# Pages that ask before a change; a read-only token does not get them.
+ASKING = {"schedule_form", "ask_to_delete"}
 # Each form by the name of its route.
 FORM = {"dialect": DIALECT, "name": SCRIPT}
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
@@ -46,9 +55,18 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         "/destinations/resume",
         {"url": "https://h/", "tenant": "1"},
     ),
+    "act_on_dead_letters": ("/dead-letters", {"retry": f"{DIALECT}:1"}),
+    "run_schedule": ("/schedules/{schedule}/run", {}),
+    "pause_schedule": ("/schedules/{schedule}/pause", {}),
+    "resume_schedule": ("/schedules/{schedule}/resume", {}),
+    "edit_schedule": (
+        "/schedules/{schedule}/edit",
+        {"expression": "0 8 * * *", "zone": "Europe/Berlin", "url": "https://h/new"},
+    ),
+    "delete_schedule": ("/schedules/{schedule}/delete", {}),
 }
 # Forms that a tenant may fill in for itself, whatever other tenants have.
-OWN_FORMS = {"create_token", "revoke_token"}
+OWN_FORMS = {"create_token", "revoke_token", "act_on_dead_letters"}
 # Forms whose result is shown once, without a further request.
 SHOWN = {"create_token"}
 # Routes that show nothing of a tenant, and change nothing of one.
@@ -59,8 +77,8 @@ OTHERS = {
 
 
 @pytest.fixture
-def event(web: Web) -> str:
-    """The id of an event with a script in each field; its tenant has all objects."""
+def ids(web: Web) -> dict[str, str]:
+    """An event and a schedule with a script in each field; their tenant has all."""
     owner = web.owner(DIALECT)
     gates = Gates(queue=SCRIPT, flow=FlowLimits(SCRIPT, parallelism=1))
     content = Content(f"https://h/{SCRIPT}", SCRIPT.encode())
@@ -75,7 +93,17 @@ def event(web: Web) -> str:
     destinations = HeldDestinations(web.cell)
     destinations.set_paused(web.tenant.id, parse("https://h/"), paused=True)
     web.tenants.tokens.create(web.tenant.id, SCRIPT)
-    return public_ids.event_id(owner, events[0].id)
+    schedule = Schedules(web.cell, grace_ms=60_000).create(
+        *(owner, content),
+        expression="0 9 * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=1_000,
+        name=SCRIPT,
+        options=ScheduleOptions(gates=gates),
+    )
+    event = public_ids.event_id(owner, events[0].id)
+    return {"event": event, "schedule": schedule.id}
 
 
 def routes(web: Web) -> set[str]:
@@ -88,40 +116,44 @@ def test_each_route_is_in_one_of_the_tables(web: Web) -> None:
 
 
 def test_what_tenants_and_receivers_write_is_shown_as_text(
-    browser: Browser, event: str
+    browser: Browser, ids: dict[str, str]
 ) -> None:
-    pages = {name: browser.page(PAGES[name].format(event=event)) for name in PAGES}
+    pages = {name: browser.page(PAGES[name].format(**ids)) for name in PAGES}
 
     assert [name for name, page in pages.items() if "<script>" in page] == []
     without = {name for name, page in pages.items() if "&lt;script&gt;" not in page}
-    assert without == {"overview", "destinations"}
+    assert without == {"overview", "destinations", "dead_letters"}
 
 
-def test_s27_no_page_shows_anything_of_another_tenant(web: Web, event: str) -> None:
+def test_s27_no_page_shows_anything_of_another_tenant(
+    web: Web, ids: dict[str, str]
+) -> None:
     other = sign_in(web, web.tenants.create("other").token)
-    paths = [path.format(event=event) for path in PAGES.values()]
+    paths = [path.format(**ids) for path in PAGES.values()]
     pages = {path: other.client.get(path) for path in paths}
-    theirs = ("&lt;script&gt;", "https://h", event)
+    theirs = ("&lt;script&gt;", "https://h", ids["event"])
 
     assert {page.status_code for page in pages.values()} == {200, 404}
     for text in theirs:
         assert [path for path in paths if text in pages[path].text] == []
 
 
-def test_s27_no_form_changes_anything_of_another_tenant(web: Web, event: str) -> None:
+def test_s27_no_form_changes_anything_of_another_tenant(
+    web: Web, ids: dict[str, str]
+) -> None:
     other = sign_in(web, web.tenants.create("other").token)
     before = audit.newest(web.cell, web.tenant.id, count=100)
     names = FORMS.keys() - OWN_FORMS
-    statuses = {name: post(other, name, event) for name in names}
+    statuses = {name: post(other, name, ids) for name in names}
 
     assert statuses == dict.fromkeys(names, 404)
     assert audit.newest(web.cell, web.tenant.id, count=100) == before
 
 
 def test_each_form_is_accepted_and_says_in_the_audit_log_who_sent_it(
-    web: Web, browser: Browser, event: str
+    web: Web, browser: Browser, ids: dict[str, str]
 ) -> None:
-    statuses = {name: post(browser, name, event) for name in FORMS}
+    statuses = {name: post(browser, name, ids) for name in FORMS}
     records = audit.newest(web.cell, web.tenant.id, count=100)
 
     assert statuses == {name: 201 if name in SHOWN else 303 for name in FORMS}
@@ -129,25 +161,28 @@ def test_each_form_is_accepted_and_says_in_the_audit_log_who_sent_it(
 
 
 def test_a_read_only_token_gets_no_forms_and_may_not_send_them(
-    web: Web, event: str
+    web: Web, ids: dict[str, str]
 ) -> None:
     token = web.tenants.tokens.create(web.tenant.id, "reader", read_only=True)
     reader = sign_in(web, token)
-    pages = {name: reader.page(PAGES[name].format(event=event)) for name in PAGES}
+    names = PAGES.keys() - ASKING
+    pages = {name: reader.page(PAGES[name].format(**ids)) for name in names}
+    asking = {PAGES[name].format(**ids) for name in ASKING}
     forms = {
         name: re.findall(r'method="post" action="([^"]*)"', page)
         for name, page in pages.items()
     }
 
-    assert {name for name in PAGES if forms[name] != ["/sign-out"]} == set()
-    assert {post(reader, name, event) for name in FORMS} == {403}
+    assert {name for name in names if forms[name] != ["/sign-out"]} == set()
+    assert {reader.client.get(path).status_code for path in asking} == {403}
+    assert {post(reader, name, ids) for name in FORMS} == {403}
 
 
 def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
-    browser: Browser, event: str
+    browser: Browser, ids: dict[str, str]
 ) -> None:
     for path in ("/sign-in", "/events/nothing", *PAGES.values()):
-        response = browser.client.get(path.format(event=event))
+        response = browser.client.get(path.format(**ids))
         policy = response.headers["Content-Security-Policy"]
 
         assert "default-src 'none'" in policy
@@ -159,14 +194,15 @@ def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
 
 def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
     stranger = Browser(web.app.test_client())
-    pages = [stranger.client.get(path.format(event="1")) for path in PAGES.values()]
+    ids = {"event": "1", "schedule": "1"}
+    pages = [stranger.client.get(path.format(**ids)) for path in PAGES.values()]
 
     assert {page.status_code for page in pages} == {303}
     assert all(page.location.startswith("/sign-in?to=") for page in pages)
-    assert {post(stranger, name, "1") for name in FORMS} == {303}
+    assert {post(stranger, name, ids) for name in FORMS} == {303}
 
 
-def post(browser: Browser, name: str, event: str) -> int:
+def post(browser: Browser, name: str, ids: dict[str, str]) -> int:
     """Send a form; return the status."""
     path, form = FORMS[name]
-    return browser.post(path.format(event=event), **form)
+    return browser.post(path.format(**ids), **form)

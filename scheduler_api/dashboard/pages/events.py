@@ -55,21 +55,6 @@ class EventPagesView:
         self._dialects = dialects
         self._pages = EventPages(services.cell)
 
-    def search(self, viewer: Viewer) -> Response:
-        """Go to the event or schedule with an id; list them if there are several."""
-        text = request.args.get("id", "").strip()
-        owners = viewer.owners(self._dialects)
-        found = find(self._services.cell, text, tenant=viewer.tenant, owners=owners)
-        events = [each for each in found if not each.is_schedule]
-        if not events:
-            return page("not_found.html", 404, text=text)
-        return to_page(
-            url_for(
-                "dashboard.event",
-                event_id=public_ids.event_id(events[0].owner, events[0].id),
-            )
-        )
-
     def list(self, viewer: Viewer) -> Response:
         """List events, those that are due or have ended first."""
         if viewer.tenant is None:

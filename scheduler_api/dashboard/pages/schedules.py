@@ -1,0 +1,229 @@
+"""The pages of schedules: the list, and one schedule with its last and next runs."""
+
+from collections.abc import Sequence
+from flask import Response, abort, request, url_for
+from scheduler_api.core import public_ids
+from scheduler_api.core.cron.description import describe
+from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.cron.preview import Preview
+from scheduler_api.core.errors import NotFound, UnreadableRecord
+from scheduler_api.core.model import Schedule, ScheduleState, State
+from scheduler_api.core.queries.event_pages import STATUSES
+from scheduler_api.core.queries.positions import Position
+from scheduler_api.core.queries.schedule_pages import (
+    ScheduleFilter,
+    SchedulePages,
+)
+from scheduler_api.core.schedules import fire_times, run_history
+from scheduler_api.core.schedules.run_history import Run
+from scheduler_api.core.schedules.schedules import newest_occurrence
+from scheduler_api.core.store.reads import owner_of_schedule
+from scheduler_api.dashboard.list_parameters import format_position, read_position
+from scheduler_api.dashboard.rendering import page
+from scheduler_api.dashboard.viewer import Viewer
+from scheduler_api.services import Services
+from scheduler_api.web import schedule_options
+from typing import NamedTuple
+
+# The names in the queries.
+STATE, URL, AFTER, RUNS = "state", "url", "after", "runs"
+FEW_RUNS, MANY_RUNS = 10, 100
+MAX_BODY_BYTES = 65_536
+WAITING, UNDER_WAY = "waiting", "under way"
+UNREADABLE = "This schedule cannot be read; an operator finds it in the quarantine"
+# Why a run did not happen.
+REASONS = {
+    "missed": "missed: no ticker or worker took it in time",
+    "overlap": "skipped: the run before it had not ended",
+    "paused": "skipped: the schedule was paused",
+    "end": "skipped: the schedule had reached its end",
+    "clock change": "skipped: the clock changed, so this local time did not exist",
+}
+
+
+class Row(NamedTuple):
+    """A schedule in the list."""
+
+    schedule: Schedule
+    public_id: str
+    words: str
+    zone: str
+    state: str
+    next_ms: int | None
+    last: str
+
+
+class PastRun(NamedTuple):
+    """A run in the history, with what is shown of it.
+
+    Attributes:
+        status: '' if the run did not happen.
+        event: the id of its event that clients use.
+        clock: what a clock change did to it.
+    """
+
+    run: Run
+    status: str
+    event: str
+    reason: str
+    clock: str
+
+
+class SchedulePagesView:
+    """Shows the schedules of the tenant that a viewer sees."""
+
+    def __init__(self, services: Services, dialects: Sequence[str]) -> None:
+        self._services = services
+        self._dialects = dialects
+        self._pages = SchedulePages(services.cell)
+
+    def list(self, viewer: Viewer) -> Response:
+        """List schedules, the newest first."""
+        if viewer.tenant is None:
+            return page("choose_tenant.html", tenants=self._services.tenants.accounts())
+        now_ms = self._services.cell.now_ms()
+        state = request.args.get(STATE, "")
+        found = self._pages.read(
+            viewer.owners(self._dialects),
+            ScheduleFilter(
+                state=ScheduleState(state) if state in [*ScheduleState] else None,
+                url=request.args.get(URL, "").strip(),
+            ),
+            now_ms=now_ms,
+            after=read_position(request.args.get(AFTER, "")),
+        )
+        return page(
+            "schedules.html",
+            found=found,
+            rows=self._rows(found.schedules, now_ms),
+            states=[*ScheduleState],
+            arguments=request.args,
+            following=_following(found.next),
+        )
+
+    def _rows(self, schedules: Sequence[Schedule], now_ms: int) -> Sequence[Row]:
+        newest = self._services.schedules.newest_states(schedules)
+        return [
+            Row(
+                schedule,
+                public_id(schedule),
+                words_of(schedule),
+                zone_of(schedule),
+                state_of(schedule, now_ms),
+                fire_times.next_ms(schedule, now_ms),
+                _last(newest.get(newest_occurrence(schedule) or "")),
+            )
+            for schedule in schedules
+        ]
+
+    def show(self, viewer: Viewer, schedule_id: str) -> Response:
+        """Show a schedule: its rule, its last runs and its next runs."""
+        schedule = find_schedule(self._services, viewer, schedule_id)
+        now_ms = self._services.cell.now_ms()
+        has_all = request.args.get(RUNS) == str(MANY_RUNS)
+        return page(
+            "schedule.html",
+            schedule=schedule,
+            public_id=public_id(schedule),
+            words=words_of(schedule),
+            zone=zone_of(schedule),
+            state=state_of(schedule, now_ms),
+            past=self._past(schedule, limit=MANY_RUNS if has_all else FEW_RUNS),
+            has_all=has_all,
+            few=FEW_RUNS,
+            many=MANY_RUNS,
+            next=_next(schedule, now_ms),
+            held_by=self._services.holding.of_schedule(schedule),
+            body=schedule.content.body[:MAX_BODY_BYTES].decode(
+                "utf-8", "backslashreplace"
+            ),
+        )
+
+    def _past(self, schedule: Schedule, *, limit: int) -> Sequence[PastRun]:
+        runs = run_history.newest(self._services.cell, schedule, limit=limit)
+        times_ms = [run.at_ms for run in runs if not run.by_hand]
+        try:
+            notes = fire_times.clock_notes(schedule, times_ms)
+        except CronError:
+            notes = {}
+        return [
+            PastRun(
+                run,
+                _status(run),
+                public_ids.event_id(schedule.owner, run.event_id or ""),
+                REASONS.get(run.reason, run.reason),
+                "" if run.by_hand else notes.get(run.at_ms, ""),
+            )
+            for run in runs
+        ]
+
+
+def find_schedule(services: Services, viewer: Viewer, schedule_id: str) -> Schedule:
+    """Return the schedule with a stored id; end the request if there is none to see."""
+    owner = owner_of_schedule(services.cell, schedule_id)
+    if owner is None or viewer.tenant not in (None, owner.tenant):
+        abort(404)
+    try:
+        return services.schedules.get(owner, schedule_id)
+    except NotFound:
+        abort(404)
+    except UnreadableRecord:
+        abort(page("error.html", 500, name=UNREADABLE, message=""))
+
+
+def public_id(schedule: Schedule) -> str:
+    """Return the id that clients use."""
+    return public_ids.schedule_id(schedule.owner, schedule.id, schedule.name)
+
+
+def words_of(schedule: Schedule) -> str:
+    """Return the rule in words; '' if it cannot be read."""
+    try:
+        return describe(fire_times.cron_of(schedule))
+    except CronError:
+        return ""
+
+
+def zone_of(schedule: Schedule) -> str:
+    """Return the time zone of the rule; UTC if the rule cannot be read."""
+    try:
+        return fire_times.cron_of(schedule).tz
+    except CronError:
+        return schedule_options.TIME_ZONE
+
+
+def state_of(schedule: Schedule, now_ms: int) -> str:
+    """Return the state; a schedule whose end has passed has ended."""
+    over = schedule.is_over(now_ms)
+    return ScheduleState.ENDED if over else schedule.state.value
+
+
+def _next(schedule: Schedule, now_ms: int) -> Preview:
+    try:
+        return fire_times.upcoming_runs(schedule, now_ms, count=FEW_RUNS)
+    except CronError:
+        return Preview(())
+
+
+def _status(run: Run) -> str:
+    """Return the status of the event of a run; '' if the run did not happen."""
+    if run.event_id is None:
+        return ""
+    if run.state is None or run.state is State.ACTIVE:
+        return UNDER_WAY if run.attempts else WAITING
+    return STATUSES[run.state]
+
+
+def _last(state: State | None) -> str:
+    """Return the status of the newest occurrence; '' if it is no longer stored."""
+    if state is None:
+        return ""
+    return UNDER_WAY if state is State.ACTIVE else STATUSES[state]
+
+
+def _following(position: Position | None) -> str:
+    """Return the address of the next page; '' at the end."""
+    if position is None:
+        return ""
+    arguments = request.args.to_dict() | {AFTER: format_position(position)}
+    return url_for("dashboard.schedules", **arguments)  # type: ignore[arg-type]

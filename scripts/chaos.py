@@ -1,7 +1,7 @@
 """Runs failure scenarios on complete systems and reports the outcome of the events.
 
-`scripts/chaos` runs this module. Some scenarios are those of the system tests, but with
-the leases of a production system.
+`scripts/chaos` runs this module. Some scenarios are those of the system tests, but
+larger.
 """
 
 import chaos_clock
@@ -139,7 +139,7 @@ FileOrFolder = click.Path(path_type=Path, resolve_path=True)
 @click.option("--away-s", default=4, show_default=True, help="Length of an outage.")
 @click.option("--frozen-s", default=6, show_default=True, help="Length of a freeze.")
 @click.option("--seconds", default=10, show_default=True, help="Life of a schedule.")
-@click.option("--flood", default=20_000, show_default=True, help="Events of a flood.")
+@click.option("--flood", default=10_000, show_default=True, help="Events of a flood.")
 @click.option("--backlog", default=5_000, show_default=True, help="Overdue events.")
 @click.option("--keep", type=FileOrFolder, help="Keep data and logs here.")
 def main(

@@ -169,6 +169,7 @@ SCENARIOS: dict[str, Scenario] = {
         failing.one_bad_route,
         "R-17",
         lambda n: {"events": n["events"], "for_s": n["frozen_s"], "letters": 40},
+        SCHED_QSTASH_LONGEST_HOLD_MS="10000",
     ),
     "retry-after": in_cell(retry_after, "R-18"),
     "idle-connections": in_cell(

@@ -165,8 +165,10 @@ class Cell(Observer):
     def rq_pids(self) -> set[int]:
         """The process ids of the workers registered with RQ."""
         members = cast(set[bytes], self.client.smembers("rq:workers"))
-        pids = [self.client.hget(key.decode(), "pid") for key in members]
-        return {int(pid) for pid in pids if pid is not None}
+        pipe = self.client.pipeline(transaction=False)
+        for key in members:
+            pipe.hget(key.decode(), "pid")
+        return {int(pid) for pid in pipe.execute() if pid is not None}
 
     def kill_worker(self, name: str = "worker") -> set[str]:
         """Kill a worker and record its attempts in flight; return their event ids.

@@ -182,7 +182,7 @@ def one_bad_route(cell: Cell, *, events: int, for_s: float, letters: int) -> Rep
         report.expect(late_ms <= 2_000, f"a new route beside {name} is not held")
     for name, url, within_s in (
         ("failing route", cell.receiver.url("status=500", path="/letters"), 15),
-        ("closed port", f"http://127.0.0.1:{free_port()}/", 90),
+        ("closed port", f"http://127.0.0.1:{free_port()}/", 30),
     ):
         took_s = dead_letters(cell, name, url, letters)
         figures[f"failure callbacks of a {name}"] = f"{took_s:.1f} s"

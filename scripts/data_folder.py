@@ -209,12 +209,18 @@ def _any_port() -> int:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Replace a file atomically; only its owner can read it."""
+    """Replace a file atomically; only its owner can read it.
+
+    Raises: Refusal: it cannot be written, for example because the disk is full.
+    """
     new = file.with_name(f".{file.name}.new")
-    new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    new.replace(file)
+    try:
+        new.unlink(missing_ok=True)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(file)
+    except OSError as err:
+        raise Refusal(f"{file} cannot be written: {err.strerror}") from err

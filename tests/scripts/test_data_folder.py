@@ -2,7 +2,7 @@
 
 import fakeredis
 import pytest
-from data_folder import DataFolder, memory_bytes
+from data_folder import DataFolder, Refusal, memory_bytes
 from pathlib import Path
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
@@ -68,3 +68,11 @@ def test_s31_two_new_data_folders_have_no_key_or_password_in_common(tmp_path: Pa
 
     assert (len(keys), len(passwords)) == (2, 2)
     assert [folder.secret_key() in keys for folder in folders] == [True, True]
+
+
+def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    (tmp_path / ".store.conf.new").mkdir()
+
+    with pytest.raises(Refusal, match=r"store\.conf cannot be written"):
+        folder.store_url()

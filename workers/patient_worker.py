@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from redis.client import Pipeline
+from redis.client import Pipeline, PubSub, PubSubWorkerThread
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from rq import worker_registration
 from rq.exceptions import StopRequested
@@ -74,6 +74,19 @@ class PatientWorker(BaseWorker):
             pipe.hset(self.key, mapping=self.serialize())
             worker_registration.register(self, pipe)
             pipe.execute()
+
+    def _pubsub_exception_handler(
+        self, exc: Exception, pubsub: PubSub, pubsub_thread: PubSubWorkerThread
+    ) -> None:
+        """Go on listening for commands of RQ's tools; RQ calls this after an error.
+
+        RQ itself ends the thread after an error that is no `ConnectionError`.
+        """
+        if not isinstance(exc, RedisError):
+            super()._pubsub_exception_handler(exc, pubsub, pubsub_thread)
+            return
+        log.warning(logfmt.line("store.unreachable", problem=exc))
+        time.sleep(RETRY_INTERVAL_S)
 
     def check_for_suspension(self, burst: bool) -> None:
         """Check for suspension as RQ does; retry while the store is unreachable."""

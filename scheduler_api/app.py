@@ -171,6 +171,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
         watch=built.watch,
     )
     app.extensions[readiness.WATCH] = built.watch
+    app.extensions[readiness.READINESS] = cell_readiness
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

@@ -4,9 +4,9 @@ import math
 from bench_arrivals import BOUNDS_MS
 from bench_figures import System
 from collections.abc import Sequence
+from scheduler_api.dashboard.svg import Picture
 from textwrap import wrap
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 WIDTH, PLOT = 860, 220
 LEFT, TOP, GAP = 52, 56, 90
@@ -26,58 +26,6 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3; } }"""
 
 
-class Picture:
-    """An SVG document, built from elements."""
-
-    def __init__(self) -> None:
-        self._elements: list[str] = []
-
-    def text(
-        self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start"
-    ) -> None:
-        """Add a line of text; `y` is its base line."""
-        self._elements.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
-            f"{escape(text)}</text>"
-        )
-
-    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
-        """Add a line of the grid."""
-        self._elements.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-            ' class="grid"/>'
-        )
-
-    def box(
-        self, x: float, y: float, width: float, height: float, *, fill: str
-    ) -> None:
-        """Add a filled rectangle."""
-        self._elements.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
-            f' fill="{fill}"/>'
-        )
-
-    def curve(
-        self, points: Sequence[tuple[float, float]], *, stroke: str, dashed: bool
-    ) -> None:
-        """Add straight lines that connect points."""
-        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dashes = ' stroke-dasharray="5 3"' if dashed else ""
-        self._elements.append(
-            f'<polyline points="{joined}" class="curve" stroke="{stroke}"{dashes}/>'
-        )
-
-    def svg(self, *, height: float, title: str) -> str:
-        """Return the document."""
-        head = (
-            '<svg xmlns="http://www.w3.org/2000/svg"'
-            f' viewBox="0 0 {WIDTH} {height:.0f}"'
-            f' role="img" aria-label={quoteattr(title)}>'
-        )
-        style = f"<style>{STYLE}</style>"
-        return "\n".join([head, style, *self._elements, "</svg>\n"])
-
-
 def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
     """Draw systems, ours first; below them, write the lines of `made_by`."""
     picture = Picture()
@@ -91,7 +39,12 @@ def draw(systems: Sequence[System], made_by: Sequence[str]) -> str:
     for line in (line for text in made_by for line in wrap(text, CHARACTERS)):
         picture.text(LEFT, y, line, kind="small")
         y += LINE
-    return picture.svg(height=y, title="Lateness of deliveries, and drain of a burst")
+    return picture.svg(
+        width=WIDTH,
+        height=y,
+        title="Lateness of deliveries, and drain of a burst",
+        style=STYLE,
+    )
 
 
 def _lateness(

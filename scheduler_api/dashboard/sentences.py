@@ -1,18 +1,44 @@
-"""The sentences with which the overview opens."""
+"""The sentences with which the overview opens: is anything late, failing or held?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from flask import url_for
+from scheduler_api.core.delivery.causes import sentence_of
+from scheduler_api.core.queries.failing import Destination
+from scheduler_api.core.queries.held import SLOW, Held, Waiters
 from scheduler_api.core.queries.lateness import Lateness
+from scheduler_api.core.store.gate_names import (
+    DESTINATION,
+    EVERYTHING,
+    FLOW,
+    HOST,
+    QUEUE,
+    TENANT,
+)
 from scheduler_api.core.store.statistics import LATE_BOUNDS_MS
 from scheduler_api.dashboard.rendering import duration
 
-GOOD, BAD = "good", "bad"
+GOOD, WARN, BAD = "good", "warn", "bad"
 # From this lateness on, people notice.
 LATE_MS = 1_000
+# What holds events, by the kind of a gate.
+GATES = {
+    QUEUE: "the queue {}",
+    FLOW: "the flow-control key {}",
+    DESTINATION: "a destination",
+    SLOW: "slow destinations",
+    TENANT: "the limit of a tenant",
+    HOST: "the limit of a host",
+    EVERYTHING: "the limit of all deliveries",
+}
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """An answer, and details. `kind`: GOOD or BAD; `path`: where more is to be seen."""
+    """An answer, and details.
+
+    `kind`: GOOD, WARN or BAD. `path`: the page that shows more.
+    """
 
     kind: str
     answer: str
@@ -20,22 +46,109 @@ class Sentence:
     path: str
 
 
-def late(found: Lateness, *, now_ms: int, path: str) -> Sentence:
-    """Say whether events begin in time."""
-    if not found.attempts:
-        details = f"No event began in the last {_since(found, now_ms)}."
-        return Sentence(GOOD, "Nothing is late.", details, path)
-    details = (
-        f"Half of {found.attempts:,} events in the last {_since(found, now_ms)} began"
-        f" within {_bound(found.half_ms)}, and 99 % within {_bound(found.most_ms)}."
-    )
-    if found.most_ms is None or found.most_ms > LATE_MS:
-        return Sentence(BAD, "Some events begin late.", details, path)
+def late(found: Lateness, oldest_ms: int | None, *, now_ms: int) -> Sentence:
+    """Say whether events begin in time.
+
+    Args:
+        oldest_ms: when the oldest event was due that could begin now; None: none is.
+    """
+    path, details = url_for("dashboard.events", status="due"), _began(found, now_ms)
+    waited_ms = 0 if oldest_ms is None else now_ms - oldest_ms
+    if waited_ms > LATE_MS:
+        answer = f"Events are late: one has been due for {duration(waited_ms)}."
+        return Sentence(BAD, answer, details, path)
+    if found.attempts and (found.most_ms is None or found.most_ms > LATE_MS):
+        return Sentence(WARN, "Some events began late.", details, path)
     return Sentence(GOOD, "Nothing is late.", details, path)
 
 
-def _since(found: Lateness, now_ms: int) -> str:
-    return duration(now_ms - found.since_ms)
+def _began(found: Lateness, now_ms: int) -> str:
+    period = duration((now_ms - found.since_ms) // 60_000 * 60_000)
+    if not found.attempts:
+        return f"No event began in the last {period}."
+    return (
+        f"Of {_count(found.attempts, 'event')} in the last {period}, half began within"
+        f" {_bound(found.half_ms)} of their time, and 99 % within"
+        f" {_bound(found.most_ms)}."
+    )
+
+
+def failing(
+    found: Sequence[Destination], *, delivered: int, failed: int, now_ms: int
+) -> Sentence:
+    """Say which destinations fail, and why.
+
+    Args:
+        delivered, failed: the numbers of attempts in the last hour.
+    """
+    path = url_for("dashboard.destinations")
+    attempts = delivered + failed
+    details = "No attempt in the last hour."
+    if attempts:
+        details = f"{_count(delivered, 'delivery')} in the last hour"
+        details += f", {_count(failed, 'failed attempt')}."
+    if not found:
+        return Sentence(GOOD, "Nothing is failing.", details, path)
+    first = found[0].counts
+    answer = f"{found[0].name} is failing."
+    if len(found) > 1:
+        answer = f"{len(found):,} destinations are failing, most of all {answer[:-12]}."
+    why = (
+        f"Its last attempt, {duration(max(0, now_ms - first.failed_ms))} ago:"
+        f" {sentence_of(first.cause)}."
+    )
+    return Sentence(BAD, answer, f"{why} {details}", path)
+
+
+def held(found: Held) -> Sentence:
+    """Say how much is held, and by which gate."""
+    if not found.fullest:
+        details = "No event waits in a queue, for a limit or for its destination."
+        return Sentence(GOOD, "Nothing is held.", details, url_for("dashboard.queues"))
+    first = found.fullest[0]
+    number = (
+        f"{'' if found.is_complete else 'At least '}{_count(found.events, 'event')}"
+    )
+    answer = f"{number} {'is' if found.events == 1 else 'are'} held."
+    number = f"{first.events:,}" if found.gates > 1 else "All"
+    details = f"{number} by {gate(first)}: {reason(first)}."
+    if found.gates > 1:
+        details += f" {_count(found.events - first.events, 'event')} elsewhere."
+    return Sentence(WARN, answer, details, gate_path(first))
+
+
+def gate(waiters: Waiters) -> str:
+    """Return what holds events, in words."""
+    if waiters.kind == DESTINATION and waiters.name:
+        return waiters.name
+    return GATES[waiters.kind].format(waiters.name)
+
+
+def reason(waiters: Waiters) -> str:
+    """Return why a gate holds events."""
+    if waiters.is_paused:
+        return "paused"
+    if waiters.is_failing:
+        return waiters.cause or "nearly all attempts fail"
+    if waiters.kind == QUEUE:
+        return "behind those that the queue lets through at the same time"
+    if waiters.kind == SLOW:
+        return "workers keep room for destinations that answer fast"
+    return "as many are sent as the limit allows"
+
+
+def gate_path(waiters: Waiters) -> str:
+    """Return the address of the page where a gate is shown."""
+    if waiters.kind == FLOW:
+        return url_for("dashboard.flow_keys")
+    if waiters.kind in (DESTINATION, SLOW, HOST):
+        return url_for("dashboard.destinations")
+    return url_for("dashboard.queues")
+
+
+def _count(count: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def _bound(bound_ms: int | None) -> str:

@@ -38,6 +38,8 @@ log = logging.getLogger("scheduler.web")
 EXTENSION = "sign_of_life"
 # Likewise, of its `EpochWatch`.
 WATCH = "epoch_watch"
+# Likewise, of its `Readiness`.
+READINESS = "readiness"
 ROLES = ("ticker", "worker")
 # If the store hangs, the check does not. A store in another region needs several round
 # trips of tens of ms.

@@ -28,6 +28,9 @@ MAX_SEGMENTS = 15
 SHARED_ROUTE = ".*"
 # The end of the gate at which events wait for a slowed origin if their route is new.
 NEW_ROUTES = ".new"
+# The end of the gate at which a tenant's events wait for workers with room, because
+# their destinations are slow or unknown.
+SLOW_END = ":slow"
 
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]+")
 

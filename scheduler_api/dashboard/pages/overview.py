@@ -1,16 +1,21 @@
-"""The first page: what there is, what fails, and which processes run."""
+"""The first page: is anything late, failing or held, and what is to be done."""
 
-from collections.abc import Sequence
-from flask import Response, url_for
-from scheduler_api.core.flow_control.held_destinations import HeldDestinations
-from scheduler_api.core.queries import counts, lateness
-from scheduler_api.core.store import keys
-from scheduler_api.core.store.processes import Process, read_processes
-from scheduler_api.dashboard import sentences
+from collections.abc import Mapping, Sequence
+from flask import Response, current_app
+from scheduler_api.core.delivery.causes import sentence_of
+from scheduler_api.core.queries import counts, due_times, failing, held, lateness
+from scheduler_api.core.store import statistics
+from scheduler_api.core.store.processes import Load
+from scheduler_api.core.store.statistics import DAY_MS, Hour
+from scheduler_api.dashboard import charts, sentences
+from scheduler_api.dashboard.banners import banners
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
-from typing import cast
+from scheduler_api.web.readiness import READINESS, Answer
+
+# How many failing destinations are listed.
+LISTED = 10
 
 
 class Overview:
@@ -18,27 +23,77 @@ class Overview:
 
     def __init__(self, services: Services, dialects: Sequence[str]) -> None:
         self._cell = services.cell
-        self._destinations = HeldDestinations(services.cell)
         self._dialects = dialects
 
     def show(self, viewer: Viewer) -> Response:
-        """Show counts, destinations that are held, and, to operators, processes."""
-        now_ms = self._cell.now_ms()
-        owners = viewer.owners(self._dialects)
-        held = self._destinations.all()
-        late = lateness.read(self._cell, viewer.tenant, now_ms=now_ms)
-        due = url_for("dashboard.events", status="due")
+        """Show the overview. Redis: about ten round trips, less than 2 ms in all."""
+        now_ms, tenant = self._cell.now_ms(), viewer.tenant
+        owners, answer = viewer.owners(self._dialects), _readiness()
+        hours = statistics.read(
+            self._cell, tenant, since_ms=now_ms - DAY_MS, now_ms=now_ms
+        )
+        failed = failing.failing(self._cell, tenant, now_ms=now_ms)
+        waiting = held.held(self._cell, tenant, owners)
         return page(
             "overview.html",
-            counts=counts.count(self._cell, owners, now_ms=now_ms) if owners else {},
-            destinations=[
-                each for each in held if viewer.tenant in (None, each.tenant)
+            answer=answer,
+            banners=banners(answer) if viewer.is_operator else [],
+            sentences=[
+                sentences.late(
+                    lateness.lateness(hours, now_ms=now_ms),
+                    self._oldest_ms(viewer, answer, now_ms),
+                    now_ms=now_ms,
+                ),
+                sentences.failing(failed, **_last_hour(hours, now_ms), now_ms=now_ms),
+                sentences.held(waiting),
             ],
-            sentences=[sentences.late(late, now_ms=now_ms, path=due)],
-            processes=self._processes(now_ms) if viewer.is_operator else [],
+            counts=counts.count(self._cell, owners, now_ms=now_ms) if owners else {},
+            charts=self._charts(viewer, hours, now_ms),
+            failing=failed[:LISTED],
+            held=waiting.fullest,
+            words=sentences,
+            sentence_of=sentence_of,
+            load=load,
             now_ms=now_ms,
         )
 
-    def _processes(self, now_ms: int) -> list[Process]:
-        stored = self._cell.client.hgetall(keys.processes(self._cell.prefix))
-        return read_processes(cast(dict[bytes, bytes], stored), now_ms=now_ms)
+    def _oldest_ms(self, viewer: Viewer, answer: Answer, now_ms: int) -> int | None:
+        """Return when the oldest event on view was due that could begin now."""
+        if viewer.tenant is None:
+            age_ms = answer.oldest_due_ms
+            return None if age_ms is None else now_ms - age_ms
+        owners = viewer.owners(self._dialects)
+        return due_times.oldest_due_ms(self._cell, owners, now_ms=now_ms)
+
+    def _charts(
+        self, viewer: Viewer, hours: Sequence[Hour], now_ms: int
+    ) -> list[charts.Chart]:
+        drawn = [charts.last_day(hours, now_ms=now_ms)]
+        if viewer.is_operator:
+            due = due_times.next_minutes(self._cell, count=60, now_ms=now_ms)
+            drawn.insert(0, charts.next_hour(due))
+        return drawn
+
+
+def load(reported: Load) -> str:
+    """Return the load of a process in words."""
+    words = []
+    if "inFlight" in reported:
+        words.append(f"{reported['inFlight']:,} of {reported.get('capacity', 0):,}")
+    if reported.get("slow"):
+        words.append("slow receivers")
+    if reported.get("suspected"):
+        words.append("reaches no destination")
+    return ", ".join(words)
+
+
+def _readiness() -> Answer:
+    found: Answer = current_app.extensions[READINESS].check()
+    return found
+
+
+def _last_hour(hours: Sequence[Hour], now_ms: int) -> Mapping[str, int]:
+    return {
+        name: sum(charts.per_minute(hours, name, count=60, now_ms=now_ms))
+        for name in ("delivered", "failed")
+    }

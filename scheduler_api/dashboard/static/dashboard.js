@@ -28,6 +28,9 @@ async function refresh() {
     const used = element.contains(document.activeElement) && document.activeElement !== element;
     if (copy && !used && document.getSelection().isCollapsed) {
       showLocalTimes(copy);
+      for (const open of element.querySelectorAll("details[open][id]")) {
+        copy.querySelector(`#${open.id}`)?.setAttribute("open", "");
+      }
       element.replaceChildren(...copy.childNodes);
     }
   });

@@ -149,6 +149,17 @@ def test_nothing_is_counted_for_a_tenant_that_is_being_removed(engine: Engine) -
     assert hours(engine, "2")[1].delivered.total() == 1
 
 
+def test_unreadable_counts_of_a_tenant_do_not_stop_those_of_others(
+    engine: Engine,
+) -> None:
+    hour = engine.now_ms // HOUR_MS
+    engine.checks_faults = False
+    engine.client.set(keys.counts(PREFIX, "1", hour), "x")
+    engine.worker.add_counts({"1": delivered(SHOP), "2": delivered(SHOP)})
+
+    assert hours(engine, "2")[1].delivered.total() == 1
+
+
 def test_counts_of_many_tenants_need_several_calls(engine: Engine) -> None:
     tenants = [str(n) for n in range(120)]
     now_ms = engine.worker.add_counts({each: delivered(SHOP) for each in tenants})

@@ -8,7 +8,7 @@
 -- Args per holder: its name, then JSON with `delivered`, `failed`, `causes` (failures by code),
 --   `late` (number of first attempts by bucket of lateness), `late_ms` (sum), and `destinations`: a
 --   list of {name, delivered, failed, 1 if the last attempt failed or 0, code of the last failure}.
---   A holder that is being removed is left out.
+--   A holder that is being removed, or whose counts are unreadable, is left out.
 -- Answer: the time of the store in ms.
 -- Atomic per holder. A repeated call counts again.
 local MINUTE_MS, HOUR_MS, SLOT_MINUTES = 60000, 3600000, 5
@@ -54,20 +54,23 @@ local function count_destinations(ctx, key, destinations)
   redis.call('HSET', key, unpack(args))
 end
 
+local function add(ctx, holder, counts)
+  local hour = math.floor(ctx.now / HOUR_MS)
+  local totals = keys.counts(ctx, holder, hour)
+  count_totals(ctx, totals, counts)
+  redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
+  if not counts.destinations[1] then return end
+  local destinations = keys.destination_counts(ctx, holder, hour)
+  count_destinations(ctx, destinations, counts.destinations)
+  redis.call('PEXPIRE', destinations, ctx.options.ttl_ms)
+end
+
 local function add_counts(key_names, args)
   local ctx = context.new(key_names, args)
-  local hour = math.floor(ctx.now / HOUR_MS)
   for i = 2, #args, 2 do
     local holder, counts = args[i], cjson.decode(args[i + 1])
     if redis.call('EXISTS', keys.removed(ctx, holder)) == 0 then
-      local totals = keys.counts(ctx, holder, hour)
-      count_totals(ctx, totals, counts)
-      redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
-      if counts.destinations[1] then
-        local destinations = keys.destination_counts(ctx, holder, hour)
-        count_destinations(ctx, destinations, counts.destinations)
-        redis.call('PEXPIRE', destinations, ctx.options.ttl_ms)
-      end
+      pcall(add, ctx, holder, counts)
     end
   end
   return ctx.now

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from scheduler_api.core.tenants.secrets import Secrets
+from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.outbound import DIALECTS
 
 TOKEN = "SCHEDULER_API_TOKEN"
@@ -20,6 +21,13 @@ def client_variables(
     for dialect in DIALECTS:
         variables |= dialect.client_variables(tenant_id, token, secrets, base_url)
     return variables
+
+
+def secret_variables(dialect: Dialect, secrets: Secrets) -> dict[str, str]:
+    """Return the variables of clients and receivers that contain a signing secret."""
+    variables = dialect.client_variables("", "", secrets, "")
+    values = {*secrets.by_name.values()}
+    return {name: value for name, value in variables.items() if value in values}
 
 
 def env_lines(values: Mapping[str, str]) -> str:

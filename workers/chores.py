@@ -2,8 +2,10 @@
 
 import logging
 import redis
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core import logfmt
 from scheduler_api.core.errors import Conflict, StoreFull
@@ -12,6 +14,7 @@ from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import FINAL_STATES, Owner, State
 from scheduler_api.core.recovery.deletion import delete_templates
 from scheduler_api.core.recovery.reencryption import encrypt_again
+from scheduler_api.core.recovery.tenant_removal import TenantRemoval
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.store import functions, keys
 from scheduler_api.core.store.cell import Cell
@@ -29,6 +32,8 @@ QUEUE = "housekeeping"
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 BATCH = 500
+# How often a run tries to remove a tenant, and the time between.
+MAX_ROUNDS, ROUND_PAUSE_S = 20, 1.0
 
 
 def retention() -> int:
@@ -198,6 +203,31 @@ def encryption() -> int:
     return changed
 
 
+def removals() -> int:
+    """Go on with removals of tenants that have begun; return how many have ended.
+
+    If attempts of a tenant run for long, a later run goes on.
+
+    Raises: SettingsError.
+    """
+    settings = start_job()
+    cell, ended = open_cell(settings), 0
+    tenants = outbound.tenants(cell, settings)
+    for account in tenants.accounts():
+        if account.is_being_removed:
+            ended += _remove(TenantRemoval(cell, tenants), account.id)
+    _finish(cell, "removals", cell.now_ms(), ended=ended)
+    return ended
+
+
+def _remove(removal: TenantRemoval, tenant_id: str) -> bool:
+    """Erase what a tenant has; return whether nothing is left."""
+    rounds = removal.remove(tenant_id, by="chores")
+    for _ in islice(rounds, MAX_ROUNDS):
+        time.sleep(ROUND_PAUSE_S)
+    return next(rounds, None) is None
+
+
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     """Log that a chore has run, and store the time of the run.
 
@@ -217,4 +247,5 @@ CHORES: dict[Callable[[], int], str] = {
     stored_bytes: "*/10 * * * *",
     libraries: "*/10 * * * *",
     encryption: "37 * * * *",
+    removals: "* * * * *",
 }

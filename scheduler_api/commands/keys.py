@@ -3,12 +3,11 @@
 import click
 from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import RotationRefused
 from scheduler_api.core.timestamps import from_iso
-from scheduler_api.credentials import env_lines
+from scheduler_api.credentials import env_lines, secret_variables
 from scheduler_api.dialects import outbound
-from scheduler_api.dialects.dialect import Dialect, RotationOrder
+from scheduler_api.dialects.dialect import RotationOrder
 from scheduler_api.settings import Settings
 
 DIALECTS = {each.label: each for each in outbound.DIALECTS if each.rotate}
@@ -60,7 +59,8 @@ def rotate(
         raise click.ClickException(str(err)) from err
     except NotFound as err:
         raise click.ClickException(GONE) from err
-    click.echo(env_lines(_secret_variables(chosen, tenants, tenant_id)), nl=False)
+    variables = secret_variables(chosen, tenants.secrets(tenant_id))
+    click.echo(env_lines(variables), nl=False)
     click.echo(effect, err=True)
 
 
@@ -74,16 +74,3 @@ def _read_time(text: str, now_ms: int) -> int:
     if at_ms <= now_ms:
         raise click.BadParameter("the time has passed", param_hint="--at")
     return at_ms
-
-
-def _secret_variables(
-    dialect: Dialect, tenants: Tenants, tenant_id: str
-) -> dict[str, str]:
-    """Return the variables of clients and receivers that contain a secret."""
-    secrets = tenants.secrets(tenant_id)
-    variables = dialect.client_variables(tenant_id, "", secrets, "")
-    return {
-        name: value
-        for name, value in variables.items()
-        if value in secrets.by_name.values()
-    }

@@ -16,6 +16,8 @@ from scheduler_api.dashboard.pages.schedule_changes import ScheduleChanges
 from scheduler_api.dashboard.pages.schedules import SchedulePagesView
 from scheduler_api.dashboard.pages.search import Search
 from scheduler_api.dashboard.pages.sign_in import SignIn
+from scheduler_api.dashboard.pages.signing_keys import SigningKeyPages
+from scheduler_api.dashboard.pages.tenants import TenantPages
 from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.sessions import Sessions
@@ -78,6 +80,7 @@ def blueprint(services: Services) -> Blueprint:
     letters = DeadLetterPages(services, dialects)
     schedules = SchedulePagesView(services, dialects)
     changes, a_schedule = ScheduleChanges(services), "/schedules/<schedule_id>"
+    signing_keys, tenants = SigningKeyPages(services), TenantPages(services)
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
@@ -114,6 +117,13 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/settings/tokens", "tokens", tokens.show),
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),
+        ("GET", "/settings/keys", "signing_keys", signing_keys.show),
+        ("POST", "/settings/keys/values", "reveal_keys", signing_keys.reveal),
+        ("POST", "/settings/keys/rotate", "rotate_keys", signing_keys.rotate),
+        ("GET", "/settings/tenants", "tenants", tenants.show),
+        ("POST", "/settings/tenants", "create_tenant", tenants.create),
+        ("GET", "/settings/tenants/remove", "confirm_removal", tenants.confirm),
+        ("POST", "/settings/tenants/remove", "remove_tenant", tenants.remove),
     ]
     routes.add_url_rule("/", "start", lambda: to_page(url_for("dashboard.overview")))
     add_routes(routes, public, wrapper=_unchanged)

@@ -36,6 +36,19 @@ class RotationOrder:
     by: str
 
 
+@dataclass(frozen=True)
+class RotationEffect:
+    """What a rotation of secrets means for receivers, in sentences for people.
+
+    Attributes:
+        usual: if `RotationOrder.switch_ms` is None.
+        at_once: if it is now; '' if that is the same.
+    """
+
+    usual: str
+    at_once: str = ""
+
+
 class Outbound(Protocol):
     """The outbound half of a dialect: renders requests and interprets their results.
 
@@ -85,6 +98,7 @@ class Dialect:
         rotate: takes the settings, the tenants and an order, and replaces the secrets
             of a tenant; returns a sentence that says which secrets sign until when.
             Raises NotFound, RotationRefused. None: secrets are never replaced.
+        rotation_effect: what such a rotation means for receivers.
         public_ids: how clients write the ids of events and schedules.
         longest_hold_ms: takes the settings; returns how long after its due time an
             event may wait for an origin that cannot be reached.
@@ -106,6 +120,7 @@ class Dialect:
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS
     rotate: Callable[[EngineSettings, Tenants, RotationOrder], str] | None = None
+    rotation_effect: RotationEffect = RotationEffect("")
     public_ids: PublicIds = AS_STORED
     longest_hold_ms: Callable[[EngineSettings], int] = lambda _: LONGEST_HOLD_MS
     verification: Verification | None = None

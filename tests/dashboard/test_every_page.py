@@ -34,6 +34,7 @@ PAGES = {
     "schedule": "/schedules/{schedule}",
     "schedule_form": "/schedules/{schedule}/edit",
     "ask_to_delete": "/schedules/{schedule}/delete",
+    "signing_keys": "/settings/keys",
 }
 # Pages that ask before a change; a read-only token does not get them.
 ASKING = {"schedule_form", "ask_to_delete"}
@@ -56,6 +57,8 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         {"url": "https://h/", "tenant": "1"},
     ),
     "act_on_dead_letters": ("/dead-letters", {"retry": f"{DIALECT}:1"}),
+    "reveal_keys": ("/settings/keys/values", {"dialect": DIALECT}),
+    "rotate_keys": ("/settings/keys/rotate", {"dialect": DIALECT}),
     "run_schedule": ("/schedules/{schedule}/run", {}),
     "pause_schedule": ("/schedules/{schedule}/pause", {}),
     "resume_schedule": ("/schedules/{schedule}/resume", {}),
@@ -66,9 +69,15 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "delete_schedule": ("/schedules/{schedule}/delete", {}),
 }
 # Forms that a tenant may fill in for itself, whatever other tenants have.
-OWN_FORMS = {"create_token", "revoke_token", "act_on_dead_letters"}
-# Forms whose result is shown once, without a further request.
-SHOWN = {"create_token"}
+OWN_FORMS = {
+    *("create_token", "revoke_token", "act_on_dead_letters"),
+    *("reveal_keys", "rotate_keys"),
+}
+# The statuses of forms whose result is shown without a further request. Keys are not
+# rotated without the time of the last rotation.
+SHOWN = {"create_token": 201, "reveal_keys": 200, "rotate_keys": 409}
+# Routes for operators only: see test_settings.
+OPERATORS = {"tenants", "create_tenant", "confirm_removal", "remove_tenant"}
 # Routes that show nothing of a tenant, and change nothing of one.
 OTHERS = {
     *("static", "start", "search", "sign_in", "sign_in_with_token", "sign_out"),
@@ -82,12 +91,13 @@ def ids(web: Web) -> dict[str, str]:
     owner = web.owner(DIALECT)
     gates = Gates(queue=SCRIPT, flow=FlowLimits(SCRIPT, parallelism=1))
     content = Content(f"https://h/{SCRIPT}", SCRIPT.encode())
-    drafts = [Draft(content, 1_000, gates=gates)] * 2
+    drafts = [Draft(content, 1_000, gates=gates)] * 2 + [Draft(content, 1_000)]
     events = web.store.create_many(owner, drafts)
     engine = Engine(web.cell.client, web.cell.prefix)
     begun = engine.begin(events[0].id)
     headers = [[SCRIPT, SCRIPT]]
     engine.settle(begun, "retry", status=500, error=SCRIPT, detail=SCRIPT, h=headers)
+    engine.settle(engine.begin(events[2].id), "dead", error=SCRIPT, detail=SCRIPT)
     Queues(web.cell).set_parallelism(owner, SCRIPT, 2)
     FlowKeys(web.cell).pin(owner, SCRIPT, rate=1)
     destinations = HeldDestinations(web.cell)
@@ -112,7 +122,7 @@ def routes(web: Web) -> set[str]:
 
 
 def test_each_route_is_in_one_of_the_tables(web: Web) -> None:
-    assert routes(web) == PAGES.keys() | FORMS.keys() | OTHERS
+    assert routes(web) == PAGES.keys() | FORMS.keys() | OTHERS | OPERATORS
 
 
 def test_what_tenants_and_receivers_write_is_shown_as_text(
@@ -122,7 +132,7 @@ def test_what_tenants_and_receivers_write_is_shown_as_text(
 
     assert [name for name, page in pages.items() if "<script>" in page] == []
     without = {name for name, page in pages.items() if "&lt;script&gt;" not in page}
-    assert without == {"overview", "destinations", "dead_letters"}
+    assert without == {"overview", "destinations", "signing_keys"}
 
 
 def test_s27_no_page_shows_anything_of_another_tenant(
@@ -156,7 +166,7 @@ def test_each_form_is_accepted_and_says_in_the_audit_log_who_sent_it(
     statuses = {name: post(browser, name, ids) for name in FORMS}
     records = audit.newest(web.cell, web.tenant.id, count=100)
 
-    assert statuses == {name: 201 if name in SHOWN else 303 for name in FORMS}
+    assert statuses == {name: SHOWN.get(name, 303) for name in FORMS}
     assert {record.change.by for record in records} == {"first"}
 
 

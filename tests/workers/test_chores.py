@@ -6,6 +6,7 @@ import redis
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, Owner
+from scheduler_api.core.recovery import tenant_removal
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.settings.limits import TenantLimits
 from scheduler_api.core.store import claims, content_encryption, keys, layout
@@ -248,3 +249,25 @@ def test_s24_what_lives_forever_is_encrypted_again_after_a_change_of_the_key(
     assert after.secrets(tenant.id) == tenant.secrets
     assert schedules.get(owner, created.id) == created
     assert groups.get(owner, "g") == group
+
+
+def test_a_removal_that_has_begun_is_finished(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "ROUND_PAUSE_S", 0)
+    monkeypatch.setattr(tenant_removal, "TOKENS_CACHED_MS", 0)
+    cell = Cell(client, PREFIX)
+    tenants = Tenants(cell, secret_key="a" * 32, makers=SECRETS)
+    removed, kept = tenants.create("removed").id, tenants.create("kept").id
+    draft = Draft(Content(URL, b"x"), 1_000, delay_ms=DAY_MS)
+    for tenant in (removed, kept):
+        EventStore(cell).create_many(Owner(tenant, "jiter"), [draft])
+    tenants.begin_removal(removed, by="boss")
+
+    assert chores.removals() == 1
+    assert tenants.all_ids() == [kept]
+    active = [
+        keys.by_time(PREFIX, f"{each}:jiter", "active") for each in (removed, kept)
+    ]
+    assert [client.zcard(key) for key in active] == [0, 1]
+    assert chores.removals() == 0

@@ -1,6 +1,6 @@
 """Manages accounts; stores their secrets encrypted."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from redis.client import Pipeline
 from redis.exceptions import WatchError
@@ -158,6 +158,30 @@ class Tenants:
         for name, text in self._encrypted(tenant_id, new).items():
             self._client.hsetnx(key, str(name), text)
         return self.secrets(tenant_id)
+
+    def rotation_times(
+        self, tenant_id: str, dialects: Sequence[str]
+    ) -> dict[str, int | None]:
+        """Return when the secrets of each dialect were rotated last, in epoch ms.
+
+        None: never since the tenant was created. Redis: one read.
+        """
+        names = [f"{dialect}.rotated" for dialect in dialects]
+        found = self._client.hmget(keys.tenant(self._prefix, tenant_id), names)
+        times = cast(list[bytes | None], found)
+        return {
+            dialect: None if at is None else int(at)
+            for dialect, at in zip(dialects, times, strict=True)
+        }
+
+    def account(self, tenant_id: str) -> Account:
+        """Return a tenant. Redis: one read.
+
+        Raises: NotFound.
+        """
+        for found in self._accounts([tenant_id]):
+            return found
+        raise NotFound(f"tenant {tenant_id}")
 
     def rotated(self) -> bytes | None:
         """Return an id that changes when any tenant rotates secrets. One round trip."""
@@ -325,7 +349,15 @@ class Tenants:
 
     def accounts(self) -> list[Account]:
         """Return all tenants, oldest first."""
-        ids = self.all_ids()
+        return self._accounts(self.all_ids())
+
+    def accounts_after(self, number: int, *, count: int) -> list[Account]:
+        """Return the next tenants after one with a number. Redis: two round trips."""
+        key = keys.tenants(self._prefix)
+        found = self._client.zrangebyscore(key, f"({number}", "+inf", 0, count)
+        return self._accounts([_text(each) for each in cast(list[bytes], found)])
+
+    def _accounts(self, ids: Sequence[str]) -> list[Account]:
         with self._client.pipeline(transaction=False) as pipe:
             for tenant_id in ids:
                 pipe.hmget(keys.tenant(self._prefix, tenant_id), ["name", "c", REMOVED])

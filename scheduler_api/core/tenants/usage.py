@@ -20,11 +20,17 @@ PLACE = ("schedule", "body_revision")
 
 def pending(cell: Cell, owners: Sequence[str]) -> int:
     """Return the number of unfinished events and of schedules. One round trip."""
+    return sum(sum(found) for found in pending_by_owner(cell, owners).values())
+
+
+def pending_by_owner(cell: Cell, owners: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return the numbers of unfinished events and of schedules. One round trip."""
     with cell.client.pipeline(transaction=False) as pipe:
         for owner in owners:
             pipe.zcard(keys.by_time(cell.prefix, owner, State.ACTIVE))
             pipe.zcard(keys.schedules(cell.prefix, owner))
-        return sum(pipe.execute())
+        counts = pipe.execute()
+    return dict(zip(owners, zip(counts[::2], counts[1::2], strict=True), strict=True))
 
 
 def stored_bytes(cell: Cell, tenant: str) -> int | None:

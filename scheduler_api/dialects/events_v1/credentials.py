@@ -7,11 +7,18 @@ from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects.dialect import RotationOrder
+from scheduler_api.dialects.dialect import RotationEffect, RotationOrder
 
 DIALECT = "events_v1"
 SIGNING_SECRET = "events_v1.signing"
 GRACE_MS = 86_400_000
+
+ROTATION_EFFECT = RotationEffect(
+    "For a day, deliveries have a signature with the old secret, too. Give receivers"
+    " the new one within this day; afterwards they refuse deliveries.",
+    "Deliveries are signed with the new secret only. Receivers that have the old secret"
+    " refuse them until they get the new one; refused events are retried.",
+)
 
 
 def new_signing_secret() -> str:

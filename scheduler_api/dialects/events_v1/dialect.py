@@ -3,6 +3,7 @@
 from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.events_v1.credentials import (
+    ROTATION_EFFECT,
     SIGNING_SECRET,
     client_variables,
     new_signing_secret,
@@ -22,6 +23,7 @@ EVENTS_V1 = Dialect(
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
     rotate=rotate,
+    rotation_effect=ROTATION_EFFECT,
     outbound=EventsV1Outbound,
     public_ids=PublicIds(
         public_id, lambda event_id, _name: public_id(event_id), stored_id

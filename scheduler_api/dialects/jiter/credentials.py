@@ -5,10 +5,16 @@ from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects.dialect import RotationOrder
+from scheduler_api.dialects.dialect import RotationEffect, RotationOrder
 
 DIALECT = "jiter"
 SIGNING_SECRET = "jiter.signing"
+
+ROTATION_EFFECT = RotationEffect(
+    "Deliveries have one signature, made with the new secret from the rotation on."
+    " Receivers that have the old secret refuse them until they get the new one;"
+    " refused events are retried."
+)
 
 
 def new_signing_secret() -> str:

@@ -3,6 +3,7 @@
 from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.jiter.credentials import (
+    ROTATION_EFFECT,
     SIGNING_SECRET,
     client_variables,
     new_signing_secret,
@@ -23,6 +24,7 @@ JITER = Dialect(
     secrets={SIGNING_SECRET: new_signing_secret},
     client_variables=client_variables,
     rotate=rotate,
+    rotation_effect=ROTATION_EFFECT,
     outbound=JiterOutbound,
     public_ids=PublicIds(
         public_id, lambda cron_id, _name: public_id(cron_id), stored_id

@@ -9,12 +9,21 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import RotationRefused, Secrets
 from scheduler_api.core.tenants.token_forms import with_user
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects.dialect import RotationOrder
+from scheduler_api.dialects.dialect import RotationEffect, RotationOrder
 from scheduler_api.dialects.qstash.settings import QstashSettings
 
 CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
 _LETTERS = string.ascii_letters + string.digits
 _KEY_LENGTH = 28
+
+ROTATION_EFFECT = RotationEffect(
+    "The next key becomes the current one, and signs; a new next key is made. Receivers"
+    " that have the present pair of keys still verify. Give them the new pair before"
+    " the rotation after this one. If the last rotation was recent, only the next key"
+    " changes.",
+    "Both keys change even if the last rotation was recent. Receivers with a pair from"
+    " before the last rotation refuse deliveries until they get the new pair.",
+)
 
 
 @dataclass(frozen=True, slots=True)

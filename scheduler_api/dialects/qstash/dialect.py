@@ -7,6 +7,7 @@ from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.qstash.credentials import (
     CURRENT_KEY,
     NEXT_KEY,
+    ROTATION_EFFECT,
     client_variables,
     new_key,
     rotate_for,
@@ -32,6 +33,7 @@ QSTASH = Dialect(
     secrets={CURRENT_KEY: new_key, NEXT_KEY: new_key},
     client_variables=client_variables,
     rotate=rotate_for,
+    rotation_effect=ROTATION_EFFECT,
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
     public_ids=PublicIds(message_id, schedule_id, stored_id),

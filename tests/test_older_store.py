@@ -26,7 +26,7 @@ SECRET_KEY = "a secret key of the tests"
 EMPTY_STORE = "`python -m scheduler_api empty-store`"
 CHORES = (
     *(chores.retention, chores.check, chores.failures, chores.libraries),
-    chores.encryption,
+    *(chores.encryption, chores.dead_letters),
 )
 
 

@@ -32,6 +32,8 @@ QUEUE = "housekeeping"
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 BATCH = 500
+# How long one run works on jobs of dead letters, while other chores wait.
+LETTERS_FOR_S = 10
 # How often a run tries to remove a tenant, and the time between.
 MAX_ROUNDS, ROUND_PAUSE_S = 20, 1.0
 
@@ -228,6 +230,21 @@ def _remove(removal: TenantRemoval, tenant_id: str) -> bool:
     return next(rounds, None) is None
 
 
+def dead_letters() -> int:
+    """Work on the stored jobs that retry or delete dead letters, for some seconds.
+
+    Returns how many letters were retried or deleted. While there is work left, the
+    clock enqueues the chore again; other chores run in between.
+
+    Raises: SettingsError.
+    """
+    settings = start_job()
+    cell = open_cell(settings)
+    done = outbound.letter_work(cell, settings).work_on_all(for_s=LETTERS_FOR_S)
+    _finish(cell, "dead_letters", cell.now_ms(), done=done)
+    return done
+
+
 def _finish(cell: Cell, name: str, at_ms: int, **counts: int) -> None:
     """Log that a chore has run, and store the time of the run.
 
@@ -247,5 +264,6 @@ CHORES: dict[Callable[[], int], str] = {
     stored_bytes: "*/10 * * * *",
     libraries: "*/10 * * * *",
     encryption: "37 * * * *",
+    dead_letters: "*/10 * * * *",
     removals: "* * * * *",
 }

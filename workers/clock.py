@@ -51,6 +51,7 @@ class Clock:
         self._scheduler = ChoreScheduler(
             chores.QUEUE, connection=client, interval=INTERVAL_S, job_class=ChoreJob
         )
+        self._queue_key = Queue.redis_queue_namespace_prefix + chores.QUEUE
         self._registered_at: float | None = None
         self._next_retention_s = 0.0
         self.stopping = threading.Event()
@@ -65,9 +66,21 @@ class Clock:
         self._scheduler.heartbeat()
         if self._scheduler.acquire_lock():
             try:
+                self._hurry_dead_letters()
                 self._scheduler.enqueue_jobs()
             finally:
                 self._scheduler.remove_lock()
+
+    def _hurry_dead_letters(self) -> None:
+        """Make the chore of dead letters due if a job waits for it.
+
+        While the chore is in the queue already, it stays at its place there.
+        """
+        name = f"chore-{chores.dead_letters.__name__}"
+        if not self._client.exists(keys.open_letter_jobs(self._prefix)):
+            return
+        if self._client.lpos(self._queue_key, name) is None:
+            self._client.zadd(self._scheduler.scheduled_jobs_key, {name: 0}, xx=True)
 
     def _register(self) -> None:
         """Register every chore, under a fixed id.

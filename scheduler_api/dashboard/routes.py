@@ -10,6 +10,7 @@ from scheduler_api.dashboard.pages.dead_letters import DeadLetterPages
 from scheduler_api.dashboard.pages.destinations import DestinationPages
 from scheduler_api.dashboard.pages.events import EventPagesView
 from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
+from scheduler_api.dashboard.pages.letter_jobs import LetterJobPages
 from scheduler_api.dashboard.pages.overview import Overview
 from scheduler_api.dashboard.pages.queues import QueuePages
 from scheduler_api.dashboard.pages.schedule_changes import ScheduleChanges
@@ -81,6 +82,7 @@ def blueprint(services: Services) -> Blueprint:
     schedules = SchedulePagesView(services, dialects)
     changes, a_schedule = ScheduleChanges(services), "/schedules/<schedule_id>"
     signing_keys, tenants = SigningKeyPages(services), TenantPages(services)
+    letter_jobs = LetterJobPages(services, dialects)
     table: list[Route] = [
         ("POST", "/sign-out", "sign_out", sign_in.sign_out),
         ("POST", "/view", "view_tenant", sign_in.view_tenant),
@@ -114,6 +116,20 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", f"{a_schedule}/edit", "edit_schedule", changes.edit),
         ("GET", f"{a_schedule}/delete", "ask_to_delete", changes.ask_to_delete),
         ("POST", f"{a_schedule}/delete", "delete_schedule", changes.delete),
+        ("GET", "/dead-letters/matching", "new_letter_job", letter_jobs.ask),
+        ("GET", "/dead-letters/jobs", "letter_jobs", letter_jobs.all),
+        ("POST", "/dead-letters/jobs", "create_letter_job", letter_jobs.create),
+        ("GET", "/dead-letters/jobs/<job_id>", "letter_job", letter_jobs.show),
+        (
+            "POST",
+            "/dead-letters/jobs/<job_id>/stop",
+            "stop_letter_job",
+            letter_jobs.stop,
+        ),
+        (
+            *("POST", "/dead-letters/jobs/<job_id>/resume"),
+            *("resume_letter_job", letter_jobs.resume),
+        ),
         ("GET", "/settings/tokens", "tokens", tokens.show),
         ("POST", "/settings/tokens", "create_token", tokens.create),
         ("POST", "/settings/tokens/revoke", "revoke_token", tokens.revoke),

@@ -7,9 +7,15 @@ must not import Flask.
 from collections.abc import Callable
 from scheduler_api.core import public_ids
 from scheduler_api.core.cron.expression import Grammar
+from scheduler_api.core.queries.journal import Journal
+from scheduler_api.core.queries.letters import Letters
+from scheduler_api.core.recovery.dead_letters import DeadLetters
+from scheduler_api.core.recovery.letter_actions import LetterActions
+from scheduler_api.core.recovery.letter_work import LetterWork
 from scheduler_api.core.settings.engine import EngineSettings
 from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.dialects.dialect import Dialect, Outbound, Redraft
@@ -58,6 +64,19 @@ def outbound_halves(settings: EngineSettings) -> dict[str, Outbound]:
 def redrafts(settings: EngineSettings) -> dict[str, Redraft]:
     """Return how each dialect retries a dead letter, by the name of the dialect."""
     return {dialect.name: dialect.redraft(settings) for dialect in DIALECTS}
+
+
+def letter_work(cell: Cell, settings: EngineSettings) -> LetterWork:
+    """Return what works on the stored jobs that retry or delete dead letters."""
+    store = EventStore(
+        cell,
+        caps=settings.caps,
+        owner_limits=owner_limits(settings),
+        tenant_options=tenant_limits(cell, settings).options,
+    )
+    actions = LetterActions(DeadLetters(store), Journal(cell), redrafts(settings))
+    names = [dialect.name for dialect in DIALECTS]
+    return LetterWork(cell, Letters(cell, LABELS), actions, names)
 
 
 def owner_limits(settings: EngineSettings) -> dict[str, OwnerLimits]:

@@ -9,6 +9,8 @@ from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates, ScheduleOptions
+from scheduler_api.core.queries.letters import LetterCount, LetterFilter
+from scheduler_api.core.recovery.letter_jobs import Action, LetterJobs
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import audit
 from tests.dashboard.browser import Browser, sign_in
@@ -30,6 +32,9 @@ PAGES = {
     "flow_key": f"/queues/flow-control/key?{NAMED}",
     "destinations": "/destinations",
     "dead_letters": "/dead-letters",
+    "new_letter_job": "/dead-letters/matching",
+    "letter_jobs": "/dead-letters/jobs",
+    "letter_job": "/dead-letters/jobs/{job}",
     "schedules": "/schedules",
     "schedule": "/schedules/{schedule}",
     "schedule_form": "/schedules/{schedule}/edit",
@@ -56,7 +61,10 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         "/destinations/resume",
         {"url": "https://h/", "tenant": "1"},
     ),
-    "act_on_dead_letters": ("/dead-letters", {"retry": f"{DIALECT}:1"}),
+    "act_on_dead_letters": ("/dead-letters", {"retry": f"{DIALECT}:{{letter}}"}),
+    "create_letter_job": ("/dead-letters/jobs", {"rate": "7"}),
+    "stop_letter_job": ("/dead-letters/jobs/{job}/stop", {}),
+    "resume_letter_job": ("/dead-letters/jobs/{job}/resume", {}),
     "reveal_keys": ("/settings/keys/values", {"dialect": DIALECT}),
     "rotate_keys": ("/settings/keys/rotate", {"dialect": DIALECT}),
     "run_schedule": ("/schedules/{schedule}/run", {}),
@@ -70,7 +78,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Forms that a tenant may fill in for itself, whatever other tenants have.
 OWN_FORMS = {
-    *("create_token", "revoke_token", "act_on_dead_letters"),
+    *("create_token", "revoke_token", "create_letter_job"),
     *("reveal_keys", "rotate_keys"),
 }
 # The statuses of forms whose result is shown without a further request. Keys are not
@@ -113,7 +121,14 @@ def ids(web: Web) -> dict[str, str]:
         options=ScheduleOptions(gates=gates),
     )
     event = public_ids.event_id(owner, events[0].id)
-    return {"event": event, "schedule": schedule.id}
+    job = LetterJobs(web.cell).create(
+        *(web.tenant.id, Action.DELETE, LetterFilter(label=SCRIPT)),
+        rate=1,
+        expected=LetterCount(1, 1),
+        by="first",
+    )
+    ids = {"event": event, "schedule": schedule.id}
+    return ids | {"letter": events[2].id, "job": job.id}
 
 
 def routes(web: Web) -> set[str]:
@@ -132,7 +147,7 @@ def test_what_tenants_and_receivers_write_is_shown_as_text(
 
     assert [name for name, page in pages.items() if "<script>" in page] == []
     without = {name for name, page in pages.items() if "&lt;script&gt;" not in page}
-    assert without == {"overview", "destinations", "signing_keys"}
+    assert without == {"overview", "destinations", "signing_keys", "new_letter_job"}
 
 
 def test_s27_no_page_shows_anything_of_another_tenant(
@@ -215,4 +230,5 @@ def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
 def post(browser: Browser, name: str, ids: dict[str, str]) -> int:
     """Send a form; return the status."""
     path, form = FORMS[name]
-    return browser.post(path.format(**ids), **form)
+    filled = {field: text.format(**ids) for field, text in form.items()}
+    return browser.post(path.format(**ids), **filled)

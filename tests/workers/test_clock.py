@@ -6,6 +6,7 @@ import redis
 import zlib
 from rq import Queue
 from rq.serializers import JSONSerializer
+from scheduler_api.core.store import keys
 from workers import chores, clock
 
 
@@ -43,6 +44,21 @@ def test_a_due_chore_is_enqueued_once(client: redis.Redis):
     assert sorted(queue.get_job_ids()) == sorted(NAMES)
     functions = {job.func_name for job in queue.get_jobs()}
     assert functions == {f"workers.chores.{chore.__name__}" for chore in chores.CHORES}
+
+
+def test_the_chore_of_dead_letters_is_enqueued_while_a_job_waits(
+    client: redis.Redis,
+):
+    running = clock.Clock(client, "{s1}:")
+    queue = Queue(chores.QUEUE, connection=client, serializer=JSONSerializer)
+    running.tick()
+    before = queue.get_job_ids()
+    client.zadd(keys.open_letter_jobs("{s1}:"), {"1:job": 1})
+    running.tick()
+    running.tick()
+
+    assert before == []
+    assert queue.get_job_ids() == ["chore-dead_letters"]
 
 
 def test_r32_in_a_full_store_the_clock_itself_deletes_old_events(

@@ -36,7 +36,7 @@ PERMANENT = frozenset(
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
         *("clock_step", "server", "repeats_before", "lost_tail"),
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
-        *("tenants", "tnseq", "rotated", "applications"),
+        *("tenants", "tnseq", "rotated", "applications", "open_letter_jobs"),
     )
 )
 PERMANENT_FAMILIES = frozenset(

@@ -74,32 +74,43 @@ class DeadLetters:
             skipped = at_last if last.ms != bound else skipped + at_last
             low, high = (low, last.ms) if newest_first else (last.ms, high)
 
-    def clear(self, owner: Owner, event_ids: Sequence[str]) -> list[bool]:
+    def clear(
+        self, owner: Owner, event_ids: Sequence[str], *, job: str = ""
+    ) -> list[bool]:
         """Remove dead letters; return for each whether the owner had this letter.
 
         The event of a removed letter has the retention of a delivered event. Redis:
         delete_dead_letters, atomic for each letter. If the call is retried after a lost
         reply, the result is still that of the first call.
+
+        Args:
+            job: as in `EventStore.create_many`.
         """
         if not event_ids:
             return []
         options = {"owner": str(owner), "change": nonce()}
+        if job:
+            options["job"] = job
         deleted = self.cell.call("delete_dead_letters", options, event_ids)
         return [bool(each) for each in deleted]
 
     def replay(
-        self, owner: Owner, letters: Sequence[tuple[str, Draft]]
+        self, owner: Owner, letters: Sequence[tuple[str, Draft]], *, job: str = ""
     ) -> list[Accepted | None]:
         """Replace each dead letter by a new event.
 
         The result is None for a letter that is missing or unreadable. The call that
         creates the event also removes the letter, so that the letter cannot be replayed
         twice. Redis: replay_dead_letters, atomic for each letter.
+
+        Args:
+            job: as in `EventStore.create_many`.
         """
         accepted = self._store.create_many(
             owner,
             [draft for _, draft in letters],
             replaces=[event_id for event_id, _ in letters],
+            job=job,
         )
         for (event_id, _), answer in zip(letters, accepted, strict=True):
             if answer.verdict is Verdict.FAULT:

@@ -52,33 +52,43 @@ class LetterActions:
         self._journal = journal
         self._redrafts = redrafts
 
-    def retry(self, owner: Owner, event_ids: Sequence[str]) -> Handled:
+    def retry(
+        self, owner: Owner, event_ids: Sequence[str], *, job: str = ""
+    ) -> Handled:
         """Replace dead letters by new events that are due now.
 
         Letters that do not exist any more are left out, so a repeated call retries
         nothing twice. Redis: replay_dead_letters, atomic for each letter, and reads.
+
+        Args:
+            job: as in `EventStore.create_many`.
         """
         handled = Handled()
         for ids in batches(event_ids, BATCH):
-            handled += self._retry(owner, ids)
+            handled += self._retry(owner, ids, job)
             if handled.refused:
                 break
         return handled
 
-    def delete(self, owner: Owner, event_ids: Sequence[str]) -> Handled:
+    def delete(
+        self, owner: Owner, event_ids: Sequence[str], *, job: str = ""
+    ) -> Handled:
         """Delete dead letters. Their events are kept as long as delivered ones.
 
         Redis: delete_dead_letters, atomic for each letter.
+
+        Args:
+            job: as in `EventStore.create_many`.
         """
-        done = sum(self._letters.clear(owner, event_ids))
+        done = sum(self._letters.clear(owner, event_ids, job=job))
         log.info(logfmt.line("dead_letters.cleared", owner=owner, events=done))
         return Handled(done)
 
-    def _retry(self, owner: Owner, event_ids: Sequence[str]) -> Handled:
+    def _retry(self, owner: Owner, event_ids: Sequence[str], job: str) -> Handled:
         found = [*self._journal.events(owner, event_ids)]
         letters = [event for event in found if event.state is State.DEAD]
         drafts = self._drafts(owner, letters)
-        results = self._letters.replay(owner, drafts)
+        results = self._letters.replay(owner, drafts, job=job)
         done, refused = 0, ""
         for (event_id, _), result in zip(drafts, results, strict=True):
             if result is None:

@@ -164,6 +164,7 @@ class EventStore:
         *,
         batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
+        job: str = "",
         all_or_none: bool = False,
     ) -> list[Accepted]:
         """Store events, `batch_size` per round trip, with one answer per draft.
@@ -177,6 +178,8 @@ class EventStore:
         Args:
             replaces: for each draft, the id of the dead letter that the draft replaces.
                 If the dead letter no longer exists, the draft is not stored.
+            job: with `replaces`, the job that counts the replaced dead letters, as
+                `<tenant id>:<job id>`.
             all_or_none: whether a limit of the tenant refuses all events of a round
                 trip if there is no room for all of them.
         """
@@ -188,6 +191,7 @@ class EventStore:
             drafts,
             batch_size=batch_size,
             replaces=replaces,
+            job=job,
             all_or_none=all_or_none,
         )
 
@@ -198,11 +202,14 @@ class EventStore:
         *,
         batch_size: int = CREATE_BATCH_SIZE,
         replaces: Sequence[str] = (),
+        job: str = "",
         all_or_none: bool = False,
     ) -> list[Accepted]:
         options = self._tenant_options(owner.tenant)
         if options and all_or_none:
             options = {**options, "all_or_none": True}
+        if job:
+            options = {**options, "job": job}
         options = self.cell.with_epoch(options)
         accepted: dict[int, Accepted] = {}
         waiting = list(range(len(drafts)))

@@ -610,6 +610,36 @@ def audit(prefix: str, holder: str) -> str:
     return f"{prefix}audit:{holder}"
 
 
+def letter_job(prefix: str, tenant_id: str, job_id: str) -> str:
+    """Hash, a job that retries or deletes dead letters. TTL: 30 days from its last use.
+
+    Fields: those of `recovery.letter_jobs.LetterJob`. The calls that retry or delete
+    the letters count them in the field `done`.
+    """
+    return f"{prefix}letter_job:{tenant_id}:{job_id}"
+
+
+def letter_jobs(prefix: str, tenant_id: str) -> str:
+    """Sorted set of the ids of a tenant's jobs. Score: creation time.
+
+    TTL: 30 days from the last creation.
+    """
+    return f"{prefix}letter_jobs:{tenant_id}"
+
+
+def letter_job_lease(prefix: str, tenant_id: str, job_id: str) -> str:
+    """String, a random name of the process that works on a job. TTL: 15 s."""
+    return f"{prefix}letter_job_lease:{tenant_id}:{job_id}"
+
+
+def open_letter_jobs(prefix: str) -> str:
+    """Sorted set of all jobs that have work left, as `<tenant id>:<job id>`.
+
+    Score: creation time. A member is removed when its job is done, stopped or gone.
+    """
+    return f"{prefix}open_letter_jobs"
+
+
 def tenants(prefix: str) -> str:
     """Sorted set of tenant ids. Score: the tenant's number. Never expires."""
     return f"{prefix}tenants"

@@ -8,6 +8,7 @@ lead to them.
 OF_OWNERS = frozenset(
     (
         *("ix", "fin", "tm", "names", "groups", "journal", "dd", "req", "rps", "month"),
+        *("letter_job", "letter_jobs", "letter_job_lease"),
         *("erasing", "sb", "sbe", "counts", "destination_counts"),
         *("q", "ql", "queues", "flow_keys", "audit", "tokens"),
     )

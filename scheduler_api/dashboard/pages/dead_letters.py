@@ -1,18 +1,25 @@
 """The page of dead letters: why they failed; retry or delete them."""
 
 from collections.abc import Mapping, Sequence
-from flask import Response, request, url_for
+from flask import Response, abort, request, url_for
 from scheduler_api.core import public_ids
 from scheduler_api.core.model import Owner
-from scheduler_api.core.queries.filters import Target
-from scheduler_api.core.queries.letters import LetterFilter, Letters
+from scheduler_api.core.queries.heads import read_records
+from scheduler_api.core.queries.letters import Letters
 from scheduler_api.core.queries.positions import Position
 from scheduler_api.core.recovery.letter_actions import Handled
+from scheduler_api.core.recovery.letter_jobs import JobState, LetterJob, LetterJobs
 from scheduler_api.core.store import audit
+from scheduler_api.core.store.records import EVENT
+from scheduler_api.dashboard.letter_filters import (
+    FILTERS,
+    chosen_filters,
+    letter_filter,
+    values,
+)
 from scheduler_api.dashboard.list_parameters import (
     format_position,
     read_position,
-    read_span,
 )
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
@@ -21,9 +28,6 @@ from scheduler_api.services import Services
 from scheduler_api.web.access import by
 from scheduler_api.web.tenant_limits import describe_refusal
 
-# The names in the query of the list.
-FILTERS = ("url", "cause", "queue", "label", "from", "to")
-URL, CAUSE, QUEUE, LABEL, SINCE, UNTIL = FILTERS
 AFTER = "after"
 # The names in the form of the list. A button has the id of its letter, or SELECTED.
 RETRY, DELETE, LETTER, SELECTED = "retry", "delete", "letter", "selected"
@@ -42,6 +46,7 @@ class DeadLetterPages:
         self._services = services
         self._dialects = dialects
         self._letters = Letters(services.cell, outbound.LABELS)
+        self._jobs = LetterJobs(services.cell)
 
     def all(self, viewer: Viewer) -> Response:
         """List dead letters, the newest first."""
@@ -55,16 +60,19 @@ class DeadLetterPages:
         if viewer.tenant is None:
             return self._list(viewer)
         action = DELETE if DELETE in request.form else RETRY
-        chosen = self._chosen(viewer.tenant, request.form.get(action, ""))
+        named = self._named(viewer.tenant, request.form.get(action, ""))
+        if not named:
+            return self._list(viewer, 400, problem=NOTHING_SELECTED)
+        chosen = self._owned(named)
         ids = {
             _value(owner, each): _name(owner, each)
             for owner, listed in chosen.items()
             for each in listed
         }
         if not ids:
-            return self._list(viewer, 400, problem=NOTHING_SELECTED)
+            abort(404)
         if action == DELETE and "sure" not in request.form:
-            return page("dead_letters_delete.html", ids=ids, filters=_chosen_filters())
+            return page("dead_letters_delete.html", ids=ids, filters=chosen_filters())
         names = ", ".join(ids.values())
         change = audit.Change(viewer.tenant, by(), ACTIONS[action], names)
         cell = self._services.cell
@@ -83,15 +91,30 @@ class DeadLetterPages:
             handled += act(owner, ids)
         return handled
 
-    def _chosen(self, tenant: str, value: str) -> dict[Owner, list[str]]:
-        """Return the ids of the chosen letters, by their owner."""
-        values = request.form.getlist(LETTER) if value == SELECTED else [value]
+    def _named(self, tenant: str, value: str) -> list[tuple[Owner, str]]:
+        """Return the owners and the ids of the letters that the form names."""
+        listed = request.form.getlist(LETTER) if value == SELECTED else [value]
+        pairs = (each.partition(":")[::2] for each in dict.fromkeys(listed))
+        named = [
+            (Owner(tenant, dialect), event_id)
+            for dialect, event_id in pairs
+            if dialect in self._dialects and event_id
+        ]
+        return named[:MAX_SELECTED]
+
+    def _owned(self, named: Sequence[tuple[Owner, str]]) -> dict[Owner, list[str]]:
+        """Return the ids that belong to events of their owner, by owner."""
+        ids = (event_id for _, event_id in named)
+        found = dict(read_records(self._services.cell, ids, EVENT.codes("owner")))
         chosen: dict[Owner, list[str]] = {}
-        for each in list(dict.fromkeys(values))[:MAX_SELECTED]:
-            dialect, _, event_id = each.partition(":")
-            if dialect in self._dialects and event_id:
-                chosen.setdefault(Owner(tenant, dialect), []).append(event_id)
+        for owner, event_id in named:
+            if found.get(event_id, {}).get("owner") == str(owner).encode():
+                chosen.setdefault(owner, []).append(event_id)
         return chosen
+
+    def _running(self, tenant: str) -> list[LetterJob]:
+        jobs = self._jobs.all_of(tenant)
+        return [each for each in jobs if each.state is JobState.RUNNING]
 
     def _list(
         self, viewer: Viewer, status: int = 200, *, problem: str = "", result: str = ""
@@ -100,8 +123,8 @@ class DeadLetterPages:
             return page("choose_tenant.html", tenants=self._services.tenants.accounts())
         found = self._letters.page(
             viewer.owners(self._dialects),
-            _filter(),
-            after=read_position(_values().get(AFTER, "")),
+            letter_filter(),
+            after=read_position(values().get(AFTER, "")),
         )
         return page(
             "dead_letters.html",
@@ -111,32 +134,13 @@ class DeadLetterPages:
                 (_value(each.owner, each.id), _name(each.owner, each.id), each)
                 for each in found.letters
             ],
-            filters={name: _values().get(name, "") for name in FILTERS},
+            filters={name: values().get(name, "") for name in FILTERS},
+            chosen=chosen_filters(),
+            running=self._running(viewer.tenant),
             following=_following(found.next),
             problem=problem,
             result=result or _result(),
         )
-
-
-def _values() -> Mapping[str, str]:
-    return request.form if request.method == "POST" else request.args
-
-
-def _chosen_filters() -> dict[str, str]:
-    """Return what the request filters by, by name; what is empty is left out."""
-    return {name: _values()[name] for name in FILTERS if _values().get(name)}
-
-
-def _filter() -> LetterFilter:
-    url, cause, queue, label, since, until = (
-        _values().get(name, "").strip() for name in FILTERS
-    )
-    return LetterFilter(
-        time=read_span(since, until),
-        target=Target(url, queue),
-        cause=cause,
-        label=label,
-    )
 
 
 def _following(position: Position | None) -> str:
@@ -148,7 +152,7 @@ def _following(position: Position | None) -> str:
 
 def _address(more: Mapping[str, str]) -> str:
     """Return the address of the list with the filters of the request."""
-    query = {**_chosen_filters(), **more}
+    query = {**chosen_filters(), **more}
     return url_for("dashboard.dead_letters", **query)  # type: ignore[arg-type]
 
 

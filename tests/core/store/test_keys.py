@@ -74,6 +74,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.reserved(ctx, 'f:1:qstash:k')": lambda p: keys.reserved(p, "f:1:qstash:k"),
     "keys.not_begun(ctx, 'f:1:qstash:k')": lambda p: keys.not_begun(p, "f:1:qstash:k"),
     "keys.begins(ctx, 'f:1:qstash:k')": lambda p: keys.begins(p, "f:1:qstash:k"),
+    "keys.letter_job(ctx, '7:j')": lambda p: keys.letter_job(p, "7", "j"),
     "keys.health(ctx, 'd:1:7')": lambda prefix: keys.health(prefix, "d:1:7"),
     "keys.routes_of(ctx, 'd:1:7')": lambda prefix: keys.routes_of(prefix, "d:1:7"),
 }
@@ -90,6 +91,7 @@ EXPIRING = {
     ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
     *("erasing", "confirmed", "turned_away", "sign_in", "signed_out"),
+    *("letter_job", "letter_jobs", "letter_job_lease"),
     *("counts", "destination_counts"),
 }
 NO_KEYS = {"wake"}

@@ -2,7 +2,7 @@
 -- kept for as long as those of other finished events.
 --
 -- Keys: prefix.
--- Options: owner, change (nonce of this deletion).
+-- Options: owner, change (nonce of this deletion), job (counts the letters, see lib/endings).
 -- Args: ids…
 -- Answer per id: 1 if the event was a dead letter of the owner, otherwise 0.
 -- Atomic per event. A repeated call with the same nonce gets the same answer, because the event
@@ -14,7 +14,7 @@ local function delete(ctx, id)
   local event = endings.read_dead_letter(ctx, id, options.owner)
   if event then
     endings.clear(ctx, id, event, options.change)
-    return 1
+    return 1, true
   end
   local before = records.read(keys.event(ctx, id), CLEARED)
   return before.owner == options.owner and before.state == 'cleared'
@@ -22,11 +22,13 @@ local function delete(ctx, id)
 end
 
 local function delete_dead_letters(key_names, args)
-  local ctx, replies = context.new(key_names, args), {}
+  local ctx, replies, cleared = context.new(key_names, args), {}, 0
   for i = 2, #args do
-    local ok, answer = pcall(delete, ctx, args[i])
+    local ok, answer, is_new = pcall(delete, ctx, args[i])
     replies[#replies + 1] = ok and answer or 0
+    if ok and is_new then cleared = cleared + 1 end
   end
+  endings.count_in_job(ctx, cleared)
   return replies
 end
 

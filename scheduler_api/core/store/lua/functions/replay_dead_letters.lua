@@ -1,7 +1,7 @@
 -- Replays dead letters. For each dead letter, stores a new event and clears the dead letter.
 --
 -- Keys: prefix.
--- Options: tenant_limits, see lib/tenant_limits.
+-- Options: tenant_limits, see lib/tenant_limits; job (counts the letters, see lib/endings).
 -- Args per dead letter: the id of the dead letter, then the new event (see lib/new_events).
 -- Answer per dead letter: {code, due ms, created ms, id of the new event}. Codes: see
 --   `new_events.accept`, and two more:
@@ -21,16 +21,20 @@ local function replay(ctx, batch, args, at)
   if answer[1] == 'ok' then
     new_events.place(ctx, batch)
     endings.clear(ctx, dead, event, item.nonce)
+    return answer, true
   end
   return answer
 end
 
 local function replay_dead_letters(key_names, args)
   local ctx, batch, replies = context.new(key_names, args), new_events.batch(), {}
+  local cleared = 0
   for i = 2, #args, new_events.WIDTH + 1 do
-    local ok, answer = pcall(replay, ctx, batch, args, i)
+    local ok, answer, is_new = pcall(replay, ctx, batch, args, i)
     replies[#replies + 1] = ok and answer or {'fault', 0, 0, errors.text(answer)}
+    if ok and is_new then cleared = cleared + 1 end
   end
+  endings.count_in_job(ctx, cleared)
   return replies
 end
 

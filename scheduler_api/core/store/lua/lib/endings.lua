@@ -135,6 +135,14 @@ function endings.read_dead_letter(ctx, id, owner)
   return event
 end
 
+-- Counts cleared dead letters in the job that the option `job` names, as `<tenant>:<job id>`.
+function endings.count_in_job(ctx, cleared)
+  local job = ctx.options.job
+  if not job or cleared == 0 then return end
+  local key = keys.letter_job(ctx, job)
+  if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'done', cleared) end
+end
+
 -- Clears a dead letter that was replayed or deleted. Stores `change`, the nonce of the call. By
 -- this nonce, a repeated call recognises that the first call cleared the dead letter.
 function endings.clear(ctx, id, event, change)

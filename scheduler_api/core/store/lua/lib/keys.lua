@@ -66,6 +66,8 @@ function keys.counts(ctx, holder, hour) return ctx.prefix .. 'counts:' .. holder
 function keys.destination_counts(ctx, holder, hour)
   return ctx.prefix .. 'destination_counts:' .. holder .. ':' .. hour
 end
+-- `job` is `<tenant>:<job id>`.
+function keys.letter_job(ctx, job) return ctx.prefix .. 'letter_job:' .. job end
 
 -- Keys of a gate.
 function keys.gate(ctx, gate)

@@ -1,8 +1,8 @@
 """gunicorn's settings: `gunicorn -c python:scheduler_api.gunicorn_conf`.
 
 gunicorn reads the names in this module that are gunicorn settings, and ignores all
-other names. If an environment variable is wrong, gunicorn exits with the message of
-`SettingsError`.
+other names. If an environment variable is wrong, or the limit of open files is too low,
+gunicorn exits with the message of `SettingsError`.
 """
 
 import os
@@ -10,6 +10,7 @@ import threading
 import warnings
 from scheduler_api.core import gc_tuning
 from scheduler_api.settings import from_env
+from scheduler_api.web.connections import connections_max
 from scheduler_api.web.readiness import EXTENSION, WATCH
 from typing import Any
 
@@ -25,7 +26,7 @@ bind = f"{_host}:{_settings.port}"
 workers = _settings.web_workers
 worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 # Before a process has this many connections, it closes some of them; see `connections`.
-worker_connections = 1_000
+worker_connections = connections_max(1_000)
 proc_name = "scheduler_api web"
 preload_app = False
 

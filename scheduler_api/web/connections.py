@@ -10,6 +10,8 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from scheduler_api.core import open_files
+from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.settings.variables import Network
 from scheduler_api.web.client_address import is_in, network_of
 from typing import Any
@@ -22,6 +24,25 @@ MIN_TIMEOUT_S = 0.001
 # The first bytes of each body are not counted. So large bodies cannot keep out small
 # ones, and all small ones together need little memory.
 UNCOUNTED_BYTES = 65_536
+# Descriptors of a web process beside those of its clients.
+OTHER_DESCRIPTORS = 256
+# With fewer connections, clients would cut off one another.
+LEAST_CONNECTIONS = 100
+
+
+def connections_max(wanted: int) -> int:
+    """Return how many connections this process can have, at most as many as wanted.
+
+    Raises: SettingsError: the limit of open files is too low.
+    """
+    limit = open_files.raise_limit()
+    needed = OTHER_DESCRIPTORS + LEAST_CONNECTIONS
+    if limit < needed:
+        raise SettingsError(
+            f"A web process needs {needed} open files, and the limit is {limit}:"
+            " raise it with ulimit -n"
+        )
+    return min(wanted, limit - OTHER_DESCRIPTORS)
 
 
 class BodyDropped(OSError):

@@ -14,7 +14,6 @@ from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
-from scheduler_api.core import open_files
 from scheduler_api.settings import from_env
 from scheduler_api.web import underscores
 from scheduler_api.web.connections import Bodies, Connections
@@ -30,8 +29,6 @@ CHUNK_MAX_BYTES = 1_073_741_824
 # So many of the connections that gunicorn accepts stay free. A new connection needs one
 # until the connection that it replaces has ended.
 SPARE_CONNECTIONS = 50
-# Descriptors of a web process beside those of its clients.
-OTHER_DESCRIPTORS = 256
 # The attribute of a parser's error that has the target of the request.
 TARGET = "scheduler_target"
 
@@ -115,11 +112,7 @@ class WebWorker(GeventWorker):
         RequestParser.mesg_class = RawRequest
         settings = from_env(os.environ)
         self._connections = Connections(
-            max_count=min(
-                self.cfg.worker_connections,
-                open_files.raise_limit() - OTHER_DESCRIPTORS,
-            )
-            - SPARE_CONNECTIONS,
+            max_count=self.cfg.worker_connections - SPARE_CONNECTIONS,
             max_per_address=settings.address_connections,
             trusted=settings.trusted_proxies,
             bodies=Bodies(max_bytes=settings.bodies_bytes),

@@ -164,3 +164,20 @@ def test_a_chunk_larger_than_any_body_is_refused_before_it_arrives(
     with running.connect(head.encode() + size + b"\r\nabc") as client:
         client.settimeout(PATIENCE_S / 2)
         assert client.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_web_process_with_too_few_open_files_does_not_start() -> None:
+    command = "ulimit -n 355; exec $0 -m gunicorn -c python:scheduler_api.gunicorn_conf"
+    environ = {"REDIS_URL": "redis://127.0.0.1:1", "SECRET_KEY": SECRET_KEY}
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "A web process needs 356 open files, and the limit is 355" in done.stderr

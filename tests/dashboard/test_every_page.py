@@ -219,7 +219,7 @@ def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
 
 def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
     stranger = Browser(web.app.test_client())
-    ids = {"event": "1", "schedule": "1"}
+    ids = dict.fromkeys(("event", "schedule", "letter", "job"), "1")
     pages = [stranger.client.get(path.format(**ids)) for path in PAGES.values()]
 
     assert {page.status_code for page in pages} == {303}

@@ -147,10 +147,10 @@ class Deliverer:
                 max_body_bytes=self._response_log_bytes,
                 cipher=self._cipher,
             ),
-            delay_ms=decision.delay_ms,
-            reason=decision.reason,
-            follow_ups=decision.follow_ups,
-            report=_report(begun, result, contact=decision.contact),
+            decision.delay_ms,
+            decision.reason,
+            decision.follow_ups,
+            _report(begun, result, contact=decision.contact),
         )
 
     def _without_outcome(

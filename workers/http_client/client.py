@@ -195,7 +195,7 @@ class HttpClient:
             exchange.since_start_ms(exchange.first_byte_s),
             int((perf_counter() - exchange.started_s) * 1000),
             exchange.dispatched,
-            body_incomplete=has_head and bool(detail),
+            has_head and bool(detail),
         )
 
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:

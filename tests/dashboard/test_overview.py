@@ -4,13 +4,16 @@ import asyncio
 import pytest
 import redis
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, Gates
 from scheduler_api.core.queries import due_times
+from scheduler_api.core.queries.recent_hours import RecentHours
 from scheduler_api.core.store import statistics
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.processes import Process
 from scheduler_api.core.store.statistics import (
     HOUR_MS,
@@ -223,6 +226,44 @@ def test_the_next_hour_shows_events_and_schedules(web: Web, browser: Browser) ->
     assert "Events and schedules due per minute: 1" in page
     assert "in 1 to 2 min: 1" in page
     assert "Due in the next hour" not in browser.page("/overview")
+
+
+def test_hours_that_are_over_are_read_once(web: Web) -> None:
+    now_ms = web.cell.now_ms()
+
+    def add(count: int, *, age_ms: int = 0) -> None:
+        cell = Cell(web.cell.client, web.cell.prefix, clock_ms=now_ms - age_ms)
+        client = cast(Any, AwaitableClient(web.cell.client))
+        counts = {web.tenant.id: delivered("https://h", count)}
+        asyncio.run(statistics.add(cell, client, counts))
+
+    for age_ms in (0, HOUR_MS, 24 * HOUR_MS):
+        add(1, age_ms=age_ms)
+    hours = RecentHours(web.cell)
+    before = hours.read(web.tenant.id, now_ms=now_ms)
+    web.cell.client.delete(*web.cell.client.keys("*counts:*"))
+    add(5)
+    after = hours.read(web.tenant.id, now_ms=now_ms)
+    later = hours.read(web.tenant.id, now_ms=now_ms + HOUR_MS)
+
+    def totals(found: Sequence[Hour]) -> list[int]:
+        return [hour.delivered.total() for hour in found]
+
+    assert totals(before) == [1, *[0] * 22, 1, 1]
+    assert totals(after) == [1, *[0] * 22, 1, 5]
+    assert totals(later) == [*[0] * 22, 1, 5, 0]
+    assert [hour.starts_ms for hour in after] == [hour.starts_ms for hour in before]
+
+
+def test_what_is_held_is_shown_as_text(web: Web, browser: Browser) -> None:
+    script = "<script>alert(1)</script>"
+    create(web, gates=Gates(queue=script))
+    Queues(web.cell).set_paused(web.owner(DIALECT), script, paused=True)
+
+    for viewer in (browser, operator(web)):
+        page = viewer.page("/overview")
+        assert "<script>" not in page
+        assert page.count("the queue &lt;script&gt;") == 2
 
 
 def test_the_overview_needs_few_round_trips(

@@ -67,9 +67,8 @@ def _began(found: Lateness, now_ms: int) -> str:
     if not found.attempts:
         return f"No event began in the last {period}."
     return (
-        f"Of {_count(found.attempts, 'event')} in the last {period}, half began within"
-        f" {_bound(found.half_ms)} of their time, and 99 % within"
-        f" {_bound(found.most_ms)}."
+        f"Of {_count(found.attempts, 'event')} in the last {period}, half began"
+        f" {_within(found.half_ms)} their time, and 99 % {_within(found.most_ms)} it."
     )
 
 
@@ -151,8 +150,8 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def _bound(bound_ms: int | None) -> str:
-    """Return a bound; beyond the last one, lateness has none."""
+def _within(bound_ms: int | None) -> str:
+    """Return a bound in words; beyond the last one, lateness has none."""
     if bound_ms is None:
-        return f"more than {duration(LATE_BOUNDS_MS[-1])}"
-    return duration(bound_ms)
+        return f"later than {duration(LATE_BOUNDS_MS[-1])} after"
+    return f"within {duration(bound_ms)} of"

@@ -4,14 +4,23 @@ import asyncio
 import fakeredis
 import pytest
 import redis
-from scheduler_api.core.model import Begun, Content, Outcome
-from scheduler_api.core.store import statistics
+import socket
+from ipaddress import ip_network
+from scheduler_api.core.model import Begun, Content, Draft, Outcome, Owner
+from scheduler_api.core.store import claims, statistics
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.core.store.statistics import DestinationCounts, Hour
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
 from tests import attempts
+from tests.dialects.engine import TIMEOUTS
 from tests.sync_worker import AwaitableClient
 from typing import Any, cast
+from workers.bootstrap import open_cell
+from workers.delivery import attempt_counts
+from workers.delivery.assembly import open_in_flight
 from workers.delivery.attempt_counts import AttemptCounts
 
 NOW_MS = attempts.NOW_MS
@@ -150,3 +159,34 @@ def test_what_the_store_does_not_take_is_written_later(worker: Worker) -> None:
 
     assert worker.hour().delivered.total() == 2
     assert worker.hour().delivered.total() == 2
+
+
+def test_a_worker_that_stops_writes_what_it_has_counted(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_counts, "WRITE_EVERY_S", 3_600)
+    allowed = (ip_network("127.0.0.0/8"),)
+    settings = Settings(redis_url=valkey, secret_key="k" * 32, allow_networks=allowed)
+    with redis.Redis.from_url(valkey) as client, socket.socket() as closed:
+        client.flushall()
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        cell = open_cell(settings)
+        tenant = outbound.tenants(cell, settings).create("one").id
+        owner, draft = Owner(tenant, "jiter"), Draft(Content(url, b""), 1_000)
+        [event] = EventStore(cell).create_many(owner, [draft])
+        claims.claim(cell, room=10, timeouts=TIMEOUTS)
+
+        async def work() -> None:
+            async with open_in_flight(settings) as in_flight:
+                await in_flight.accept([event.id], isolated=False)
+                await in_flight.drain(5)
+
+        asyncio.run(work())
+        now_ms = cell.now_ms()
+        [*_, hour] = statistics.read(
+            cell, tenant, since_ms=now_ms - 60_000, now_ms=now_ms
+        )
+
+    assert hour.causes == {"refused": 1}
+    assert sum(part.total() for part in hour.late.values()) == 1

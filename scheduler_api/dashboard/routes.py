@@ -8,6 +8,7 @@ from scheduler_api.dashboard import browser_security
 from scheduler_api.dashboard.browser_security import is_from_own_page
 from scheduler_api.dashboard.pages.dead_letters import DeadLetterPages
 from scheduler_api.dashboard.pages.destinations import DestinationPages
+from scheduler_api.dashboard.pages.event_changes import EventChanges
 from scheduler_api.dashboard.pages.events import EventPagesView
 from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
 from scheduler_api.dashboard.pages.letter_jobs import LetterJobPages
@@ -81,6 +82,7 @@ def blueprint(services: Services) -> Blueprint:
     letters = DeadLetterPages(services, dialects)
     schedules = SchedulePagesView(services, dialects)
     changes, a_schedule = ScheduleChanges(services), "/schedules/<schedule_id>"
+    event_changes, an_event = EventChanges(services), "/events/<event_id>"
     signing_keys, tenants = SigningKeyPages(services), TenantPages(services)
     letter_jobs = LetterJobPages(services, dialects)
     table: list[Route] = [
@@ -89,8 +91,12 @@ def blueprint(services: Services) -> Blueprint:
         ("GET", "/overview", "overview", overview.show),
         ("GET", "/search", "search", Search(services, dialects).find),
         ("GET", "/events", "events", events.list),
-        ("GET", "/events/<event_id>", "event", events.show),
-        ("POST", "/events/<event_id>/cancel", "cancel_event", events.cancel),
+        ("GET", an_event, "event", events.show),
+        ("POST", f"{an_event}/cancel", "cancel_event", event_changes.cancel),
+        ("POST", f"{an_event}/send", "send_event", event_changes.send_now),
+        ("POST", f"{an_event}/replay", "replay_event", event_changes.send_again),
+        ("GET", f"{an_event}/edit", "event_form", event_changes.form),
+        ("POST", f"{an_event}/edit", "edit_event", event_changes.edit),
         ("GET", "/queues", "queues", queues.list),
         ("GET", "/queues/queue", "queue", queues.show),
         ("POST", "/queues/pause", "pause_queue", queues.pause),

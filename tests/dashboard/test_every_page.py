@@ -40,9 +40,10 @@ PAGES = {
     "schedule_form": "/schedules/{schedule}/edit",
     "ask_to_delete": "/schedules/{schedule}/delete",
     "signing_keys": "/settings/keys",
+    "event_form": "/events/{later}/edit",
 }
 # Pages that ask before a change; a read-only token does not get them.
-ASKING = {"schedule_form", "ask_to_delete"}
+ASKING = {"event_form", "schedule_form", "ask_to_delete"}
 # Each form by the name of its route.
 FORM = {"dialect": DIALECT, "name": SCRIPT}
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
@@ -65,6 +66,12 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "create_letter_job": ("/dead-letters/jobs", {"rate": "7"}),
     "stop_letter_job": ("/dead-letters/jobs/{job}/stop", {}),
     "resume_letter_job": ("/dead-letters/jobs/{job}/resume", {}),
+    "edit_event": (
+        "/events/{later}/edit",
+        {"due": "2099-01-01T00:00", "url": "https://h/", "body": "b"},
+    ),
+    "send_event": ("/events/{later}/send", {}),
+    "replay_event": ("/events/{dead}/replay", {}),
     "reveal_keys": ("/settings/keys/values", {"dialect": DIALECT}),
     "rotate_keys": ("/settings/keys/rotate", {"dialect": DIALECT}),
     "run_schedule": ("/schedules/{schedule}/run", {}),
@@ -99,7 +106,10 @@ def ids(web: Web) -> dict[str, str]:
     owner = web.owner(DIALECT)
     gates = Gates(queue=SCRIPT, flow=FlowLimits(SCRIPT, parallelism=1))
     content = Content(f"https://h/{SCRIPT}", SCRIPT.encode())
-    drafts = [Draft(content, 1_000, gates=gates)] * 2 + [Draft(content, 1_000)]
+    drafts = [Draft(content, 1_000, gates=gates)] * 2 + [
+        Draft(content, 1_000),
+        Draft(content, 1_000, delay_ms=3_600_000),
+    ]
     events = web.store.create_many(owner, drafts)
     engine = Engine(web.cell.client, web.cell.prefix)
     begun = engine.begin(events[0].id)
@@ -127,7 +137,8 @@ def ids(web: Web) -> dict[str, str]:
         expected=LetterCount(1, 1),
         by="first",
     )
-    ids = {"event": event, "schedule": schedule.id}
+    dead, later = (public_ids.event_id(owner, each.id) for each in events[2:])
+    ids = {"event": event, "dead": dead, "later": later, "schedule": schedule.id}
     return ids | {"letter": events[2].id, "job": job.id}
 
 
@@ -219,7 +230,8 @@ def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
 
 def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
     stranger = Browser(web.app.test_client())
-    ids = dict.fromkeys(("event", "schedule", "letter", "job"), "1")
+    names = ("event", "dead", "later", "schedule", "letter", "job")
+    ids = dict.fromkeys(names, "1")
     pages = [stranger.client.get(path.format(**ids)) for path in PAGES.values()]
 
     assert {page.status_code for page in pages} == {303}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from flask import Response, abort, request, url_for
 from scheduler_api.core import public_ids
-from scheduler_api.core.delivery.causes import Cause, cause_of
+from scheduler_api.core.delivery.causes import Cause, cause_of, end_of
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, State
 from scheduler_api.core.queries.event_pages import (
@@ -12,19 +12,19 @@ from scheduler_api.core.queries.event_pages import (
     EventPages,
     Status,
 )
-from scheduler_api.core.queries.filters import Target
+from scheduler_api.core.queries.filters import Phase, Target, phase_of
 from scheduler_api.core.queries.ids import find
 from scheduler_api.core.queries.positions import Position
-from scheduler_api.core.store import audit
+from scheduler_api.dashboard.curl import curl_of
 from scheduler_api.dashboard.list_parameters import (
     format_position,
     read_position,
     read_span,
 )
-from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
+from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
-from scheduler_api.web.access import by
 from typing import NamedTuple
 
 # The names in the query of the list.
@@ -54,6 +54,7 @@ class EventPagesView:
         self._services = services
         self._dialects = dialects
         self._pages = EventPages(services.cell)
+        self._outbound = outbound.outbound_halves(services.settings)
 
     def list(self, viewer: Viewer) -> Response:
         """List events, those that are due or have ended first."""
@@ -82,46 +83,44 @@ class EventPagesView:
 
     def show(self, viewer: Viewer, event_id: str) -> Response:
         """Show an event: its request, and what happened to it."""
-        event = self._find(viewer, event_id)
+        event = find_event(self._services, viewer, event_id)
         attempts = self._services.queries.attempts(event.id)
+        now_ms, is_active = self._services.cell.now_ms(), event.state is State.ACTIVE
         return page(
             "event.html",
             event=event,
+            end=end_of(event.reason or ""),
+            is_waiting=phase_of(event) is Phase.WAITING and event.schedule is None,
+            curl=curl_of(event, self._outbound, now_ms=now_ms),
             public_id=public_ids.event_id(event.owner, event.id),
             steps=[Step(each, cause_of(each)) for each in attempts],
             held_by=self._holding_gate(event),
-            now_ms=self._services.cell.now_ms(),
+            now_ms=now_ms,
             body=_text(event.content.body),
-            is_active=event.state is State.ACTIVE,
+            is_active=is_active,
         )
-
-    def cancel(self, viewer: Viewer, event_id: str) -> Response:
-        """Cancel an event; nothing happens if it has ended."""
-        event = self._find(viewer, event_id)
-        name = public_ids.event_id(event.owner, event.id)
-        change = audit.Change(event.owner.tenant, by(), "event.cancel", name)
-        cell = self._services.cell
-        audit.write(cell, change, before={"state": event.state}, after=None)
-        self._services.store.cancel(event.owner, [event.id])
-        return to_page(url_for("dashboard.event", event_id=event_id))
-
-    def _find(self, viewer: Viewer, text: str) -> Event:
-        found = find(self._services.cell, text, tenant=viewer.tenant, owners=[])
-        for each in found:
-            if not each.is_schedule:
-                try:
-                    return self._services.queries.event(each.owner, each.id)
-                except UnreadableRecord:
-                    abort(page("error.html", 500, name=UNREADABLE, message=""))
-                except NotFound:
-                    continue
-        abort(404)
 
     def _holding_gate(self, event: Event) -> str:
         """Return what holds an event that is due; '' if nothing does."""
         if event.state is not State.ACTIVE:
             return ""
         return self._services.holding.of_event(event.owner, event.id, besides="")
+
+
+def find_event(services: Services, viewer: Viewer, text: str) -> Event:
+    """Return the event with an id that its clients use; if there is none, end with 404.
+
+    Redis: four round trips.
+    """
+    for each in find(services.cell, text, tenant=viewer.tenant, owners=[]):
+        if not each.is_schedule:
+            try:
+                return services.queries.event(each.owner, each.id)
+            except UnreadableRecord:
+                abort(page("error.html", 500, name=UNREADABLE, message=""))
+            except NotFound:
+                continue
+    abort(404)
 
 
 def _filter() -> EventFilter:

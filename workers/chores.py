@@ -3,7 +3,7 @@
 import logging
 import redis
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from redis.exceptions import OutOfMemoryError
@@ -47,19 +47,32 @@ def retention() -> int:
     """
     settings = start_job()
     cell = open_cell(settings)
-    events, flow_keys = EventStore(cell), FlowKeys(cell)
-    now_ms, deleted = cell.now_ms(), 0
+    now_ms = cell.now_ms()
+    kept_ms = {state: _retention_ms(settings, state) for state in FINAL_STATES}
+    deleted = delete_finished(cell, kept_ms, now_ms=now_ms)
+    templates = _delete_templates(cell, now_ms - _template_retention_ms(settings))
+    _finish(cell, "retention", now_ms, deleted=deleted, templates=templates)
+    return deleted
+
+
+def delete_finished(cell: Cell, kept_ms: Mapping[State, int], *, now_ms: int) -> int:
+    """Delete events, journal entries and flow-control keys that are old enough.
+
+    Args:
+        kept_ms: how long events are kept after their end, for each final state.
+
+    Returns: the number of deleted events.
+    """
+    events, flow_keys, deleted = EventStore(cell), FlowKeys(cell), 0
     owners = cast(set[bytes], cell.client.smembers(keys.owners(cell.prefix)))
     for owner in sorted(owners):
-        for state in FINAL_STATES:
-            before_ms = now_ms - _retention_ms(settings, state)
+        for state, state_kept_ms in kept_ms.items():
+            before_ms = now_ms - state_kept_ms
             index = keys.finished(cell.prefix, owner.decode(), state)
             for ids in _older_than(cell.client, index, before_ms):
                 deleted += events.forget(ids, before_ms=before_ms)
-        _trim_journal(cell, owner.decode(), now_ms - settings.retention_days * DAY_MS)
+        _trim_journal(cell, owner.decode(), now_ms - kept_ms[State.DELIVERED])
         flow_keys.forget(Owner.parse(owner.decode()))
-    templates = _delete_templates(cell, now_ms - _template_retention_ms(settings))
-    _finish(cell, "retention", now_ms, deleted=deleted, templates=templates)
     return deleted
 
 
@@ -98,8 +111,15 @@ def _older_than(client: redis.Redis, index: str, before_ms: int) -> Iterator[lis
 
 
 def _trim_journal(cell: Cell, owner: str, before_ms: int) -> None:
-    key = keys.journal(cell.prefix, owner)
-    cell.client.xtrim(key, minid=f"{before_ms}-0", approximate=True)
+    """Remove all entries older than `before_ms`.
+
+    An approximate XTRIM removes whole blocks, at most 10,000 entries, in a call that
+    does not block the store for long. The exact one removes the rest of a block.
+    """
+    key, oldest = keys.journal(cell.prefix, owner), f"{before_ms}-0"
+    while cell.client.xtrim(key, minid=oldest, approximate=True):
+        pass
+    cell.client.xtrim(key, minid=oldest, approximate=False)
 
 
 def _delete_templates(cell: Cell, before_ms: int) -> int:

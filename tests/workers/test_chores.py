@@ -31,6 +31,8 @@ TIMEOUTS = ClaimTimeouts(
     offer_ms=3_000, lease_ms=15_000, grace_ms=15_000, missed_grace_ms=60_000
 )
 URL = "https://receiver.example/hook"
+# An approximate XTRIM removes at most 10,000 entries.
+MORE_THAN_ONE_TRIM = 10_150
 
 
 @pytest.fixture
@@ -94,6 +96,23 @@ def test_retention_deletes_more_than_one_batch(client: redis.Redis):
 
     assert chores.retention() == chores.BATCH + 1
     assert client.zcard(keys.finished(PREFIX, str(OWNER), "cancelled")) == 0
+
+
+def test_retention_removes_all_old_entries_of_a_journal(client: redis.Redis):
+    now_ms = Cell(client, PREFIX).now_ms()
+    EventStore(Cell(client, PREFIX)).create_many(
+        OWNER, [Draft(Content(URL, b"x"), 1_000)]
+    )
+    journal, old_ms = keys.journal(PREFIX, str(OWNER)), now_ms - 8 * DAY_MS
+    pipe = client.pipeline(transaction=False)
+    for number in range(MORE_THAN_ONE_TRIM):
+        pipe.xadd(journal, {"e": number}, id=f"{old_ms}-{number + 1}")
+    pipe.xadd(journal, {"e": "recent"}, id=f"{now_ms - 6 * DAY_MS}-0")
+    pipe.execute()
+
+    chores.retention()
+
+    assert [entry[b"e"] for _, entry in client.xrange(journal)] == [b"recent"]
 
 
 def test_retention_removes_deleted_flow_control_keys_from_the_index(

@@ -49,7 +49,6 @@ PERMANENT_FAMILIES = frozenset(
         "chore",
         "journal",
         "q",
-        "gl",
         "queues",
         "flow_keys",
     )

@@ -90,7 +90,7 @@ EXPIRING = {
         "skipped",
     ),
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
-    *("erasing", "confirmed", "turned_away", "sign_in", "signed_out"),
+    *("erasing", "confirmed", "turned_away", "sign_in", "signed_out", "begins"),
     *("letter_job", "letter_jobs", "letter_job_lease"),
     *("counts", "destination_counts"),
 }

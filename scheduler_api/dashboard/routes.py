@@ -6,6 +6,7 @@ from functools import partial
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dashboard import browser_security
 from scheduler_api.dashboard.browser_security import is_from_own_page
+from scheduler_api.dashboard.pages.create import CreatePages
 from scheduler_api.dashboard.pages.dead_letters import DeadLetterPages
 from scheduler_api.dashboard.pages.destinations import DestinationPages
 from scheduler_api.dashboard.pages.event_changes import EventChanges
@@ -24,7 +25,7 @@ from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.sessions import Sessions
 from scheduler_api.dashboard.viewer import Viewer
-from scheduler_api.dialects import outbound
+from scheduler_api.dialects import inbound, outbound
 from scheduler_api.services import Services
 from scheduler_api.web.access import READS
 from scheduler_api.web.routes import Route, View, add_routes
@@ -37,7 +38,7 @@ NAME = "dashboard"
 PREFIXES: tuple[str, ...] = (
     *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
     *("/queues", "/destinations"),
-    *("/dead-letters", "/schedules"),
+    *("/dead-letters", "/schedules", "/create"),
 )
 # The script of a page sends this header when it fetches the page again.
 REFRESH_HEADER = "Dashboard-Refresh"
@@ -49,7 +50,10 @@ FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the p
 # What a read-only token may do beside reading.
 HARMLESS = ("dashboard.sign_out", "dashboard.view_tenant")
 # Pages that ask before a change.
-ASKING = ("dashboard.schedule_form", "dashboard.ask_to_delete")
+ASKING = (
+    *("dashboard.schedule_form", "dashboard.ask_to_delete"),
+    *("dashboard.create_form", "dashboard.create_preview"),
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -80,8 +84,11 @@ def blueprint(services: Services) -> Blueprint:
     queues, flow_keys = QueuePages(services, dialects), FlowKeyPages(services, dialects)
     destinations = DestinationPages(services)
     letters = DeadLetterPages(services, dialects)
+    composer = inbound.COMPOSER(services)
+    creation = CreatePages(services, composer)
     schedules = SchedulePagesView(services, dialects)
-    changes, a_schedule = ScheduleChanges(services), "/schedules/<schedule_id>"
+    changes = ScheduleChanges(services, composer)
+    a_schedule = "/schedules/<schedule_id>"
     event_changes, an_event = EventChanges(services), "/events/<event_id>"
     signing_keys, tenants = SigningKeyPages(services), TenantPages(services)
     letter_jobs = LetterJobPages(services, dialects)
@@ -113,6 +120,9 @@ def blueprint(services: Services) -> Blueprint:
         ("POST", "/destinations/resume", "resume_destination", destinations.resume),
         ("GET", "/dead-letters", "dead_letters", letters.all),
         ("POST", "/dead-letters", "act_on_dead_letters", letters.act),
+        ("GET", "/create", "create_form", creation.form),
+        ("POST", "/create", "create", creation.create),
+        ("GET", "/create/preview", "create_preview", creation.preview),
         ("GET", "/schedules", "schedules", schedules.list),
         ("GET", a_schedule, "schedule", schedules.show),
         ("POST", f"{a_schedule}/run", "run_schedule", changes.run),

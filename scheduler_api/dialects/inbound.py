@@ -3,10 +3,13 @@
 All other parts of the dialects are registered in `dialects.outbound`.
 """
 
+from collections.abc import Callable
 from flask import Blueprint, Response
+from scheduler_api.dialects.composition import Composer
 from scheduler_api.dialects.events_v1 import inbound as events_v1
 from scheduler_api.dialects.jiter import inbound as jiter
 from scheduler_api.dialects.qstash import inbound as qstash
+from scheduler_api.dialects.qstash.composer import QstashComposer
 from scheduler_api.services import Services
 from scheduler_api.web.documented import Document
 from typing import Protocol
@@ -47,3 +50,5 @@ DIALECTS: tuple[Inbound, ...] = (
 )
 # The API that formats errors at paths that belong to no API.
 DEFAULT: Api = jiter
+# What people create on the dashboard belongs to the dialect of this composer.
+COMPOSER: Callable[[Services], Composer] = QstashComposer

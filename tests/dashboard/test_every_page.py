@@ -35,6 +35,8 @@ PAGES = {
     "new_letter_job": "/dead-letters/matching",
     "letter_jobs": "/dead-letters/jobs",
     "letter_job": "/dead-letters/jobs/{job}",
+    "create_form": "/create",
+    "create_preview": "/create/preview",
     "schedules": "/schedules",
     "schedule": "/schedules/{schedule}",
     "schedule_form": "/schedules/{schedule}/edit",
@@ -42,8 +44,10 @@ PAGES = {
     "signing_keys": "/settings/keys",
     "event_form": "/events/{later}/edit",
 }
+# Pages that show nothing stored.
+CREATION = {"create_form", "create_preview"}
 # Pages that ask before a change; a read-only token does not get them.
-ASKING = {"event_form", "schedule_form", "ask_to_delete"}
+ASKING = {"event_form", "schedule_form", "ask_to_delete"} | CREATION
 # Each form by the name of its route.
 FORM = {"dialect": DIALECT, "name": SCRIPT}
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
@@ -74,6 +78,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "replay_event": ("/events/{dead}/replay", {}),
     "reveal_keys": ("/settings/keys/values", {"dialect": DIALECT}),
     "rotate_keys": ("/settings/keys/rotate", {"dialect": DIALECT}),
+    "create": ("/create", {"url": "https://h/x", "when": "now"}),
     "run_schedule": ("/schedules/{schedule}/run", {}),
     "pause_schedule": ("/schedules/{schedule}/pause", {}),
     "resume_schedule": ("/schedules/{schedule}/resume", {}),
@@ -86,7 +91,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
 # Forms that a tenant may fill in for itself, whatever other tenants have.
 OWN_FORMS = {
     *("create_token", "revoke_token", "create_letter_job"),
-    *("reveal_keys", "rotate_keys"),
+    *("reveal_keys", "rotate_keys", "create"),
 }
 # The statuses of forms whose result is shown without a further request. Keys are not
 # rotated without the time of the last rotation.
@@ -158,7 +163,9 @@ def test_what_tenants_and_receivers_write_is_shown_as_text(
 
     assert [name for name, page in pages.items() if "<script>" in page] == []
     without = {name for name, page in pages.items() if "&lt;script&gt;" not in page}
-    assert without == {"overview", "destinations", "signing_keys", "new_letter_job"}
+    assert without == CREATION | {
+        *("overview", "destinations", "signing_keys", "new_letter_job"),
+    }
 
 
 def test_s27_no_page_shows_anything_of_another_tenant(

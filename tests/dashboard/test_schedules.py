@@ -18,7 +18,12 @@ from tests.dialects.engine import Engine, Web
 DIALECT = "qstash"
 SCRIPT = "<script>alert(1)</script>"
 CONTENT = Content("https://h/x", b"the body")
-RULE = {"expression": "0 8 * * 1-5", "zone": "Europe/Berlin", "url": "https://h/new"}
+RULE = {
+    "expression": "0 8 * * 1-5",
+    "zone": "Europe/Berlin",
+    "url": "https://h/new",
+    "retries": "3",
+}
 
 
 def schedules_of(web: Web, now_ms: int | None = None) -> Schedules:

@@ -29,12 +29,14 @@ from scheduler_api.dashboard.pages.schedules import (
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
+from scheduler_api.dialects.composition import BadField, Composer
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.schedule_log import log_schedule
 
 # The fields of the form.
-EXPRESSION, ZONE, URL = "expression", "zone", "url"
+FIELDS = ("expression", "zone", "url", "retries")
+EXPRESSION, ZONE, URL, RETRIES = FIELDS
 # How often a change is tried again because somebody else changed the schedule.
 MAX_TRIES = 10
 NOT_NOW = "This schedule does not run now"
@@ -44,19 +46,12 @@ RUN_IN_PROGRESS = "The run before has not ended, and its runs may not overlap"
 Edit = Callable[[Schedule], Schedule]
 
 
-class BadField(Exception):
-    """A field of a form is wrong; the message is a sentence for people."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
 class ScheduleChanges:
     """Changes the schedules of the tenant that a viewer sees."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, composer: Composer) -> None:
         self._services = services
+        self._composer = composer
         self._schedules = services.schedules
         self._policy = AddressPolicy.of(services.settings)
         self._grammar_of = {each.name: each.grammar for each in outbound.DIALECTS}
@@ -111,7 +106,29 @@ class ScheduleChanges:
             ZONE: zone_of(schedule),
             URL: schedule.content.url,
         }
-        return _form(schedule, values)
+        if self._has_retries(schedule):
+            values[RETRIES] = self._composer.retries_of(schedule.content)
+        return self._form(schedule, values)
+
+    def _has_retries(self, schedule: Schedule) -> bool:
+        """Return whether a schedule has a number of retries of its own."""
+        return schedule.owner.dialect == self._composer.dialect
+
+    def _form(
+        self,
+        schedule: Schedule,
+        values: dict[str, str],
+        faults: dict[str, str] | None = None,
+    ) -> Response:
+        return page(
+            "schedule_edit.html",
+            400 if faults else 200,
+            schedule=schedule,
+            public_id=public_id(schedule),
+            values=values,
+            has_retries=self._has_retries(schedule),
+            faults=faults or {},
+        )
 
     def edit(self, viewer: Viewer, schedule_id: str) -> Response:
         """Change the rule and the destination of a schedule."""
@@ -119,7 +136,7 @@ class ScheduleChanges:
             self._change(viewer, schedule_id, self._edited)
         except BadField as err:
             schedule = find_schedule(self._services, viewer, schedule_id)
-            return _form(schedule, _values(), faults={err.field: str(err)})
+            return self._form(schedule, _values(), {err.field: str(err)})
         return _to_schedule(schedule_id)
 
     def _edited(self, schedule: Schedule) -> Schedule:
@@ -134,6 +151,9 @@ class ScheduleChanges:
         if cron.tz != tz:
             raise BadField(ZONE, f"the cron line names the zone {cron.tz}")
         url = self._read_url(values[URL], schedule)
+        content = replace(schedule.content, url=url)
+        if self._has_retries(schedule):
+            content = self._composer.with_retries(content, values[RETRIES])
         by_hand = change(schedule.owner, "schedule.edit", public_id(schedule))
         audit.write(
             self._services.cell,
@@ -147,7 +167,7 @@ class ScheduleChanges:
                 grammar=grammar,
                 expression=cron.expression,
                 tz=tz,
-                content=replace(schedule.content, url=url),
+                content=content,
             )
         except CronError as err:
             raise BadField(EXPRESSION, str(err)) from err
@@ -205,9 +225,7 @@ class ScheduleChanges:
 
 
 def _values() -> dict[str, str]:
-    return {
-        name: request.form.get(name, "").strip() for name in (EXPRESSION, ZONE, URL)
-    }
+    return {name: request.form.get(name, "").strip() for name in FIELDS}
 
 
 def _read_zone(tz: str) -> str:
@@ -216,19 +234,6 @@ def _read_zone(tz: str) -> str:
     except CronError as err:
         raise BadField(ZONE, str(err)) from err
     return tz
-
-
-def _form(
-    schedule: Schedule, values: dict[str, str], *, faults: dict[str, str] | None = None
-) -> Response:
-    return page(
-        "schedule_edit.html",
-        400 if faults else 200,
-        schedule=schedule,
-        public_id=public_id(schedule),
-        values=values,
-        faults=faults or {},
-    )
 
 
 def _to_schedule(schedule_id: str) -> Response:

@@ -40,6 +40,12 @@ REASONS = {
     "clock change": "skipped: the clock changed, so this local time did not exist",
 }
 
+# Why the event of a run was not delivered.
+FAILURES = {
+    "exhausted": "all attempts failed",
+    "end": "the schedule ended before the next attempt",
+}
+
 
 class Row(NamedTuple):
     """A schedule in the list."""
@@ -151,7 +157,7 @@ class SchedulePagesView:
                 run,
                 _status(run),
                 public_ids.event_id(schedule.owner, run.event_id or ""),
-                REASONS.get(run.reason, run.reason),
+                (FAILURES if run.event_id else REASONS).get(run.reason, run.reason),
                 "" if run.by_hand else notes.get(run.at_ms, ""),
             )
             for run in runs

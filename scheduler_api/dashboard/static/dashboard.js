@@ -63,3 +63,25 @@ document.addEventListener("click", async (event) => {
 
 showLocalTimes(document);
 if (document.querySelector("[data-live]")) refreshForever();
+
+// Fetches the preview of a form again after each change of a field.
+const PREVIEW_MS = 300;
+const PREVIEWED = ["when", "delay", "at", "expression", "zone", "retries"];
+let previewAt = 0;
+
+async function showPreview(form) {
+  const values = new FormData(form);
+  const query = new URLSearchParams(PREVIEWED.map((name) => [name, values.get(name) ?? ""]));
+  const response = await fetch(`${form.dataset.preview}?${query}`);
+  if (!response.ok) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  showLocalTimes(page);
+  document.getElementById("preview").replaceChildren(...page.body.childNodes);
+}
+
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form?.dataset.preview || !PREVIEWED.includes(event.target.name)) return;
+  clearTimeout(previewAt);
+  previewAt = setTimeout(() => showPreview(form).catch(() => {}), PREVIEW_MS);
+});

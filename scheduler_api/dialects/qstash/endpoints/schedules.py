@@ -7,7 +7,7 @@ Source: https://upstash.com/docs/qstash/features/schedules
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from flask import Response, request
 from scheduler_api.core.cron.expression import CronError
@@ -46,7 +46,12 @@ from scheduler_api.dialects.qstash.parsing.ignored_names import (
     Describer,
     ignored_names,
 )
-from scheduler_api.dialects.qstash.parsing.message import Message, message_id, to_gates
+from scheduler_api.dialects.qstash.parsing.message import (
+    Headers,
+    Message,
+    message_id,
+    to_gates,
+)
 from scheduler_api.dialects.qstash.parsing.request_headers import (
     DEFAULTS,
     from_headers,
@@ -55,7 +60,11 @@ from scheduler_api.dialects.qstash.parsing.requests import (
     read_body,
     read_schedule_headers,
 )
-from scheduler_api.dialects.qstash.parsing.targets import check_callbacks, read_target
+from scheduler_api.dialects.qstash.parsing.targets import (
+    Target,
+    check_callbacks,
+    read_target,
+)
 from scheduler_api.dialects.qstash.rendering import (
     response_schemas,
     responses,
@@ -139,11 +148,11 @@ class Scheduling:
         response contains the id of the earlier request's schedule.
         """
         parsed = self._parse_request(owner)
-        schedule = self._create_or_find(owner, parsed)
+        schedule = self.create_or_find(owner, parsed)
         answer = {"scheduleId": public_id(schedule)}
         return responses.respond(answer, ignored=parsed.ignored)
 
-    def _create_or_find(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
+    def create_or_find(self, owner: Owner, parsed: ScheduleRequest) -> Schedule:
         """Return the schedule of a request, or of the request that it repeats.
 
         Raises: BadValue, Conflict.
@@ -367,16 +376,38 @@ class Scheduling:
 
     def _parse_request(self, owner: Owner) -> ScheduleRequest:
         """Raises: BadValue, NotFound, Refusal."""
-        policy = self._limits.address_policy
         target = read_target(request.environ, route=ROUTE)
         if target.path.lower().endswith(ACTIONS) and ":" not in unquote(target.path):
             # The path is not a destination. The client wants to pause or resume a
             # schedule, but the schedule id is invalid, such as in `a/b/pause`.
             raise NotFound(f"schedule {target.path[:80]} not found")
+        limit_bytes = self._limits.body_limit_bytes
+        return self.parse(
+            *(owner, target, read_schedule_headers(request)),
+            read=lambda: read_body(request, limit_bytes=limit_bytes),
+            caller_ip=request.remote_addr,
+        )
+
+    def parse(
+        self,
+        owner: Owner,
+        target: Target,
+        headers: Headers,
+        *,
+        read: Callable[[], bytes],
+        caller_ip: str | None = None,
+    ) -> ScheduleRequest:
+        """Return the schedule that a target, headers and a body describe.
+
+        Args:
+            read: returns the body; called after the headers are checked.
+
+        Raises: BadValue, NotFound, Refusal.
+        """
+        policy = self._limits.address_policy
         addressing = Addressing(self._groups, owner, policy=policy)
         destination = addressing.resolve(target.destination)
         group = destination if isinstance(destination, Group) else None
-        headers = read_schedule_headers(request)
         message = from_headers(
             [
                 pair
@@ -385,13 +416,13 @@ class Scheduling:
             ],
             query=target.configuration,
             base=DEFAULTS if group is None else self._drafts.defaults(group),
-            caller_ip=request.remote_addr,
+            caller_ip=caller_ip,
             schedule=True,
             limits=self._limits.headers,
         )
         check_callbacks(message, policy=policy)
         options = _options(message, headers, to_group=group is not None)
-        body = read_body(request, limit_bytes=self._limits.body_limit_bytes)
+        body = read()
         content = content_of(message, destination, body)
         name = schedule_deduplication_name(message, url=content.url, body=body)
         ignored = ignored_names(headers, target.configuration, schedule=True)

@@ -15,6 +15,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.forget import forget
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
@@ -77,6 +78,7 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(audit)
+main.add_command(dead_letters)
 main.add_command(forget)
 main.add_command(keys)
 main.add_command(tenant)

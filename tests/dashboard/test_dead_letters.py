@@ -4,10 +4,11 @@ import pytest
 from scheduler_api.core import public_ids
 from scheduler_api.core.model import Content, Draft, Gates, Owner, State
 from scheduler_api.core.queries.events import Queries
+from scheduler_api.core.recovery.letter_jobs import LetterJobs
 from scheduler_api.core.store import audit, keys
 from scheduler_api.dialects import outbound
 from tests.dashboard.browser import Browser, sign_in
-from tests.dialects.engine import Engine, Web
+from tests.dialects.engine import Engine, Web, settings_with
 
 DIALECT = "qstash"
 SCRIPT = "<script>alert(1)</script>"
@@ -199,6 +200,66 @@ def test_an_operator_chooses_a_tenant_first(web: Web) -> None:
     boss.post("/view", tenant=web.tenant.id)
     assert boss.post("/dead-letters", retry=value(event_id)) == 303
     assert state(web, event_id) is State.CLEARED
+
+
+def job_path(browser: Browser, **form: str) -> str:
+    """Create a job; return the path of its page."""
+    response = browser.client.post(
+        "/dead-letters/jobs", data=form, headers={"Sec-Fetch-Site": "same-origin"}
+    )
+    assert response.status_code == 303
+    return str(response.location)
+
+
+def test_a_job_shows_its_count_first_and_then_its_progress(
+    web: Web, browser: Browser
+) -> None:
+    ids = [fail(web) for _ in range(3)]
+    fail(web, status=404)
+    asked = browser.text("/dead-letters/matching?action=retry&cause=5xx")
+    path = job_path(browser, action="retry", cause="5xx", rate="50")
+    before = browser.text(path)
+    settings = settings_with(None, {}, redis_url="redis://unused/0")
+    outbound.letter_work(web.cell, settings).work_on_all(for_s=60)
+    after = browser.text(path)
+
+    assert "3 dead letters match" in asked
+    assert "Running: 0 of 3 sent again" in before and "at most 50 per second" in before
+    assert "Done: 3 sent again" in after and "cause 5xx" in after
+    assert {state(web, each) for each in ids} == {State.CLEARED}
+    assert "retry done 3" in browser.text("/dead-letters/jobs")
+
+
+def test_a_job_is_stopped_and_goes_on(web: Web, browser: Browser) -> None:
+    fail(web)
+    path = job_path(browser, action="delete", rate="1")
+    browser.post(f"{path}/stop")
+    stopped = browser.text(path)
+    browser.post(f"{path}/resume")
+
+    assert "Stopped: 0 of 1 deleted" in stopped and "Go on" in stopped
+    assert "Running: 0 of 1 deleted" in browser.text(path)
+
+
+def test_a_job_that_nobody_works_on_says_what_to_check(
+    web: Web, browser: Browser
+) -> None:
+    path = job_path(browser, rate="1")
+    _, _, job_id = path.rpartition("/")
+    key = keys.letter_job(web.cell.prefix, web.tenant.id, job_id)
+    web.cell.client.hset(key, "updated_ms", 1)
+    waiting = browser.text(path)
+    jobs = LetterJobs(web.cell)
+    jobs.lease(jobs.get(web.tenant.id, job_id), "worker", ttl_ms=15_000)
+
+    assert "Nobody works on it" in waiting
+    assert "Nobody works on it" not in browser.text(path)
+
+
+@pytest.mark.parametrize("rate", ["", "0", "x", "1001", "-1", "1e9"])
+def test_a_wrong_rate_creates_no_job(web: Web, browser: Browser, rate: str) -> None:
+    assert browser.post("/dead-letters/jobs", rate=rate) == 400
+    assert LetterJobs(web.cell).all_of(web.tenant.id) == []
 
 
 def test_what_tenants_and_receivers_write_is_shown_as_text(

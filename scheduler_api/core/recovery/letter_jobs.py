@@ -214,6 +214,11 @@ class LetterJobs:
         self._cell.write_small(set_lease)
         return True
 
+    def is_leased(self, job: LetterJob) -> bool:
+        """Whether a process works on the job now. Redis: one round trip."""
+        key = keys.letter_job_lease(self._prefix, job.tenant, job.id)
+        return bool(self._cell.client.exists(key))
+
     def release(self, job: LetterJob) -> None:
         """End the lease of a job."""
         key = keys.letter_job_lease(self._prefix, job.tenant, job.id)

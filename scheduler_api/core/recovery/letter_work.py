@@ -79,12 +79,11 @@ class LetterWork:
             return 0
         if not self._jobs.lease(job, self._name, ttl_ms=LEASE_MS):
             return 0
-        shift = _Shift(job, for_s=for_s, clock_s=self._clock_s)
+        shift = _Shift(job, for_s=for_s, clock_s=self._clock_s, on_progress=on_progress)
         try:
             cursor = job.cursor
             while not shift.is_over:
                 cursor = self._chunk(shift, cursor)
-                on_progress()
         finally:
             self._jobs.release(job)
         return shift.done
@@ -129,6 +128,7 @@ class LetterWork:
             handled += act(owner, ids, job=job.name)
         shift.done += handled.done
         shift.taken += len(letters)
+        shift.on_progress()
         self._sleep(shift.ahead_s)
         goes_on = self._jobs.is_running(job)
         if not (goes_on and self._jobs.lease(job, self._name, ttl_ms=LEASE_MS)):
@@ -140,10 +140,16 @@ class _Shift:
     """The time during which a process works on a job."""
 
     def __init__(
-        self, job: LetterJob, *, for_s: float, clock_s: Callable[[], float]
+        self,
+        job: LetterJob,
+        *,
+        for_s: float,
+        clock_s: Callable[[], float],
+        on_progress: Callable[[], None],
     ) -> None:
         self.job = job
         self.done = self.taken = 0
+        self.on_progress = on_progress
         self._clock_s = clock_s
         self._started_s = clock_s()
         self._for_s = for_s

@@ -1,6 +1,7 @@
 """The pages of jobs that retry or delete all dead letters that match a filter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from flask import Response, abort, request, url_for
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.queries.letters import Letters
@@ -27,6 +28,7 @@ from scheduler_api.web.tenant_limits import describe_refusal
 
 ACTION, RATE = "action", "rate"
 BAD_RATE = f"Choose a rate from 1 to {MAX_RATE} per second"
+NO_FILTER = "all dead letters"
 # After this time without a sign of a worker, the page says what to check.
 PATIENCE_MS = 5_000
 
@@ -67,7 +69,7 @@ class LetterJobPages:
         if viewer.tenant is None:
             return page("choose_tenant.html", tenants=self._services.tenants.accounts())
         jobs = self._jobs.all_of(viewer.tenant)
-        filters = {job.id: described_filters(job.wanted) for job in jobs}
+        filters = {job.id: _described(job) for job in jobs}
         return page("letter_jobs.html", jobs=jobs, filters=filters)
 
     def show(self, viewer: Viewer, job_id: str) -> Response:
@@ -76,12 +78,13 @@ class LetterJobPages:
         now_ms = self._services.cell.now_ms()
         is_running = job.state is JobState.RUNNING
         seen_ms = job.updated_ms or job.created_ms
+        is_idle = now_ms - seen_ms > PATIENCE_MS and not self._jobs.is_leased(job)
         return page(
             "letter_job.html",
             job=job,
             is_running=is_running,
-            waits=is_running and now_ms - seen_ms > PATIENCE_MS,
-            filters=described_filters(job.wanted),
+            waits=is_running and is_idle,
+            filters=_described(job),
             refusal=describe_refusal(job.refused) if job.refused else "",
         )
 
@@ -127,6 +130,14 @@ class LetterJobPages:
 def _action() -> Action:
     is_delete = request.values.get(ACTION) == Action.DELETE
     return Action.DELETE if is_delete else Action.RETRY
+
+
+def _described(job: LetterJob) -> list[str]:
+    """Return the filter of a job in words, without the time of its creation."""
+    time = job.wanted.time
+    if time.end_ms == job.created_ms:
+        time = replace(time, end_ms=None)
+    return described_filters(replace(job.wanted, time=time)) or [NO_FILTER]
 
 
 def _to(job: LetterJob) -> Response:

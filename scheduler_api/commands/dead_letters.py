@@ -1,0 +1,249 @@
+"""`dead-letters`: lists, retries and deletes dead letters."""
+
+import click
+import time
+from collections.abc import Callable
+from rich.table import Column, Table
+from scheduler_api.commands.common import (
+    existing_tenant,
+    open_cell,
+    print_table,
+    to_seconds,
+    user,
+)
+from scheduler_api.core import public_ids
+from scheduler_api.core.errors import NotFound
+from scheduler_api.core.model import Owner
+from scheduler_api.core.queries.filters import Span, Target
+from scheduler_api.core.queries.letters import LetterCount, LetterFilter, Letters
+from scheduler_api.core.recovery.letter_jobs import (
+    DEFAULT_RATE,
+    MAX_RATE,
+    Action,
+    JobState,
+    LetterJob,
+    LetterJobs,
+)
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.timestamps import from_iso
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
+from scheduler_api.web.tenant_limits import describe_refusal
+from typing import Any
+
+MAX_LISTED = 1_000
+FOREVER_S = float("inf")
+SHOW_INTERVAL_S = 1.0
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """List, retry and delete events that failed for good."""
+
+
+def _read_time(
+    _ctx: click.Context, _param: click.Parameter, text: str | None
+) -> int | None:
+    try:
+        return None if text is None else from_iso(text)
+    except ValueError as err:
+        raise click.BadParameter("a time looks like 2027-03-01T12:00:00Z") from err
+
+
+def tenant_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--tenant`, which must be given."""
+    return click.option(
+        "--tenant", "tenant_id", metavar="ID", required=True, callback=existing_tenant
+    )(command)
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which dead letters are meant."""
+    options = (
+        click.option("--url", default="", help="Beginning of the URL."),
+        click.option(
+            "--cause",
+            default="",
+            help="Code, status or class of the last failure: refused, 500, 5xx.",
+        ),
+        click.option("--queue", default="", help="Name of the queue."),
+        click.option("--label", default="", help="Label that the client gave."),
+        click.option(
+            "--from", "start", callback=_read_time, help="Failed since this time."
+        ),
+        click.option(
+            "--to", "end", callback=_read_time, help="Failed until this time."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return tenant_option(command)
+
+
+def _filter(chosen: dict[str, Any]) -> LetterFilter:
+    return LetterFilter(
+        time=Span(chosen["start"], chosen["end"]),
+        target=Target(chosen["url"], chosen["queue"]),
+        cause=chosen["cause"],
+        label=chosen["label"],
+    )
+
+
+def _owners(tenant_id: str) -> list[Owner]:
+    return [Owner(tenant_id, dialect.name) for dialect in outbound.DIALECTS]
+
+
+@dead_letters.command("list")
+@filter_options
+@click.option(
+    "--count",
+    type=click.IntRange(1, MAX_LISTED),
+    default=50,
+    show_default=True,
+    help="How many, the newest first.",
+)
+@click.pass_obj
+def list_letters(
+    settings: Settings, /, tenant_id: str, count: int, **chosen: object
+) -> None:
+    """List dead letters and why they failed, the newest first."""
+    letters = Letters(open_cell(settings), outbound.LABELS)
+    url, why = Column("destination", overflow="fold"), Column("why", overflow="fold")
+    table = Table("failed", "event", url, "attempts", why)
+    after, listed, wanted = None, 0, _filter(chosen)
+    while listed < count:
+        page = letters.page(
+            _owners(tenant_id), wanted, after=after, size=count - listed
+        )
+        for letter in page.letters:
+            cause = letter.cause
+            table.add_row(
+                to_seconds(letter.failed_ms),
+                public_ids.event_id(letter.owner, letter.id),
+                letter.content.url if letter.content else "unreadable",
+                str(letter.attempts),
+                f"{cause.sentence} ({cause.code})" if cause else letter.end,
+            )
+        listed, after = listed + len(page.letters), page.next
+        if after is None:
+            break
+    print_table(table)
+
+
+def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option(
+            "--rate",
+            type=click.IntRange(1, MAX_RATE),
+            default=DEFAULT_RATE,
+            show_default=True,
+            help="How many per second at most.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Only count what matches."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.pass_obj,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return filter_options(command)
+
+
+@dead_letters.command("retry")
+@_job_options
+def retry(settings: Settings, tenant_id: str, **chosen: object) -> None:
+    """Send all dead letters that match again, as new events.
+
+    This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.
+    """
+    _run(settings, tenant_id, Action.RETRY, chosen)
+
+
+@dead_letters.command("delete")
+@_job_options
+def delete(settings: Settings, tenant_id: str, **chosen: object) -> None:
+    """Delete all dead letters that match; they can then not be retried any more.
+
+    This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.
+    """
+    _run(settings, tenant_id, Action.DELETE, chosen)
+
+
+@dead_letters.command("jobs")
+@tenant_option
+@click.pass_obj
+def list_jobs(settings: Settings, tenant_id: str) -> None:
+    """List the jobs of the last 30 days, the newest first."""
+    table = Table("created", "job", "action", "state", "done", "skipped", "by")
+    for job in LetterJobs(open_cell(settings)).all_of(tenant_id):
+        counts = str(job.done), str(job.skipped)
+        created = to_seconds(job.created_ms)
+        table.add_row(created, job.id, job.action, job.state, *counts, job.by)
+    print_table(table)
+
+
+@dead_letters.command("stop")
+@click.argument("job_id", metavar="JOB")
+@tenant_option
+@click.pass_obj
+def stop(settings: Settings, job_id: str, tenant_id: str) -> None:
+    """Stop a job, wherever it runs."""
+    jobs = LetterJobs(open_cell(settings))
+    try:
+        job = jobs.get(tenant_id, job_id)
+    except NotFound as err:
+        raise click.ClickException(f"there is no job {job_id}: see `jobs`") from err
+    if job.state is not JobState.RUNNING:
+        raise click.ClickException(f"the job is {job.state} already")
+    jobs.stop(job, by=user())
+    click.echo(f"stopped {job_id} after {job.done}")
+
+
+def _run(
+    settings: Settings, tenant_id: str, action: Action, chosen: dict[str, Any]
+) -> None:
+    """Count what matches, ask, then create a job and work on it until it ends."""
+    cell, wanted = open_cell(settings), _filter(chosen)
+    letters = Letters(cell, outbound.LABELS)
+    expected = letters.count(_owners(tenant_id), wanted)
+    click.echo(f"{_words(expected)} dead letters match")
+    if chosen["dry_run"] or not expected.most:
+        return
+    if not chosen["yes"]:
+        click.confirm(f"{action.capitalize()} {_words(expected)}?", abort=True)
+    jobs = LetterJobs(cell)
+    job = jobs.create(
+        *(tenant_id, action, wanted),
+        rate=chosen["rate"],
+        expected=expected,
+        by=user(),
+    )
+    _work(settings, cell, job)
+
+
+def _words(count: LetterCount) -> str:
+    at_least = "" if count.least == count.most else "at least "
+    return f"{at_least}{count.least}"
+
+
+def _work(settings: Settings, cell: Cell, job: LetterJob) -> None:
+    jobs, work = LetterJobs(cell), outbound.letter_work(cell, settings)
+
+    def show() -> None:
+        done = jobs.get(job.tenant, job.id).done
+        click.echo(f"\r{done} of {_words(job.expected)}", nl=False, err=True)
+
+    while True:
+        work.work(job.tenant, job.id, for_s=FOREVER_S, on_progress=show)
+        after = jobs.get(job.tenant, job.id)
+        if after.state is not JobState.RUNNING or after.refused:
+            break
+        # Another process works on it.
+        show()
+        time.sleep(SHOW_INTERVAL_S)
+    click.echo(err=True)
+    skipped = f", {after.skipped} cannot be read" if after.skipped else ""
+    click.echo(f"{after.state}: {after.done}{skipped}")
+    if after.refused:
+        raise click.ClickException(
+            f"{describe_refusal(after.refused)}; job {job.id} goes on by itself"
+        )

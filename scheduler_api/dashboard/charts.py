@@ -116,9 +116,10 @@ def _height(count: int, highest: int) -> int:
 
 def _widened(heights: Sequence[int]) -> list[int]:
     """Widen each step, so that a minute is seen on a narrow screen."""
-    return [
-        max(heights[max(0, n - WIDENED) : n + WIDENED + 1]) for n in range(len(heights))
-    ]
+    margin = [0] * WIDENED
+    padded = [*margin, *heights, *margin]
+    shifted = (padded[n : n + len(heights)] for n in range(2 * WIDENED + 1))
+    return list(map(max, *shifted))
 
 
 def _stretched(picture: Picture, width: int, title: str) -> Markup:

@@ -24,8 +24,9 @@ TTL_MS = DAY_MS + 2 * HOUR_MS
 MAX_DESTINATIONS = 1_000
 # The name of all destinations beyond these.
 OTHERS = ""
-# A call for more tenants would block the store for too long.
-TENANTS_AT_ONCE = 50
+# Calls with more parts, or with parts of more destinations, would block the store for
+# longer than 2 ms.
+PARTS_AT_ONCE, DESTINATIONS_AT_ONCE = 5, 50
 # Upper bounds of the buckets of lateness. The last bucket has no bound.
 LATE_BOUNDS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
@@ -124,7 +125,8 @@ async def add(cell: Cell, client: AsyncClient, counts: Mapping[str, Counts]) -> 
     """Add what was counted to the present hour; return the time of the store in ms.
 
     If the client repeats a call because its reply was lost, it may count twice. A full
-    store still counts. Redis: add_counts, one call for each 50 tenants.
+    store still counts. Redis: add_counts, one call if there are few tenants and
+    destinations.
 
     Args:
         counts: by tenant.
@@ -132,13 +134,15 @@ async def add(cell: Cell, client: AsyncClient, counts: Mapping[str, Counts]) -> 
     everything = Counts()
     for each in counts.values():
         everything.add(each)
+    parts = (
+        (holder, part)
+        for holder, each in ((OPERATOR, everything), *counts.items())
+        for part in _encode(each)
+    )
     options = {"ttl_ms": TTL_MS, "max_destinations": MAX_DESTINATIONS}
     now_ms = 0
-    holders = ((OPERATOR, everything), *counts.items())
-    for batch in batches(holders, TENANTS_AT_ONCE):
-        args: list[Arg] = []
-        for holder, each in batch:
-            args += [holder, _encode(each)]
+    for batch in batches(parts, PARTS_AT_ONCE):
+        args: list[Arg] = [word for pair in batch for word in pair]
         now_ms = cast(
             int,
             await cell.library.call_async(
@@ -200,20 +204,23 @@ def _hours(since_ms: int, now_ms: int) -> range:
     return range(since_ms // HOUR_MS, now_ms // HOUR_MS + 1)
 
 
-def _encode(counts: Counts) -> bytes:
-    return orjson.dumps(
-        {
-            "delivered": counts.delivered,
-            "failed": counts.failed,
-            "causes": counts.causes,
-            "late": {str(bucket): count for bucket, count in counts.late.items()},
-            "late_ms": counts.late_ms,
-            "destinations": [
-                (name, each.delivered, each.failed, int(each.is_failing), each.cause)
-                for name, each in counts.destinations.items()
-            ],
-        }
-    )
+def _encode(counts: Counts) -> Iterator[bytes]:
+    """Yield the counts in parts, each with some of the destinations."""
+    totals = {
+        "delivered": counts.delivered,
+        "failed": counts.failed,
+        "causes": counts.causes,
+        "late": {str(bucket): count for bucket, count in counts.late.items()},
+        "late_ms": counts.late_ms,
+    }
+    destinations = [
+        (name, each.delivered, each.failed, int(each.is_failing), each.cause)
+        for name, each in counts.destinations.items()
+    ]
+    first = destinations[:DESTINATIONS_AT_ONCE]
+    yield orjson.dumps({**totals, "destinations": first})
+    for batch in batches(destinations[len(first) :], DESTINATIONS_AT_ONCE):
+        yield orjson.dumps({"destinations": batch})
 
 
 def _decode(hour: int, stored: Mapping[bytes, bytes]) -> Hour:

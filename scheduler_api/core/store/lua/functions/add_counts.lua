@@ -5,9 +5,10 @@
 --   ttl_ms: how long the counts of an hour are kept after the last addition.
 --   max_destinations: how many destinations of a holder are counted separately in an hour. Further
 --     ones are counted together, under the name ''.
--- Args per holder: its name, then JSON with `delivered`, `failed`, `causes` (failures by code),
---   `late` (number of first attempts by bucket of lateness), `late_ms` (sum), and `destinations`: a
---   list of {name, delivered, failed, 1 if the last attempt failed or 0, code of the last failure}.
+-- Args per holder: its name, then JSON with `destinations`, a list of {name, delivered, failed, 1 if
+--   the last attempt failed or 0, code of the last failure}, and, at least in one part of what was
+--   counted, `delivered`, `failed`, `causes` (failures by code), `late` (number of first attempts by
+--   bucket of lateness) and `late_ms` (sum).
 --   A holder that is being removed, or whose counts are unreadable, is left out.
 -- Answer: the time of the store in ms.
 -- Atomic per holder. A repeated call counts again.
@@ -56,9 +57,11 @@ end
 
 local function add(ctx, holder, counts)
   local hour = math.floor(ctx.now / HOUR_MS)
-  local totals = keys.counts(ctx, holder, hour)
-  count_totals(ctx, totals, counts)
-  redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
+  if counts.delivered then
+    local totals = keys.counts(ctx, holder, hour)
+    count_totals(ctx, totals, counts)
+    redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
+  end
   if not counts.destinations[1] then return end
   local destinations = keys.destination_counts(ctx, holder, hour)
   count_destinations(ctx, destinations, counts.destinations)

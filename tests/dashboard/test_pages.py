@@ -92,3 +92,27 @@ def test_a_malformed_filter_shows_the_whole_list(
     name = create(web)
 
     assert name in browser.text(f"/events?{query}")
+
+
+def test_events_are_found_by_label_tag_and_owner(web: Web, browser: Browser) -> None:
+    labelled = Content("https://h/x", b"b", {"l": ["orders"]})
+    tagged = Content("https://h/x", b"{}", {"e": "ann@h", "t": ["urgent"]})
+    owners = {"qstash": labelled, "events_v1": tagged}
+    drafts = {name: Draft(content, 1_000) for name, content in owners.items()}
+    stored = {
+        name: web.store.create_many(web.owner(name), [draft])[0]
+        for name, draft in drafts.items()
+    }
+    ids = {
+        name: public_ids.event_id(web.owner(name), accepted.id)
+        for name, accepted in stored.items()
+    }
+
+    for label, found in (
+        ("orders", "qstash"),
+        ("urgent", "events_v1"),
+        ("ann@h", "events_v1"),
+    ):
+        page = browser.text(f"/events?label={label}")
+        assert [name for name in ids if ids[name] in page] == [found]
+    assert "No events" in browser.text("/events?label=order")

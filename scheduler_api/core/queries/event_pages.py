@@ -7,7 +7,14 @@ from enum import StrEnum
 from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
-from scheduler_api.core.queries.filters import ALWAYS, ANYWHERE, Span, Target
+from scheduler_api.core.queries.filters import (
+    ALWAYS,
+    ANYWHERE,
+    Labels,
+    Span,
+    Target,
+    has_label,
+)
 from scheduler_api.core.queries.heads import read_contents, read_records
 from scheduler_api.core.queries.positions import Position, collect, walk
 from scheduler_api.core.store import keys
@@ -57,11 +64,13 @@ class EventFilter:
         time: scheduled and due events: when they are first due; others: when they
             ended.
         target: where the events go.
+        label: a label that the client gave; '' for any.
     """
 
     statuses: frozenset[Status] = PAST
     time: Span = ALWAYS
     target: Target = ANYWHERE
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,9 @@ class EventPage:
 class EventPages:
     """Reads the events of several owners of one cell, page by page."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, labels: Labels) -> None:
         self._cell = cell
+        self._labels = labels
 
     def read(
         self,
@@ -163,13 +173,21 @@ class EventPages:
         for position in batch:
             record, summary = records.get(position.id), None
             content = contents.get(position.id)
-            if record is not None and wanted.target.matches(content):
+            if record is not None and self._matches(wanted, record, content):
                 try:
                     summary = _summary(position, record, content, now_ms=now_ms)
                 except (KeyError, ValueError) as err:
                     problem = UnreadableRecord(f"record: {err!r}")
                     log_unreadable(self._cell, position.id, problem)
             yield position, summary
+
+    def _matches(
+        self, wanted: EventFilter, record: Record, content: Content | None
+    ) -> bool:
+        owner = Owner.parse(record["owner"].decode())
+        return wanted.target.matches(content) and has_label(
+            wanted.label, content, self._labels, owner.dialect
+        )
 
 
 def _indexes(

@@ -1,11 +1,12 @@
 """Filters for lists of events, and the phases that users see. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from scheduler_api.core.model import Content, Event, Owner, State
 from scheduler_api.core.store import gate_names
 from scheduler_api.core.store.records import Record
+from typing import Any
 
 
 class Phase(StrEnum):
@@ -86,6 +87,24 @@ class Selection:
             event.quarantined_ms if phase is Phase.QUARANTINED else event.finished_ms
         )
         return end_ms is None or self.ended.get(phase, ALWAYS).contains(end_ms)
+
+
+# Returns the labels in the options of content, by the name of the dialect.
+Labels = Mapping[str, Callable[[Mapping[str, Any]], Sequence[str]]]
+
+
+def has_label(
+    label: str, content: Content | None, labels: Labels, dialect: str
+) -> bool:
+    """Whether a client gave a label to content; any content has the label ''.
+
+    Args:
+        content: None if it is unreadable.
+    """
+    if not label:
+        return True
+    of_dialect = labels.get(dialect)
+    return bool(content and of_dialect and label in of_dialect(content.options))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Pages of dead letters: which there are, and why they failed."""
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from scheduler_api.core.batches import batches
@@ -9,14 +9,20 @@ from scheduler_api.core.delivery import causes
 from scheduler_api.core.delivery.causes import Cause, cause_of
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, State
-from scheduler_api.core.queries.filters import ALWAYS, ANYWHERE, Span, Target
+from scheduler_api.core.queries.filters import (
+    ALWAYS,
+    ANYWHERE,
+    Labels,
+    Span,
+    Target,
+    has_label,
+)
 from scheduler_api.core.queries.heads import read_contents, read_records
 from scheduler_api.core.queries.positions import Position, walk
 from scheduler_api.core.store import codec, keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import execute_reads, log_unreadable, readable
 from scheduler_api.core.store.records import EVENT, Record
-from typing import Any
 
 PAGE_SIZE = 50
 # How many dead letters a page or a count examines at most.
@@ -26,9 +32,6 @@ FIELDS = EVENT.codes(
     *("owner", "state", "created_ms", "finished_ms", "attempts", "reason"),
     *("schedule", "revision", "body_revision", "destination", "gates"),
 )
-
-# Returns the labels in the options of content, by the name of the dialect.
-Labels = Mapping[str, Callable[[Mapping[str, Any]], Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -228,11 +231,8 @@ class Letters:
     ) -> bool:
         if not wanted.target.matches(content):
             return False
-        if not wanted.label:
-            return True
         owner = Owner.parse(record["owner"].decode())
-        labels = self._labels.get(owner.dialect)
-        return bool(content and labels and wanted.label in labels(content.options))
+        return has_label(wanted.label, content, self._labels, owner.dialect)
 
     def _letter(
         self,

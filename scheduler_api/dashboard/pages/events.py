@@ -28,10 +28,11 @@ from scheduler_api.services import Services
 from typing import NamedTuple
 
 # The names in the query of the list.
-STATUS, URL, QUEUE, SINCE, UNTIL, AFTER = (
+STATUS, URL, QUEUE, LABEL, SINCE, UNTIL, AFTER = (
     "status",
     "url",
     "queue",
+    "label",
     "from",
     "to",
     "after",
@@ -53,7 +54,7 @@ class EventPagesView:
     def __init__(self, services: Services, dialects: Sequence[str]) -> None:
         self._services = services
         self._dialects = dialects
-        self._pages = EventPages(services.cell)
+        self._pages = EventPages(services.cell, outbound.LABELS)
         self._outbound = outbound.outbound_halves(services.settings)
 
     def list(self, viewer: Viewer) -> Response:
@@ -132,6 +133,7 @@ def _filter() -> EventFilter:
         statuses=statuses,
         time=read_span(arguments.get(SINCE, ""), arguments.get(UNTIL, "")),
         target=Target(arguments.get(URL, "").strip(), arguments.get(QUEUE, "").strip()),
+        label=arguments.get(LABEL, "").strip(),
     )
 
 

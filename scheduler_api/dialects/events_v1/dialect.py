@@ -11,7 +11,7 @@ from scheduler_api.dialects.events_v1.credentials import (
 )
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
 from scheduler_api.dialects.events_v1.ids import public_id, stored_id
-from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound
+from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound, labels_of
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.dialects.events_v1.verification import VERIFICATION
 
@@ -30,4 +30,5 @@ EVENTS_V1 = Dialect(
     ),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
     verification=VERIFICATION,
+    labels=labels_of,
 )

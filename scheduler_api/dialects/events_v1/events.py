@@ -18,7 +18,7 @@ from scheduler_api.dialects.events_v1.context import POST_FILTERED, Condition, m
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
 from scheduler_api.dialects.events_v1.filters import read_event_query, search_terms_of
 from scheduler_api.dialects.events_v1.ids import internal_id
-from scheduler_api.dialects.events_v1.outbound import OWNER
+from scheduler_api.dialects.events_v1.outbound import OWNER, TAGS
 from scheduler_api.dialects.events_v1.parsing import (
     PAST,
     TOO_LARGE,
@@ -207,7 +207,7 @@ class Events:
     ) -> Schedule:
         current = schedule.content
         event_owner = current.options[OWNER]
-        tags = fields.get("tags", current.options.get(rendering.TAGS, []))
+        tags = fields.get("tags", current.options.get(TAGS, []))
         context = fields.get("context", rendering.context_of(current))
         content = rendering.content(
             fields.get("callback_url", current.url),

@@ -1,6 +1,6 @@
 """Renders the requests of Scheduler v1 and decides about retries. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from scheduler_api.core.delivery import retry
@@ -20,13 +20,21 @@ from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.events_v1.credentials import SIGNING_SECRET
 from scheduler_api.dialects.events_v1.ids import public_id
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
+from typing import Any
 
 RETRY_DELAYS_MS = (3_000, 5_000, 10_000)
 # The content option that contains `eventOwner`, an e-mail address.
 OWNER = "e"
+# The content option that contains the tags.
+TAGS = "t"
 CONTENT_TYPE = ("Content-Type", "application/json")
 
 _next_delay_ms = partial(retry.planned_delay_ms, delays_ms=RETRY_DELAYS_MS)
+
+
+def labels_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the tags in the options of content, and the owner."""
+    return *map(str, options.get(TAGS, ())), str(options.get(OWNER, ""))
 
 
 class EventsV1Outbound:

@@ -15,7 +15,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects.events_v1.ids import public_id
-from scheduler_api.dialects.events_v1.outbound import OWNER
+from scheduler_api.dialects.events_v1.outbound import OWNER, TAGS
 from scheduler_api.dialects.json_text import dump
 from scheduler_api.web import schedule_options, schedule_runs
 
@@ -25,8 +25,8 @@ CONTENT_TYPE_JSON = "application/json"
 INACTIVE, ACTIVE = "INACTIVE", "ACTIVE"
 PAUSED, FINISHED = "PAUSED", "FINISHED"
 DELIVERED, FAILED, INTERRUPTED = "DELIVERED", "FAILED", "INTERRUPTED"
-# Content options: the tags of the event, and a flag for an event without a context.
-TAGS, NO_CONTEXT = "t", "b"
+# The content option of an event without a context.
+NO_CONTEXT = "b"
 # The end date is an option in the engine, but a field of the event in this dialect.
 END = "endDate"
 

@@ -44,7 +44,7 @@ def pages_of(
     store: EventStore, wanted: EventFilter, *owners: Owner, size: int = 50
 ) -> list[list[Summary]]:
     """Return all pages, from the first to the last."""
-    pages, after, found = EventPages(store.cell), None, []
+    pages, after, found = EventPages(store.cell, {}), None, []
     while True:
         page = pages.read(
             owners or [OWNER], wanted, now_ms=NOW_MS, after=after, size=size
@@ -96,7 +96,7 @@ def test_pages_miss_and_repeat_none_of_many_events_of_the_same_time(
 
 def test_a_position_stays_valid_when_its_event_is_gone(store: EventStore) -> None:
     created = create(store, *[-1_000] * 150)
-    pages = EventPages(store.cell)
+    pages = EventPages(store.cell, {})
     first = pages.read([OWNER], EventFilter(), now_ms=NOW_MS, size=70)
     store.cancel(OWNER, [each.id for each in first.events])
     wanted = EventFilter(frozenset([Status.DUE]))
@@ -113,7 +113,7 @@ def test_a_page_examines_a_bounded_number_of_events(
     create(store, *range(-50, 0))
     [oldest] = create(store, -HOUR_MS, url="https://other/x")
     wanted = EventFilter(target=Target("https://other/"))
-    first = EventPages(store.cell).read([OWNER], wanted, now_ms=NOW_MS)
+    first = EventPages(store.cell, {}).read([OWNER], wanted, now_ms=NOW_MS)
 
     assert (first.events, first.is_searched) == ([], True)
     assert first.next is not None

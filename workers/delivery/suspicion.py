@@ -35,8 +35,9 @@ class Suspicion:
     """Decides by the results of attempts whether a worker suspects itself.
 
     If no attempt gets a response, and those at several origins end without a
-    connection, the worker's own network, name server or resources do not work. Then the
-    results say nothing about the origins. The suspicion ends with the next response.
+    connection, or without a sign that the request has arrived, the worker's own
+    network, name server or resources do not work. Then the results say nothing about
+    the origins. The suspicion ends with the next response.
 
     Attributes:
         is_active: whether the worker suspects itself.
@@ -63,7 +64,7 @@ class Suspicion:
             self._responses += 1
             if self._failed_at or self._refuted_at:
                 self._note_response(_origin(begun))
-        elif self.is_active or result.error in CONNECTION_FAILURES:
+        elif self.is_active or result.error in CONNECTION_FAILURES or result.unheard:
             self._note_failure(begun, result)
 
     def _note_response(self, origin: str) -> None:

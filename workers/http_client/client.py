@@ -72,6 +72,8 @@ class Result:
     total_ms: int  # since `started_ms`
     dispatched: bool  # False: no byte of the request was sent
     body_incomplete: bool = False  # the body was cut off, late or malformed
+    # The machine of the receiver has not acknowledged what was sent to it.
+    unheard: bool = False
 
 
 def always() -> bool:
@@ -196,6 +198,7 @@ class HttpClient:
             int((perf_counter() - exchange.started_s) * 1000),
             exchange.dispatched,
             has_head and bool(detail),
+            exchange.unheard,
         )
 
     async def _perform(self, request: Request, exchange: HttpExchange) -> None:
@@ -205,6 +208,9 @@ class HttpClient:
         connection = await self._pool.connect(origin, request.url, exchange)
         try:
             await connection.perform(exchange, head, request.body)
+        except BaseException:
+            exchange.unheard = connection.is_unheard(exchange.started_s)
+            raise
         finally:
             self._pool.release(connection, exchange)
 

@@ -6,6 +6,9 @@ many bytes of a response are read and kept.
 
 import asyncio
 import select
+import socket
+import struct
+import sys
 from collections.abc import Callable
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from time import perf_counter
@@ -39,6 +42,25 @@ PIECE_BYTES = 256 * 1024
 PIECES_MAX = 50_000
 # A connection reads at most this much before its first request.
 EARLY_MAX_BYTES = 64 * 1024
+# In Linux's TCP_INFO: packets that are not acknowledged, time since the last
+# acknowledgement in ms, bytes that were not sent.
+TCP_INFO = struct.Struct("24xI28xI84xI")
+TCP_TICK_MS = 50
+
+
+def is_unheard(sock: socket.socket, since_s: float) -> bool:
+    """Whether the other machine has acknowledged nothing since then, but should have.
+
+    A receiver that does not read has sent acknowledgements. False where the operating
+    system does not say it.
+    """
+    if sys.platform != "linux":
+        return False
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+    packets, acknowledged_ms, unsent_bytes = TCP_INFO.unpack(info)
+    elapsed_ms = (perf_counter() - since_s) * 1000
+    is_waiting = bool(packets or unsent_bytes)
+    return is_waiting and acknowledged_ms > elapsed_ms - TCP_TICK_MS
 
 
 class HttpConnection(asyncio.Protocol):
@@ -157,6 +179,12 @@ class HttpConnection(asyncio.Protocol):
         """Whether the operating system has taken the entire request."""
         transport = self._transport
         return self._sent and not (transport and transport.get_write_buffer_size())
+
+    def is_unheard(self, since_s: float) -> bool:
+        """Whether the machine of the receiver has acknowledged nothing since then."""
+        return self._transport is not None and is_unheard(
+            self._transport.get_extra_info("socket"), since_s
+        )
 
     def abort(self) -> None:
         """Close at once; discard unsent and unread data."""

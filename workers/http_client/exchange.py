@@ -53,6 +53,7 @@ class HttpExchange:
         "started_s",
         "status",
         "truncated",
+        "unheard",
         "was_reset",
     )
 
@@ -69,7 +70,7 @@ class HttpExchange:
         self.connected_s = 0.0
         self.first_byte_s = 0.0
         self.read_bytes = 0
-        self.dispatched = False
+        self.dispatched = self.unheard = False
         self.phase = Phase.WAIT
         self.refusal: str | None = None
         self.status: int | None = None

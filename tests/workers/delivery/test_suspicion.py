@@ -58,6 +58,16 @@ def test_other_failures_do_not(suspicion: Suspicion, error: Failure):
     assert not suspicion.is_active
 
 
+def test_r20_requests_that_nobody_acknowledges_make_a_worker_suspect_itself(
+    suspicion: Suspicion,
+):
+    result = replace(ANSWER, status=None, error=Failure.TIMEOUT, unheard=True)
+    for origin in range(5):
+        assert not suspicion.is_active
+        suspicion.note(begun(origin), result)
+    assert suspicion.is_active
+
+
 def test_an_origin_counts_once_for_all_tenants(suspicion: Suspicion):
     result = replace(ANSWER, status=None, error=Failure.REFUSED)
     for tenant in range(9):

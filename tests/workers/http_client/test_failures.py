@@ -5,12 +5,17 @@ import pytest
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Sequence
+from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.delivery.request import BodyWanted
+from tests.system.blocked_receiver import BlockedReceiver
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import Behaviour, Connection, receiving
 from tests.workers.http_client.sending import DEADLINE_MS, new_client, post, run
+from time import perf_counter
+from workers.http_client.connection import is_unheard
 from workers.http_client.exchange import HttpExchange
 from workers.http_client.failures import (
     ORIGIN_FAILURES,
@@ -142,8 +147,18 @@ def test_each_failure_of_a_receiver_has_its_own_code(
         assert text in result.detail
         assert "127.0.0.1" not in result.detail
         assert result.dispatched == (scheme == "http")
+        assert not result.unheard
 
     run(main())
+
+
+def test_a_packet_that_no_machine_answers_is_not_acknowledged() -> None:
+    with BlockedReceiver() as receiver, socket.socket() as sock:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.connect(("127.0.0.1", parse(receiver.url).origin.port))
+
+        assert is_unheard(sock, perf_counter()) == (sys.platform == "linux")
 
 
 def test_a_response_before_the_request_is_the_response() -> None:

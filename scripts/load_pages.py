@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
 def measure(cell: Cell, sizes: Sizes) -> None:
     """Create the data; measure and print what each page takes."""
     event_id = _create_events(cell, sizes)
-    _create_schedules(cell, sizes.schedules)
+    schedule_id = _create_schedules(cell, sizes.schedules)
     click.echo(
         f"{sizes.events:,} events, {sizes.dead_letters:,} of them dead letters,"
         f" {sizes.schedules:,} schedules, {DESTINATIONS:,} destinations"
@@ -55,11 +55,11 @@ def measure(cell: Cell, sizes: Sizes) -> None:
         click.echo(
             f"{'page':<44} {'median ms':>9} {'web cpu':>8} {'store':>6} {'KiB':>5}"
         )
-        for path in _paths(event_id):
+        for path in _paths(event_id, schedule_id):
             click.echo(_measure_page(cell, session, base, path))
 
 
-def _paths(event_id: str) -> Iterable[str]:
+def _paths(event_id: str, schedule_id: str) -> Iterable[str]:
     return (
         "/overview",
         "/events",
@@ -67,6 +67,10 @@ def _paths(event_id: str) -> Iterable[str]:
         "/events?status=failed",
         f"/events?url={NOWHERE}",
         f"/events/{event_id}",
+        "/schedules",
+        f"/schedules?url={NOWHERE}",
+        "/schedules?label=nowhere",
+        f"/schedules/{schedule_id}",
         "/settings/tokens",
     )
 
@@ -137,13 +141,15 @@ def _end(cell: Cell, numbers: range, outcome: Outcome) -> None:
         )
 
 
-def _create_schedules(cell: Cell, count: int) -> None:
+def _create_schedules(cell: Cell, count: int) -> str:
+    """Create schedules; return the stored id of the last one."""
     owner = replace(cell.owner, dialect="qstash")
     for number in range(count):
-        cell.schedules.create(
+        schedule = cell.schedules.create(
             *(owner, Content(_url(number), b"tick")),
             expression=f"{number % 60} 3 * * *",
             tz="Europe/Berlin",
             grammar=FULL,
             deadline_ms=DEADLINE_MS,
         )
+    return schedule.id

@@ -104,6 +104,22 @@ def test_the_list_is_filtered(web: Web, browser: Browser) -> None:
     assert "bank" in browser.text("/schedules?state=unknown&after=x")
 
 
+def test_the_list_is_filtered_by_label_owner_and_tag(
+    web: Web, browser: Browser
+) -> None:
+    options = {"e": "ann@example.com", "t": ["billing"]}
+    create(web, name="one", content=Content("https://h/x", b"", {"l": ["reports"]}))
+    event = Content("https://h/v1", b"{}", options)
+    create(web, dialect="events_v1", content=event)
+
+    assert "one" in browser.text("/schedules?label=reports")
+    for label in ("ann@example.com", "billing"):
+        page = browser.text(f"/schedules?label={label}")
+        assert "https://h/v1" in page
+        assert "https://h/x" not in page
+    assert "No schedule matches" in browser.text("/schedules?label=report")
+
+
 def test_next_runs_are_marked_where_the_clock_changes(
     web: Web, browser: Browser
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
-from scheduler_api.core.queries.filters import ALWAYS, Target
+from scheduler_api.core.queries.filters import ALWAYS, Labels, Target
 from scheduler_api.core.queries.heads import read_heads
 from scheduler_api.core.queries.positions import Position, collect, walk
 from scheduler_api.core.store import codec, keys, schedule_records
@@ -16,7 +16,7 @@ from scheduler_api.core.store.records import SCHEDULE, Record
 
 PAGE_SIZE = 50
 # How many schedules a page examines at most to find those that match.
-MAX_EXAMINED = 2_000
+MAX_EXAMINED = 1_000
 EXAMINED = SCHEDULE.codes(*("owner", "state", "end_ms", "revision", "destination"))
 NO_TIME = float("inf")
 
@@ -28,10 +28,12 @@ class ScheduleFilter:
     Attributes:
         state: None for any. A schedule whose end has passed has ended.
         url: the beginning of the URL; '' for any.
+        label: a label that the client gave; '' for any.
     """
 
     state: ScheduleState | None = None
     url: str = ""
+    label: str = ""
 
     @property
     def target(self) -> Target:
@@ -56,8 +58,14 @@ class SchedulePage:
 class SchedulePages:
     """Reads the schedules of several owners of one cell, page by page."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, labels: Labels) -> None:
+        """
+        Args:
+            labels: returns the labels in the options of content, by the name of the
+                dialect.
+        """
         self._cell = cell
+        self._labels = labels
 
     def read(
         self,
@@ -98,8 +106,8 @@ class SchedulePages:
             for schedule_id, record in records.items()
             if _record_matches(record, wanted, now_ms=now_ms)
         }
-        if wanted.target.url:
-            matching = self._by_content(matching, wanted.target)
+        if wanted.url or wanted.label:
+            matching = self._by_content(matching, wanted)
         for position in batch:
             yield position, position.id if position.id in matching else None
 
@@ -118,14 +126,27 @@ class SchedulePages:
         return records
 
     def _by_content(
-        self, records: dict[str, Record], target: Target
+        self, records: dict[str, Record], wanted: ScheduleFilter
     ) -> dict[str, Record]:
         heads = self._heads(records)
         return {
             schedule_id: record
             for schedule_id, record in records.items()
-            if target.matches(_content(heads[schedule_id]))
+            if self._content_matches(
+                Owner.parse(record["owner"].decode()),
+                *(_content(heads[schedule_id]), wanted),
+            )
         }
+
+    def _content_matches(
+        self, owner: Owner, content: Content | None, wanted: ScheduleFilter
+    ) -> bool:
+        if content is None or not wanted.target.matches(content):
+            return False
+        labels = self._labels.get(owner.dialect)
+        return not wanted.label or bool(
+            labels and wanted.label in labels(content.options)
+        )
 
     def _heads(self, records: dict[str, Record]) -> dict[str, bytes]:
         places = {

@@ -21,12 +21,13 @@ from scheduler_api.core.store.reads import owner_of_schedule
 from scheduler_api.dashboard.list_parameters import format_position, read_position
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
+from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
 from scheduler_api.web import schedule_options
 from typing import NamedTuple
 
 # The names in the queries.
-STATE, URL, AFTER, RUNS = "state", "url", "after", "runs"
+STATE, URL, LABEL, AFTER, RUNS = "state", "url", "label", "after", "runs"
 FEW_RUNS, MANY_RUNS = 10, 100
 MAX_BODY_BYTES = 65_536
 WAITING, UNDER_WAY = "waiting", "under way"
@@ -81,7 +82,7 @@ class SchedulePagesView:
     def __init__(self, services: Services, dialects: Sequence[str]) -> None:
         self._services = services
         self._dialects = dialects
-        self._pages = SchedulePages(services.cell)
+        self._pages = SchedulePages(services.cell, outbound.LABELS)
 
     def list(self, viewer: Viewer) -> Response:
         """List schedules, the newest first."""
@@ -94,6 +95,7 @@ class SchedulePagesView:
             ScheduleFilter(
                 state=ScheduleState(state) if state in [*ScheduleState] else None,
                 url=request.args.get(URL, "").strip(),
+                label=request.args.get(LABEL, "").strip(),
             ),
             now_ms=now_ms,
             after=read_position(request.args.get(AFTER, "")),

@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from collections.abc import Mapping
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
 from scheduler_api.core.queries import schedule_pages
@@ -11,11 +12,12 @@ from scheduler_api.core.queries.schedule_pages import (
 )
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.cell import NO_OPTIONS, Cell
 
 OWNER, OTHER = Owner("1", "qstash"), Owner("1", "jiter")
 NOW_MS = 1_900_000_000_000
 ANY = ScheduleFilter()
+LABELS = {"qstash": lambda options: options.get("l", ())}
 
 
 @pytest.fixture
@@ -24,11 +26,16 @@ def schedules(store_client: redis.Redis) -> Schedules:
 
 
 def create(
-    schedules: Schedules, count: int, *, owner: Owner = OWNER, url: str = "https://h"
+    schedules: Schedules,
+    count: int,
+    *,
+    owner: Owner = OWNER,
+    url: str = "https://h",
+    options: Mapping[str, object] = NO_OPTIONS,
 ) -> list[Schedule]:
     return [
         schedules.create(
-            *(owner, Content(url, b"b")),
+            *(owner, Content(url, b"b", options)),
             expression="0 9 * * *",
             tz="UTC",
             grammar=FULL,
@@ -46,7 +53,7 @@ def ids_of(
     now_ms: int = NOW_MS,
 ) -> list[str]:
     """Return the ids on all pages."""
-    pages, after = SchedulePages(schedules._cell), None
+    pages, after = SchedulePages(schedules._cell, LABELS), None
     found: list[str] = []
     while True:
         page = pages.read(
@@ -79,6 +86,22 @@ def test_a_filter_selects_by_state_and_url(schedules: Schedules) -> None:
     assert ids_of(schedules, ScheduleFilter(url="https://shop.example/b")) == []
 
 
+def test_a_filter_selects_by_label(schedules: Schedules) -> None:
+    labelled, _, foreign = (
+        create(schedules, 1, options=options, owner=owner)[0]
+        for options, owner in (
+            ({"l": ["a", "b"]}, OWNER),
+            ({"l": ["ab"]}, OWNER),
+            ({"l": ["b"]}, OTHER),
+        )
+    )
+
+    wanted = ScheduleFilter(label="b")
+    assert ids_of(schedules, wanted, OWNER, OTHER) == [labelled.id]
+    assert ids_of(schedules, wanted, OTHER) == []
+    assert foreign.id in ids_of(schedules, ANY, OTHER)
+
+
 def test_a_schedule_whose_end_has_passed_has_ended(schedules: Schedules) -> None:
     [schedule] = create(schedules, 1)
     options = schedule.options.__class__(end_ms=NOW_MS + 1)
@@ -95,7 +118,7 @@ def test_a_page_examines_a_bounded_number(
     monkeypatch.setattr(schedule_pages, "MAX_EXAMINED", 2)
     create(schedules, 5)
     wanted = ScheduleFilter(url="https://nowhere/")
-    page = SchedulePages(schedules._cell).read([OWNER], wanted, now_ms=NOW_MS)
+    page = SchedulePages(schedules._cell, LABELS).read([OWNER], wanted, now_ms=NOW_MS)
 
     assert (list(page.schedules), page.is_searched) == ([], True)
     assert ids_of(schedules, wanted) == []

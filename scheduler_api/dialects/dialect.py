@@ -109,6 +109,8 @@ class Dialect:
             UnreadableRecord.
         labels: takes the options of an event's content; returns the labels that a
             client gave it.
+        examples: commands that create an `event`, a `queue` or a `flow_key`, with the
+            fields `{base_url}` and `{destination}`.
     """
 
     name: str
@@ -126,3 +128,4 @@ class Dialect:
     verification: Verification | None = None
     redraft: Callable[[EngineSettings], Redraft] = lambda _: same_again
     labels: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: ()
+    examples: Mapping[str, str] = field(default_factory=dict)

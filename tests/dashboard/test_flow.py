@@ -2,6 +2,8 @@
 
 import asyncio
 import pytest
+import shlex
+from html import unescape
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
@@ -233,3 +235,22 @@ def test_pages_of_destinations_show_each_once(web: Web, browser: Browser) -> Non
     assert [name for name in names if f">{name}<" in second] == names[PAGE_SIZE:]
     assert "Go on" in first
     assert "Go on" not in second
+
+
+@pytest.mark.parametrize("path", ["/events", "/queues", "/queues/flow-control"])
+def test_an_empty_list_shows_a_command_that_creates_the_first_one(
+    web: Web, browser: Browser, path: str
+) -> None:
+    page = browser.page(path)
+    command = unescape(page.partition("data-copy>")[2].partition("</pre>")[0])
+    words = shlex.split(command.replace("$QSTASH_TOKEN", web.tenant.token))
+    headers = [words[at + 1] for at, word in enumerate(words) if word == "-H"]
+    posted = web.app.test_client().post(
+        words[2].removeprefix("http://localhost"),
+        data=b"hello",
+        headers=dict(header.split(": ", 1) for header in headers),
+    )
+
+    assert posted.status_code == 201, posted.text
+    assert "data-copy" not in browser.page(path)
+    assert "data-copy" not in browser.page(f"{path}?contains=x&label=x")

@@ -16,6 +16,7 @@ from scheduler_api.core.queries.filters import Phase, Target, phase_of
 from scheduler_api.core.queries.ids import find
 from scheduler_api.core.queries.positions import Position
 from scheduler_api.dashboard.curl import curl_of
+from scheduler_api.dashboard.examples import EVENT, example
 from scheduler_api.dashboard.list_parameters import (
     format_position,
     read_position,
@@ -78,6 +79,7 @@ class EventPagesView:
             statuses=[*Status],
             chosen=request.args.get(STATUS, ""),
             arguments=request.args,
+            example=example(EVENT, self._services.settings),
             following=_following(found.next),
             now_ms=now_ms,
         )

@@ -11,6 +11,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.name_pages import read_names
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import flow_gate
+from scheduler_api.dashboard.examples import FLOW_KEY, example
 from scheduler_api.dashboard.parameters import (
     CONTAINS,
     NAME,
@@ -59,6 +60,7 @@ class FlowKeyPages:
             "flow_keys.html",
             rows=self._flow_keys.rows(names),
             contains=contains,
+            example=example(FLOW_KEY, self._services.settings),
             following=following("dashboard.flow_keys", found.next),
             now_ms=self._services.cell.now_ms(),
         )

@@ -10,6 +10,7 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.name_pages import read_names
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import queue_gate
+from scheduler_api.dashboard.examples import QUEUE, example
 from scheduler_api.dashboard.parameters import (
     CONTAINS,
     NAME,
@@ -51,6 +52,7 @@ class QueuePages:
             "queues.html",
             rows=self._queues.rows([(each.owner, each.name) for each in found.found]),
             contains=contains,
+            example=example(QUEUE, self._services.settings),
             following=following("dashboard.queues", found.next),
             now_ms=self._services.cell.now_ms(),
         )

@@ -20,6 +20,17 @@ from scheduler_api.dialects.qstash.parsing.replays import redraft_with
 from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.dialects.qstash.verification import VERIFICATION
 
+TOKEN = '-H "Authorization: Bearer $QSTASH_TOKEN"'
+EXAMPLES = {
+    "event": f"curl -sS {{base_url}}/v2/publish/{{destination}} {TOKEN} -d hello",
+    "queue": f"curl -sS {{base_url}}/v2/enqueue/mail/{{destination}} {TOKEN} -d hello",
+    "flow_key": (
+        f"curl -sS {{base_url}}/v2/publish/{{destination}} {TOKEN}"
+        " -H 'Upstash-Flow-Control-Key: customer-1'"
+        " -H 'Upstash-Flow-Control-Value: rate=10, period=1m' -d hello"
+    ),
+}
+
 
 def _owner_limits(settings: EngineSettings) -> OwnerLimits:
     return settings.of(QstashSettings).owner_limits
@@ -41,4 +52,5 @@ QSTASH = Dialect(
     verification=VERIFICATION,
     redraft=redraft_with,
     labels=labels_of,
+    examples=EXAMPLES,
 )

@@ -71,6 +71,11 @@ def _paths(event_id: str, schedule_id: str) -> Iterable[str]:
         f"/schedules?url={NOWHERE}",
         "/schedules?label=nowhere",
         f"/schedules/{schedule_id}",
+        "/dead-letters",
+        "/dead-letters?cause=refused",
+        "/dead-letters?label=none",
+        f"/dead-letters?url={NOWHERE}",
+        "/dead-letters/matching?cause=refused",
         "/settings/tokens",
     )
 

@@ -25,8 +25,9 @@ from scheduler_api.core.store.reads import execute_reads, log_unreadable, readab
 from scheduler_api.core.store.records import EVENT, Record
 
 PAGE_SIZE = 50
-# How many dead letters a page or a count examines at most.
-MAX_EXAMINED = 2_000
+# How many dead letters a page or a count examines at most. Fewer than events: most
+# filters need the attempt log or the content of each.
+MAX_EXAMINED = 1_000
 BATCH = 250
 FIELDS = EVENT.codes(
     *("owner", "state", "created_ms", "finished_ms", "attempts", "reason"),
@@ -188,8 +189,9 @@ class Letters:
             and "owner" in record
             and wanted.target.may_match(record)
         }
-        failures = self._causes(records)
+        # What a filter excludes by its cause needs no content, and the other way round.
         if wanted.cause:
+            failures = self._causes(records)
             records = {
                 event_id: record
                 for event_id, record in records.items()
@@ -199,16 +201,24 @@ class Letters:
             event_id: None if isinstance(content, UnreadableRecord) else content
             for event_id, content in read_contents(self._cell, records)
         }
+        records = {
+            event_id: record
+            for event_id, record in records.items()
+            if self._matches(record, contents.get(event_id), wanted)
+        }
+        if not wanted.cause:
+            failures = self._causes(records)
         for place in places:
             letter, record = None, records.get(place.id)
-            if record is not None and self._matches(
-                record, content := contents.get(place.id), wanted
-            ):
-                letter = self._letter(place, record, content, failures[place.id])
+            if record is not None:
+                content, cause = contents.get(place.id), failures[place.id]
+                letter = self._letter(place, record, content, cause)
             yield place, letter
 
     def _causes(self, records: Mapping[str, Record]) -> dict[str, Cause | None]:
-        """Return why the last attempt of each letter failed. One round trip."""
+        """Return why the last attempt of each letter failed. One round trip if any."""
+        if not records:
+            return {}
         pipe = self._cell.client.pipeline(transaction=False)
         for event_id, record in records.items():
             number = record.get("attempts", b"0")

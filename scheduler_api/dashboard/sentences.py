@@ -66,10 +66,14 @@ def _began(found: Lateness, now_ms: int) -> str:
     period = duration((now_ms - found.since_ms) // 60_000 * 60_000)
     if not found.attempts:
         return f"No event began in the last {period}."
-    return (
-        f"Of {_count(found.attempts, 'event')} in the last {period}, half began"
-        f" {_within(found.half_ms)} their time, and 99 % {_within(found.most_ms)} it."
-    )
+    start = f"Of {_count(found.attempts, 'event')} in the last {period},"
+    last = duration(LATE_BOUNDS_MS[-1])
+    if found.half_ms is None:
+        return f"{start} more than half began over {last} after their time."
+    half = f"half began within {duration(found.half_ms)} of their time"
+    if found.most_ms is None:
+        return f"{start} {half}, but over 1 % more than {last} after it."
+    return f"{start} {half}, and 99 % within {duration(found.most_ms)} of it."
 
 
 def failing(
@@ -148,10 +152,3 @@ def gate_path(waiters: Waiters) -> str:
 def _count(count: int, noun: str) -> str:
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
-
-
-def _within(bound_ms: int | None) -> str:
-    """Return a bound in words; beyond the last one, lateness has none."""
-    if bound_ms is None:
-        return f"later than {duration(LATE_BOUNDS_MS[-1])} after"
-    return f"within {duration(bound_ms)} of"

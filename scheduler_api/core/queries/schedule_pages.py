@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
-from scheduler_api.core.queries.filters import ALWAYS, Labels, Target
+from scheduler_api.core.queries.filters import ALWAYS, Labels, Target, has_label
 from scheduler_api.core.queries.heads import read_heads
 from scheduler_api.core.queries.positions import Position, collect, walk
 from scheduler_api.core.store import codec, keys, schedule_records
@@ -143,10 +143,7 @@ class SchedulePages:
     ) -> bool:
         if content is None or not wanted.target.matches(content):
             return False
-        labels = self._labels.get(owner.dialect)
-        return not wanted.label or bool(
-            labels and wanted.label in labels(content.options)
-        )
+        return has_label(wanted.label, content, self._labels, owner.dialect)
 
     def _heads(self, records: dict[str, Record]) -> dict[str, bytes]:
         places = {

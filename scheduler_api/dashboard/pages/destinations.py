@@ -6,7 +6,7 @@ from scheduler_api.core.delivery.causes import sentence_of
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
-from scheduler_api.core.queries.origins import read_origins
+from scheduler_api.core.queries.origins import Origins
 from scheduler_api.core.store.audit import Change
 from scheduler_api.dashboard.parameters import AFTER, CONTAINS
 from scheduler_api.dashboard.rendering import page, to_page
@@ -23,6 +23,7 @@ class DestinationPages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._destinations = HeldDestinations(services.cell)
+        self._origins = Origins(services.cell)
 
     def list(self, viewer: Viewer) -> Response:
         """List what holds events back, and how many attempts succeed where."""
@@ -69,8 +70,7 @@ class DestinationPages:
         cell, tenant = self._services.cell, viewer.tenant
         now_ms, contains = cell.now_ms(), request.args.get(CONTAINS, "").strip()
         held = self._destinations.page(tenant, after=request.args.get(GATES_AFTER, ""))
-        found = read_origins(
-            cell,
+        found = self._origins.page(
             tenant,
             now_ms=now_ms,
             contains=contains,

@@ -5,7 +5,7 @@ import re
 import requests
 from collections.abc import Callable
 from qstash import QStash
-from tests.browser.visits import Visit
+from tests.browser.visits import PATHS, Visit
 from tests.clients.system import System
 
 pytestmark = pytest.mark.slow
@@ -85,9 +85,6 @@ def test_a_revoked_token_ends_its_open_pages(
         timeout=10,
     )
     assert answer.status_code == 401
-
-
-PATHS = ("/overview", "/events", "/settings/tokens")
 
 
 @pytest.mark.client

@@ -19,6 +19,12 @@ WAIT_MS = 20_000
 # What a refusal causes in the console; tests that provoke one say so.
 REFUSED = "Failed to load resource: the server responded with a status of {}"
 SERIOUS = ("serious", "critical")
+# The pages that anybody who is signed in can open, without ids.
+PATHS = (
+    *("/overview", "/events", "/schedules", "/queues", "/queues/flow-control"),
+    *("/destinations", "/dead-letters", "/dead-letters/jobs"),
+    *("/settings/tokens", "/settings/keys", "/create"),
+)
 CHROMIUM = "chromium"
 CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
@@ -92,6 +98,11 @@ class Visit:
     def wait_for_text(self, text: str) -> None:
         """Wait until the page shows a text, by its own refresh or at once."""
         self.page.get_by_text(text).first.wait_for()
+
+    def shows(self, path: str, text: str) -> bool:
+        """Open a page; return whether it shows a text."""
+        self.go(path)
+        return text in self.text()
 
     def accessibility_problems(self) -> list[str]:
         """Return the serious problems that axe finds on the present page."""

@@ -33,7 +33,7 @@ def fill(system: System) -> dict[str, str]:
         client.message.publish_json(
             url=f"{receiver}/reminders",
             body={"reminder": number},
-            delay=f"{30 * (number + 1)}s",
+            delay=f"{60 + 37 * number**2 % 3_500}s",
         )
     for number in range(FAILING):
         client.message.publish_json(
@@ -67,7 +67,13 @@ def fill(system: System) -> dict[str, str]:
 
 
 def take(
-    browser: Browser, system: System, pages: dict[str, str], folder: Path, width: int
+    browser: Browser,
+    system: System,
+    pages: dict[str, str],
+    folder: Path,
+    *,
+    width: int = WIDE,
+    suffix: str = "",
 ) -> None:
     """Write a picture of each page in both colour schemes."""
     for scheme in SCHEMES:
@@ -80,7 +86,7 @@ def take(
         visit.wait_for_text("delivered, 200")
         for name, path in pages.items():
             visit.go(path)
-            file = folder / f"{name}-{scheme}-{width}.png"
+            file = folder / f"{name}-{scheme}{suffix}.png"
             visit.page.screenshot(path=file, full_page=True)
             click.echo(file)
         visit.close()
@@ -97,11 +103,11 @@ def main(folder: Path | None) -> None:
             pages = fill(system)
             if folder is None:
                 chosen = {name: pages[name] for name in ("overview", "event")}
-                take(browser, system, chosen, DOCS, WIDE)
+                take(browser, system, chosen, DOCS)
                 return
             folder.mkdir(parents=True, exist_ok=True)
             for width in (WIDE, NARROW):
-                take(browser, system, pages, folder, width)
+                take(browser, system, pages, folder, width=width, suffix=f"-{width}")
 
 
 if __name__ == "__main__":

@@ -89,3 +89,15 @@ def test_r28_what_has_ended_leaves_only_keys_that_expire_or_always_stay(
     assert deleted > 3
     assert families_without_ttl(cell) <= walk.PERMANENT | OF_A_TENANT
     assert ownerless(cell) == []
+
+
+@pytest.mark.parametrize("key", ["{s1}:what:1", "rq:job:of-nobody", "other"])
+def test_a_key_that_nothing_removes_is_found(furnished: Furnished, key: str) -> None:
+    client = furnished.web.cell.client
+    client.set(key, "x", ex=60)
+    assert ownerless(furnished.web.cell) == []
+
+    client.persist(key)
+
+    [found] = ownerless(furnished.web.cell)
+    assert "is an unknown key without a TTL" in found

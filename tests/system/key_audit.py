@@ -13,7 +13,8 @@ RQ_PERMANENT = (
     *(keys.DATABASE_CELL, "rq:queues", "rq:queue:", "rq:workers"),
     *("rq:wip:", "rq:finished:", "rq:failed:", "rq:scheduler:scheduled_jobs"),
 )
-JOB = "rq:job:"
+# Of a job, which may be registered: its record, and a stream of its last ten results.
+OF_A_JOB = ("rq:job:", "rq:results:")
 
 
 def ownerless(cell: Cell) -> list[str]:
@@ -32,7 +33,7 @@ def _ownerless_outside(cell: Cell) -> Iterator[str]:
         name = key.decode()
         if name.startswith((cell.prefix, *RQ_PERMANENT)):
             continue
-        if name.startswith(JOB) and _is_listed(client, name.removeprefix(JOB)):
+        if name.startswith(OF_A_JOB) and _is_listed(client, name.split(":", 2)[2]):
             continue
         if client.ttl(key) == walk.NO_TTL:
             yield f"{name}: is an unknown key without a TTL"

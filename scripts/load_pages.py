@@ -10,10 +10,13 @@ from load_events import TIMEOUTS
 from scheduler_api.core import public_ids
 from scheduler_api.core.batches import batches
 from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, Outcome
 from scheduler_api.core.store import codec
 from scheduler_api.core.store.claims import claim
 from scheduler_api.core.store.leases import Settlement
+from scheduler_api.core.store.statistics import Counts, DestinationCounts
 from statistics import median
 from tests.sync_worker import new_sync_worker
 from tests.system.cell import Cell
@@ -41,6 +44,8 @@ class Sizes(NamedTuple):
 def measure(cell: Cell, sizes: Sizes) -> None:
     """Create the data; measure and print what each page takes."""
     event_id = _create_events(cell, sizes)
+    _create_queues(cell)
+    _count_attempts(cell)
     schedule_id = _create_schedules(cell, sizes.schedules)
     click.echo(
         f"{sizes.events:,} events, {sizes.dead_letters:,} of them dead letters,"
@@ -76,7 +81,12 @@ def _paths(event_id: str, schedule_id: str) -> Iterable[str]:
         "/dead-letters?label=none",
         f"/dead-letters?url={NOWHERE}",
         "/dead-letters/matching?cause=refused",
+        "/queues",
+        "/queues/flow-control",
+        "/destinations",
+        "/create",
         "/settings/tokens",
+        "/settings/keys",
     )
 
 
@@ -158,3 +168,22 @@ def _create_schedules(cell: Cell, count: int) -> str:
             deadline_ms=DEADLINE_MS,
         )
     return schedule.id
+
+
+def _create_queues(cell: Cell) -> None:
+    owner = replace(cell.owner, dialect="qstash")
+    queues, flow_keys = Queues(cell.events.cell), FlowKeys(cell.events.cell)
+    for number in range(DESTINATIONS):
+        queues.put(owner, f"queue-{number}", parallelism=1, paused=False)
+        flow_keys.pin(owner, f"key-{number}", parallelism=1)
+
+
+def _count_attempts(cell: Cell) -> None:
+    """Count an attempt at each destination, as a worker does."""
+    counted = Counts(delivered=DESTINATIONS)
+    counted.destinations = {
+        f"https://d{number}.example.com": DestinationCounts(delivered=1)
+        for number in range(DESTINATIONS)
+    }
+    worker = new_sync_worker(cell.client, cell.prefix)
+    worker.add_counts({cell.owner.tenant: counted})

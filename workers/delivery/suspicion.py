@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from scheduler_api.core import logfmt
 from scheduler_api.core.model import Begun
+from typing import TypeVar
 from workers.http_client.client import Result
 from workers.http_client.failures import CONNECTION_FAILURES, Failure
 
@@ -29,6 +30,7 @@ UNCHARGED_S = 300.0
 EVIDENCE_S, EVIDENCE_CHECK_S = 1.5, 0.05
 MAX_REMEMBERED = 10_000
 MAX_ROUTES = 500
+T = TypeVar("T")
 
 
 class Suspicion:
@@ -47,6 +49,8 @@ class Suspicion:
         self._clock = clock
         self.is_active = False
         self._responses = 0
+        # The origins that have responded to a tenant's event.
+        self._responded: dict[str, None] = {}
         # When origins failed since the last response, and when origins failed that had
         # failed before this response; oldest first.
         self._failed_at: dict[str, float] = {}
@@ -62,10 +66,23 @@ class Suspicion:
         """Note the result of an attempt."""
         if result.status is not None:
             self._responses += 1
+            if begun.origin not in self._responded:
+                _add(self._responded, begun.origin, None)
             if self._failed_at or self._refuted_at:
                 self._note_response(_origin(begun))
-        elif self.is_active or result.error in CONNECTION_FAILURES or result.unheard:
+        elif self.is_active or self._is_evidence(begun, result):
             self._note_failure(begun, result)
+
+    def _is_evidence(self, begun: Begun, result: Result) -> bool:
+        """Return whether the worker may have caused a failure itself.
+
+        Receivers that do not run refuse connections, and a tenant can have many of
+        them. So a refusal is evidence only from an origin that has responded before, or
+        if none has.
+        """
+        if result.error is Failure.REFUSED and self._responded:
+            return begun.origin in self._responded
+        return result.error in CONNECTION_FAILURES or result.unheard
 
     def _note_response(self, origin: str) -> None:
         for each in self._failed_at:
@@ -107,9 +124,7 @@ class Suspicion:
 
     def _set_last(self, times: dict[str, float], key: str) -> None:
         times.pop(key, None)
-        times[key] = self._clock()
-        if len(times) > MAX_REMEMBERED:
-            del times[next(iter(times))]
+        _add(times, key, self._clock())
 
     def _wait(self, wait_s: float) -> None:
         self._wait_s, self._probes_left = wait_s, PROBES
@@ -163,6 +178,12 @@ class Suspicion:
 def _origin(begun: Begun) -> str:
     """Return the digest of an origin, which is the same for all tenants."""
     return begun.origin.rpartition(":")[2]
+
+
+def _add(remembered: dict[str, T], key: str, value: T) -> None:
+    remembered[key] = value
+    if len(remembered) > MAX_REMEMBERED:
+        del remembered[next(iter(remembered))]
 
 
 def _forget(times: dict[str, float], *, before_s: float) -> None:

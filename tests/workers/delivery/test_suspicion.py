@@ -68,6 +68,32 @@ def test_r20_requests_that_nobody_acknowledges_make_a_worker_suspect_itself(
     assert suspicion.is_active
 
 
+def test_i2_refusals_of_origins_that_never_responded_delay_nobody(
+    suspicion: Suspicion,
+):
+    respond(suspicion)
+    fail(suspicion, *range(100, 120), error=Failure.REFUSED)
+
+    assert not suspicion.is_active
+
+
+def test_r20_refusals_of_origins_that_have_responded_are_evidence(
+    suspicion: Suspicion,
+):
+    origins = range(100, 105)
+    for origin in origins:
+        suspicion.note(begun(origin, tenant=origin % 2), ANSWER)
+    fail(suspicion, *origins, error=Failure.REFUSED)
+
+    assert suspicion.is_active
+
+
+def test_r20_refusals_are_evidence_if_no_origin_has_responded(suspicion: Suspicion):
+    fail(suspicion, *range(5), error=Failure.REFUSED)
+
+    assert suspicion.is_active
+
+
 def test_an_origin_counts_once_for_all_tenants(suspicion: Suspicion):
     result = replace(ANSWER, status=None, error=Failure.REFUSED)
     for tenant in range(9):

@@ -24,7 +24,7 @@ from scheduler_api.core.store.records import EVENT, Record
 
 PAGE_SIZE = 50
 # How many events a page examines at most to find those that match.
-MAX_EXAMINED = 2_000
+MAX_EXAMINED = 1_000
 FIELDS = EVENT.codes(
     *("owner", "state", "due_ms", "first_due_ms", "created_ms", "finished_ms"),
     *("attempts", "reason", "schedule", "revision", "body_revision", "token"),

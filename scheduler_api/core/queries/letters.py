@@ -27,7 +27,7 @@ from scheduler_api.core.store.records import EVENT, Record
 PAGE_SIZE = 50
 # How many dead letters a page or a count examines at most. Fewer than events: most
 # filters need the attempt log or the content of each.
-MAX_EXAMINED = 1_000
+MAX_EXAMINED = 750
 BATCH = 250
 FIELDS = EVENT.codes(
     *("owner", "state", "created_ms", "finished_ms", "attempts", "reason"),

@@ -16,7 +16,7 @@ from scheduler_api.core.store.records import SCHEDULE, Record
 
 PAGE_SIZE = 50
 # How many schedules a page examines at most to find those that match.
-MAX_EXAMINED = 1_000
+MAX_EXAMINED = 750
 EXAMINED = SCHEDULE.codes(*("owner", "state", "end_ms", "revision", "destination"))
 NO_TIME = float("inf")
 

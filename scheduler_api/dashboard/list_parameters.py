@@ -4,6 +4,8 @@ from scheduler_api.core.queries.filters import Span
 from scheduler_api.core.queries.positions import Position
 from scheduler_api.core.timestamps import from_iso
 
+MAX_DIGITS = 15
+
 
 def read_span(start: str, end: str) -> Span:
     """Return the span between two ISO 8601 times, which may be empty.
@@ -13,12 +15,17 @@ def read_span(start: str, end: str) -> Span:
     return Span(_time(start), _time(end))
 
 
+def read_number(text: str) -> int | None:
+    """Return a number of at most `MAX_DIGITS` digits; None if the text is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+    return int(text) if is_number else None
+
+
 def read_position(text: str) -> Position | None:
     """Read the result of `format_position`."""
-    at_ms, dash, event_id = text.partition("-")
-    if dash and at_ms.isascii() and at_ms.isdigit():
-        return Position(int(at_ms), event_id)
-    return None
+    time, dash, event_id = text.partition("-")
+    at_ms = read_number(time)
+    return Position(at_ms, event_id) if dash and at_ms is not None else None
 
 
 def format_position(position: Position) -> str:

@@ -5,6 +5,7 @@ from flask import abort, request, url_for
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.name_pages import Named
 from scheduler_api.core.queries.positions import Position
+from scheduler_api.dashboard.list_parameters import read_number
 from scheduler_api.dashboard.viewer import Viewer
 
 # The names in queries and forms.
@@ -30,10 +31,11 @@ def integer(text: str, *, highest: int) -> int | None:
 def last_named(owners: Sequence[Owner]) -> Named | None:
     """Return the last name of the page before; None at the first page."""
     dialect, _, rest = request.args.get(AFTER, "").partition(":")
-    at_ms, colon, name = rest.partition(":")
+    time, colon, name = rest.partition(":")
+    at_ms = read_number(time)
     for owner in owners:
-        if owner.dialect == dialect and colon and at_ms.isdigit():
-            return Named(owner, Position(int(at_ms), name))
+        if owner.dialect == dialect and colon and at_ms is not None:
+            return Named(owner, Position(at_ms, name))
     return None
 
 

@@ -235,6 +235,25 @@ def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
         assert "style=" not in response.text
 
 
+@pytest.mark.parametrize(
+    "number", ["9" * 5_000, "\N{SUPERSCRIPT TWO}"], ids=["long", "no digit"]
+)
+def test_places_in_addresses_that_are_no_numbers_have_no_effect(
+    browser: Browser, ids: dict[str, str], number: str
+) -> None:
+    lists = ("events", "queues", "flow_keys", "dead_letters", "schedules")
+    places = {"after": f"{number}-x", "retry": number, "of": number}
+    named = {"after": f"{DIALECT}:{number}:x"}
+    queries = [dict[str, str](), places, named]
+    for name in lists:
+        pages = [browser.client.get(PAGES[name], query_string=q) for q in queries]
+
+        assert {page.status_code for page in pages} == {200}
+        assert {page.text.count("<tr") for page in pages} == {
+            pages[0].text.count("<tr")
+        }
+
+
 def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
     stranger = Browser(web.app.test_client())
     names = ("event", "dead", "later", "schedule", "letter", "job")

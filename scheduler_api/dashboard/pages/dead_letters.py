@@ -19,6 +19,7 @@ from scheduler_api.dashboard.letter_filters import (
 )
 from scheduler_api.dashboard.list_parameters import (
     format_position,
+    read_number,
     read_position,
 )
 from scheduler_api.dashboard.rendering import page, to_page
@@ -167,10 +168,10 @@ def _name(owner: Owner, event_id: str) -> str:
 
 def _result() -> str:
     """Return what the last action did, which the address of the page says."""
-    of = request.args.get(OF, "")
+    of = read_number(request.args.get(OF, ""))
     for action in (RETRY, DELETE):
-        done = request.args.get(action, "")
-        if done.isdecimal() and of.isdecimal():
-            rest = int(of) - int(done)
+        done = read_number(request.args.get(action, ""))
+        if done is not None and of is not None:
+            rest = of - done
             return f"{done} {DONE[action]}." + (f" {rest} {OTHERS}." if rest else "")
     return ""

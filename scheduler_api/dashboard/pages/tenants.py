@@ -6,6 +6,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
 from scheduler_api.core.tenants.accounts import Account, NewTenant
 from scheduler_api.credentials import client_variables, env_lines
+from scheduler_api.dashboard.list_parameters import read_number
 from scheduler_api.dashboard.pages.tokens import MAX_NAME
 from scheduler_api.dashboard.parameters import AFTER, NAME
 from scheduler_api.dashboard.rendering import page, to_page
@@ -77,9 +78,8 @@ class TenantPages:
     def _page(
         self, status: int = 200, *, created: NewTenant | None = None, problem: str = ""
     ) -> Response:
-        after = request.args.get(AFTER, "0")
-        number = int(after) if after.isdecimal() and len(after) <= 15 else 0
-        accounts = self._tenants.accounts_after(number, count=PAGE_SIZE)
+        after = read_number(request.args.get(AFTER, "")) or 0
+        accounts = self._tenants.accounts_after(after, count=PAGE_SIZE)
         is_full = len(accounts) == PAGE_SIZE
         return page(
             "tenants.html",

@@ -65,7 +65,8 @@ def _render(outbound: Outbound, event: Event, now_ms: int) -> Outgoing | None:
 
 
 def _command(outgoing: Outgoing, headers: list[tuple[str, str]]) -> str:
-    words = ["curl", "-sS", "-X", outgoing.method, shlex.quote(outgoing.url)]
+    # Without -g, curl takes brackets and braces in the URL for patterns.
+    words = ["curl", "-sgS", "-X", outgoing.method, shlex.quote(outgoing.url)]
     lines = [" ".join(words)]
     lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers]
     if outgoing.body and "content-type" not in {name.lower() for name, _ in headers}:

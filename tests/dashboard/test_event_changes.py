@@ -155,11 +155,19 @@ def test_the_request_is_shown_as_a_command_without_secrets(
     words = curl(browser, Queries(web.cell).event(owner, accepted.id))
     headers = [words[at + 1] for at, word in enumerate(words) if word == "-H"]
 
-    assert words[:5] == ["curl", "-sS", "-X", "POST", "https://h/it's"]
+    assert words[:5] == ["curl", "-sgS", "-X", "POST", "https://h/it's"]
     assert "it's" in words[words.index("--data-raw") + 1]
     signatures = [each for each in headers if "ignature" in each]
     assert signatures
     assert all(each.endswith(": (masked)") for each in signatures)
+
+
+def test_the_command_takes_the_url_as_it_is(web: Web, browser: Browser) -> None:
+    url, owner = "https://h/x?f[a]=1&g={b,c}", web.owner(DIALECT)
+    [accepted] = web.store.create_many(owner, [Draft(Content(url, b""), 1_000)])
+    words = curl(browser, read(web, accepted.id))
+
+    assert words[:5] == ["curl", "-sgS", "-X", "POST", url]
 
 
 def test_credentials_of_the_publisher_are_masked(web: Web, browser: Browser) -> None:
@@ -176,7 +184,7 @@ def test_credentials_of_the_publisher_are_masked(web: Web, browser: Browser) -> 
     assert "Authorization: (masked)" in page
     assert "X-Color: red" in page
     assert "sesame" not in page
-    assert "echo AA== | base64 -d | curl -sS" in page
+    assert "echo AA== | base64 -d | curl -sgS" in page
 
 
 def test_the_timeline_says_what_comes_next_and_how_it_ended(

@@ -5,6 +5,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The first millisecond of the year 1 and the last one of the year 9999.
+EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 
 @lru_cache(maxsize=64)
@@ -20,19 +22,19 @@ def from_iso(text: str) -> int:
     Microseconds are rounded up to milliseconds, so that an event is never due before
     its requested time.
 
-    Raises: ValueError.
+    Raises: ValueError, also if the time in UTC is in no year from 1 to 9999.
     """
     if "T" not in text and " " not in text and len(text) != len("2026-01-31"):
         raise ValueError(f"not an ISO 8601 timestamp: {text!r}")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    try:
-        since = moment - EPOCH
-    except OverflowError as err:
-        raise ValueError(f"out of range: {text!r}") from err
+    since = moment - EPOCH
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return -(-micros // 1000)
+    at_ms = -(-micros // 1000)
+    if not EARLIEST_MS <= at_ms <= LATEST_MS:
+        raise ValueError(f"out of range: {text!r}")
+    return at_ms
 
 
 def from_http_date(text: str) -> int | None:

@@ -1,10 +1,7 @@
 """Parses integers and timestamps in requests."""
 
 import re
-from scheduler_api.core.timestamps import from_iso
-
-# The last millisecond of the year 9999.
-LATEST_MS = 253_402_300_799_999
+from scheduler_api.core.timestamps import LATEST_MS, from_iso
 
 # Longer numbers exceed every limit, and are slow to convert.
 _INTEGER = re.compile(r"[0-9]{1,18}")

@@ -24,6 +24,19 @@ def test_milliseconds_are_formatted_like_in_javascript(ms: int, text: str):
     assert from_iso(text) == ms
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:59.999001",
+    ],
+)
+def test_a_time_that_is_in_no_year_in_utc_is_refused(text: str):
+    with pytest.raises(ValueError, match="out of range"):
+        from_iso(text)
+
+
 @given(st.integers(-2_208_988_800_000, 253_402_300_799_999))
 def test_a_formatted_time_parses_to_the_same_time(ms: int):
     assert from_iso(to_iso(ms)) == ms

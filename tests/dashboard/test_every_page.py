@@ -254,6 +254,16 @@ def test_places_in_addresses_that_are_no_numbers_have_no_effect(
         }
 
 
+def test_times_in_addresses_that_are_in_no_year_in_utc_have_no_effect(
+    browser: Browser,
+) -> None:
+    early, late = "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59"
+    for name in ("events", "dead_letters", "new_letter_job"):
+        page = browser.client.get(PAGES[name], query_string={"from": early, "to": late})
+
+        assert page.status_code == 200
+
+
 def test_without_a_session_everything_leads_to_the_sign_in(web: Web) -> None:
     stranger = Browser(web.app.test_client())
     names = ("event", "dead", "later", "schedule", "letter", "job")

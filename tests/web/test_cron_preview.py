@@ -200,6 +200,8 @@ def test_an_expression_always_skipped_by_clock_changes_is_refused(
         ({"after": "soon"}, "'after' takes an ISO 8601 time of the years 1970 to 2999"),
         ({"after": "1969-12-31T23:59:59Z"}, "'after' takes"),
         ({"after": "3000-01-01T00:00:00Z"}, "'after' takes"),
+        ({"after": "0001-01-01T00:00:00+23:59"}, "'after' takes"),
+        ({"after": "9999-12-31T23:59:59-23:59"}, "'after' takes"),
         ({"after": "1"}, "'after' takes"),
         ({"count": "0"}, "'count' takes a number from 1 to 100, not '0'"),
         ({"count": "101"}, "'count' takes"),

@@ -22,6 +22,7 @@ from scheduler_api.core.model import (
 from scheduler_api.core.store import content_encryption, gate_names, keys
 from scheduler_api.core.store.content_encryption import ContentCipher
 from scheduler_api.core.store.records import Record
+from scheduler_api.core.timestamps import LATEST_MS
 from typing import Any
 
 FORMAT = 1
@@ -29,8 +30,6 @@ FORMAT = 1
 SHARING = b"\3"
 # Errors do not show what is encrypted in the store.
 NOT_CONTENT = "content: it is not in the form of content"
-# The last millisecond of the year 9999, after which there are no dates.
-LATEST_MS = 253_402_300_799_999
 # A response body is in the field `response` if it is text, otherwise, in base64, in the
 # other field.
 HEADERS, RESPONSE, RESPONSE_BASE64 = "headers", "response", "response_base64"

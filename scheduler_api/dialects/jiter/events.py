@@ -22,7 +22,7 @@ from scheduler_api.core.model import Attempt, Content, Draft, Event, Owner
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.recovery.replays import replay
 from scheduler_api.core.tenants.quotas import OverQuota, same_month
-from scheduler_api.core.timestamps import to_iso
+from scheduler_api.core.timestamps import LATEST_MS, to_iso
 from scheduler_api.dialects.jiter import rendering, response_schemas
 from scheduler_api.dialects.jiter.filters import DAY_MS, read_selection
 from scheduler_api.dialects.jiter.ids import public_id, read_id
@@ -48,7 +48,6 @@ from scheduler_api.web.documented import IdempotencyKey, array_of, documented
 from scheduler_api.web.idempotency import once, read_deduplication
 from scheduler_api.web.query_string import read_parameters
 from scheduler_api.web.refusal import Refusal
-from scheduler_api.web.values import LATEST_MS
 from typing import Any
 from werkzeug.datastructures import MultiDict
 

@@ -11,11 +11,12 @@ from scheduler_api.core.cron.durations import DurationSyntax
 from scheduler_api.core.delivery import destinations, retry_expression
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.flow_control.gates import MAX_LIMIT, MAX_PERIOD_MS
+from scheduler_api.core.timestamps import LATEST_MS
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.parsing.escaped_hosts import decode_host
 from scheduler_api.dialects.qstash.parsing.message import DEFAULT_PERIOD_S, FlowControl
 from scheduler_api.dialects.qstash.parsing.redaction import Redaction
-from scheduler_api.web.values import LATEST_MS, read_integer
+from scheduler_api.web.values import read_integer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # The last second of the year 9999. If a client mistakenly sends milliseconds instead of

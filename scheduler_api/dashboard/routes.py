@@ -51,7 +51,7 @@ FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the p
 HARMLESS = ("dashboard.sign_out", "dashboard.view_tenant")
 # Pages that ask before a change.
 ASKING = (
-    *("dashboard.schedule_form", "dashboard.ask_to_delete"),
+    *("dashboard.event_form", "dashboard.schedule_form", "dashboard.ask_to_delete"),
     *("dashboard.create_form", "dashboard.create_preview"),
 )
 

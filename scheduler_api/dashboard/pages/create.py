@@ -15,7 +15,7 @@ from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.composition import BadField, Composer, Form
 from scheduler_api.services import Services
-from scheduler_api.web.access import by
+from scheduler_api.web.access import change
 from scheduler_api.web.values import read_date
 
 # How an event gets its time; CRON: a schedule creates events.
@@ -128,8 +128,9 @@ class CreatePages:
         return to_page(url_for("dashboard.event", event_id=name))
 
     def _record(self, owner: Owner, action: str, name: str) -> None:
-        change = audit.Change(owner.tenant, by(), action, name)
-        audit.write(self._services.cell, change, before=None, after={"state": "active"})
+        created = change(owner, action, name)
+        after = {"state": "active"}
+        audit.write(self._services.cell, created, before=None, after=after)
 
     def _at_ms(self, text: str) -> int:
         try:

@@ -4,11 +4,7 @@ import json
 from dataclasses import replace
 from flask import Response, abort, request, url_for
 from scheduler_api.core import public_ids
-from scheduler_api.core.delivery.destinations import (
-    HOW_TO_ALLOW,
-    AddressPolicy,
-    BadDestination,
-)
+from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
     LimitReached,
@@ -22,16 +18,18 @@ from scheduler_api.core.model import Accepted, Content, Event, State, Verdict
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.store import audit
 from scheduler_api.core.timestamps import from_iso, to_iso
+from scheduler_api.dashboard.destination_field import URL, read_url
 from scheduler_api.dashboard.pages.events import MAX_BODY_BYTES, find_event
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
+from scheduler_api.dialects.composition import BadField
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.tenant_limits import describe_refusal
 
 # The fields of the form.
-DUE, URL, BODY = "due", "url", "body"
+DUE, BODY = "due", "body"
 # The store takes times in the future only.
 SOON_MS = 1_000
 TOO_LATE = "It is too late"
@@ -44,14 +42,6 @@ PAST = "This time has passed: choose a later one"
 NO_TIME = "A time looks like 2027-03-01T12:00"
 NO_JSON = "The body was JSON, and this is none: check quotes and commas"
 TOO_LONG = "The body is too long for this API"
-
-
-class BadField(Exception):
-    """A field of the form is wrong; the message says why."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class EventChanges:
@@ -110,8 +100,8 @@ class EventChanges:
     def form(self, viewer: Viewer, event_id: str) -> Response:
         """Show the form that edits an event."""
         event = find_event(self._services, viewer, event_id)
-        if not viewer.may_change or not is_editable(event):
-            abort(403 if not viewer.may_change else 404)
+        if not is_editable(event):
+            abort(404)
         values = {
             DUE: to_iso(event.wanted_ms).removesuffix("Z"),
             URL: event.content.url,
@@ -157,15 +147,7 @@ class EventChanges:
 
     def _read_content(self, event: Event) -> Content:
         old, url = event.content, request.form.get(URL, "").strip()
-        if url != old.url:
-            try:
-                destination = self._policy.read(url)
-            except BadDestination as err:
-                raise BadField(URL, str(err)) from err
-            blocked = self._policy.blocked_literal(destination)
-            if blocked is not None:
-                raise BadField(URL, f"this is {blocked}; {HOW_TO_ALLOW}")
-            url = destination.url
+        url = read_url(url, self._policy, old=old.url)
         return replace(old, url=url, body=self._read_body(old.body))
 
     def _read_body(self, old: bytes) -> bytes:

@@ -7,11 +7,7 @@ from flask import Response, abort, request, url_for
 from scheduler_api.core import public_ids
 from scheduler_api.core.cron.expression import CronError, parse
 from scheduler_api.core.cron.zones import check_zone
-from scheduler_api.core.delivery.destinations import (
-    HOW_TO_ALLOW,
-    AddressPolicy,
-    BadDestination,
-)
+from scheduler_api.core.delivery.destinations import AddressPolicy
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -21,6 +17,7 @@ from scheduler_api.core.errors import (
 from scheduler_api.core.model import Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.core.store import audit
+from scheduler_api.dashboard.destination_field import URL, read_url
 from scheduler_api.dashboard.pages.schedules import (
     find_schedule,
     public_id,
@@ -35,8 +32,8 @@ from scheduler_api.web.access import change
 from scheduler_api.web.schedule_log import log_schedule
 
 # The fields of the form.
-FIELDS = ("expression", "zone", "url", "retries")
-EXPRESSION, ZONE, URL, RETRIES = FIELDS
+EXPRESSION, ZONE, RETRIES = "expression", "zone", "retries"
+FIELDS = (EXPRESSION, ZONE, URL, RETRIES)
 # How often a change is tried again because somebody else changed the schedule.
 MAX_TRIES = 10
 NOT_NOW = "This schedule does not run now"
@@ -150,7 +147,7 @@ class ScheduleChanges:
             raise BadField(EXPRESSION, str(err)) from err
         if cron.tz != tz:
             raise BadField(ZONE, f"the cron line names the zone {cron.tz}")
-        url = self._read_url(values[URL], schedule)
+        url = read_url(values[URL], self._policy, old=schedule.content.url)
         content = replace(schedule.content, url=url)
         if self._has_retries(schedule):
             content = self._composer.with_retries(content, values[RETRIES])
@@ -171,19 +168,6 @@ class ScheduleChanges:
             )
         except CronError as err:
             raise BadField(EXPRESSION, str(err)) from err
-
-    def _read_url(self, url: str, schedule: Schedule) -> str:
-        """Return a new destination. What is no URL can only stay as it is."""
-        if url == schedule.content.url:
-            return url
-        try:
-            destination = self._policy.read(url)
-        except BadDestination as err:
-            raise BadField(URL, str(err)) from err
-        blocked = self._policy.blocked_literal(destination)
-        if blocked is not None:
-            raise BadField(URL, f"this is {blocked}; {HOW_TO_ALLOW}")
-        return destination.url
 
     def _change(self, viewer: Viewer, schedule_id: str, edit: Edit) -> None:
         """Read and change a schedule; start again if somebody else changed it.

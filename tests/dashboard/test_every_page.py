@@ -254,6 +254,18 @@ def test_places_in_addresses_that_are_no_numbers_have_no_effect(
         }
 
 
+def test_the_next_page_keeps_whatever_is_in_the_address(
+    web: Web, browser: Browser
+) -> None:
+    draft = Draft(Content("https://h/x", b""), 1_000)
+    web.store.create_many(web.owner(DIALECT), [draft] * 51)
+    names = {"endpoint": "x", "_external": "1", "_scheme": "javascript"}
+    page = browser.client.get("/events", query_string=names | {"status": "due"})
+
+    assert page.status_code == 200
+    assert 'href="/events?endpoint=x&amp;_external=1' in page.text
+
+
 def test_times_in_addresses_that_are_in_no_year_in_utc_have_no_effect(
     browser: Browser,
 ) -> None:

@@ -8,6 +8,7 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.queries.origins import Origins
 from scheduler_api.core.store.audit import Change
+from scheduler_api.dashboard.list_parameters import page_at
 from scheduler_api.dashboard.parameters import AFTER, CONTAINS
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
@@ -96,5 +97,4 @@ def _following(**place: str) -> str:
     """Return the address of the next page of one of the lists; '' at its end."""
     if not any(place.values()):
         return ""
-    arguments = request.args.to_dict() | place
-    return url_for("dashboard.destinations", **arguments)  # type: ignore[arg-type]
+    return page_at("dashboard.destinations", place)

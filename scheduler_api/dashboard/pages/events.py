@@ -1,7 +1,7 @@
 """The pages of events: the list, and one event with its timeline."""
 
 from collections.abc import Sequence
-from flask import Response, abort, request, url_for
+from flask import Response, abort, request
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.causes import Cause, cause_of, end_of
 from scheduler_api.core.errors import NotFound, UnreadableRecord
@@ -14,14 +14,9 @@ from scheduler_api.core.queries.event_pages import (
 )
 from scheduler_api.core.queries.filters import Phase, Target, phase_of
 from scheduler_api.core.queries.ids import find
-from scheduler_api.core.queries.positions import Position
 from scheduler_api.dashboard.curl import curl_of
 from scheduler_api.dashboard.examples import EVENT, example
-from scheduler_api.dashboard.list_parameters import (
-    format_position,
-    read_position,
-    read_span,
-)
+from scheduler_api.dashboard.list_parameters import following, position, read_span
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
@@ -29,15 +24,8 @@ from scheduler_api.services import Services
 from typing import NamedTuple
 
 # The names in the query of the list.
-STATUS, URL, QUEUE, LABEL, SINCE, UNTIL, AFTER = (
-    "status",
-    "url",
-    "queue",
-    "label",
-    "from",
-    "to",
-    "after",
-)
+STATUS, URL, QUEUE, LABEL = "status", "url", "queue", "label"
+SINCE, UNTIL = "from", "to"
 MAX_BODY_BYTES = 65_536
 UNREADABLE = "This event cannot be read; an operator finds it in the quarantine"
 
@@ -67,7 +55,7 @@ class EventPagesView:
             viewer.owners(self._dialects),
             _filter(),
             now_ms=now_ms,
-            after=read_position(request.args.get(AFTER, "")),
+            after=position(),
         )
         return page(
             "events.html",
@@ -80,7 +68,7 @@ class EventPagesView:
             chosen=request.args.get(STATUS, ""),
             arguments=request.args,
             example=example(EVENT, self._services.settings),
-            following=_following(found.next),
+            following=following("dashboard.events", found.next),
             now_ms=now_ms,
         )
 
@@ -99,7 +87,7 @@ class EventPagesView:
             steps=[Step(each, cause_of(each)) for each in attempts],
             held_by=self._holding_gate(event),
             now_ms=now_ms,
-            body=_text(event.content.body),
+            body=readable_text(event.content.body),
             is_active=is_active,
         )
 
@@ -139,14 +127,6 @@ def _filter() -> EventFilter:
     )
 
 
-def _following(position: Position | None) -> str:
-    """Return the address of the next page; '' at the end."""
-    if position is None:
-        return ""
-    arguments = request.args.to_dict() | {AFTER: format_position(position)}
-    return url_for("dashboard.events", **arguments)  # type: ignore[arg-type]
-
-
-def _text(body: bytes) -> str:
+def readable_text(body: bytes) -> str:
     """Return a body as text; bytes that are no text are shown as such."""
     return body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")

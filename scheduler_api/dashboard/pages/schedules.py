@@ -1,7 +1,7 @@
 """The pages of schedules: the list, and one schedule with its last and next runs."""
 
 from collections.abc import Sequence
-from flask import Response, abort, request, url_for
+from flask import Response, abort, request
 from scheduler_api.core import public_ids
 from scheduler_api.core.cron.description import describe
 from scheduler_api.core.cron.expression import CronError
@@ -9,7 +9,6 @@ from scheduler_api.core.cron.preview import Preview
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.queries.event_pages import STATUSES
-from scheduler_api.core.queries.positions import Position
 from scheduler_api.core.queries.schedule_pages import (
     ScheduleFilter,
     SchedulePages,
@@ -18,7 +17,8 @@ from scheduler_api.core.schedules import fire_times, run_history
 from scheduler_api.core.schedules.run_history import Run
 from scheduler_api.core.schedules.schedules import newest_occurrence
 from scheduler_api.core.store.reads import owner_of_schedule
-from scheduler_api.dashboard.list_parameters import format_position, read_position
+from scheduler_api.dashboard.list_parameters import following, position
+from scheduler_api.dashboard.pages.events import readable_text
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
@@ -27,9 +27,8 @@ from scheduler_api.web import schedule_options
 from typing import NamedTuple
 
 # The names in the queries.
-STATE, URL, LABEL, AFTER, RUNS = "state", "url", "label", "after", "runs"
+STATE, URL, LABEL, RUNS = "state", "url", "label", "runs"
 FEW_RUNS, MANY_RUNS = 10, 100
-MAX_BODY_BYTES = 65_536
 WAITING, UNDER_WAY = "waiting", "under way"
 UNREADABLE = "This schedule cannot be read; an operator finds it in the quarantine"
 # Why a run did not happen.
@@ -98,7 +97,7 @@ class SchedulePagesView:
                 label=request.args.get(LABEL, "").strip(),
             ),
             now_ms=now_ms,
-            after=read_position(request.args.get(AFTER, "")),
+            after=position(),
         )
         return page(
             "schedules.html",
@@ -106,7 +105,7 @@ class SchedulePagesView:
             rows=self._rows(found.schedules, now_ms),
             states=[*ScheduleState],
             arguments=request.args,
-            following=_following(found.next),
+            following=following("dashboard.schedules", found.next),
         )
 
     def _rows(self, schedules: Sequence[Schedule], now_ms: int) -> Sequence[Row]:
@@ -142,9 +141,7 @@ class SchedulePagesView:
             many=MANY_RUNS,
             next=_next(schedule, now_ms),
             held_by=self._services.holding.of_schedule(schedule),
-            body=schedule.content.body[:MAX_BODY_BYTES].decode(
-                "utf-8", "backslashreplace"
-            ),
+            body=readable_text(schedule.content.body),
         )
 
     def _past(self, schedule: Schedule, *, limit: int) -> Sequence[PastRun]:
@@ -227,11 +224,3 @@ def _last(state: State | None) -> str:
     if state is None:
         return ""
     return UNDER_WAY if state is State.ACTIVE else STATUSES[state]
-
-
-def _following(position: Position | None) -> str:
-    """Return the address of the next page; '' at the end."""
-    if position is None:
-        return ""
-    arguments = request.args.to_dict() | {AFTER: format_position(position)}
-    return url_for("dashboard.schedules", **arguments)  # type: ignore[arg-type]

@@ -63,6 +63,16 @@ def test_an_event_for_later_is_scheduled(web: Web, browser: Browser, when: str) 
     assert "1 scheduled 0 due" in browser.text("/overview")
 
 
+def test_an_event_is_not_due_before_its_time(web: Web, browser: Browser) -> None:
+    at_ms = web.cell.now_ms() // 1_000 * 1_000 + 7_200_500
+    at = to_iso(at_ms).removesuffix("Z")
+    send(browser, FORM | {"when": "at", "at": at})
+    active = keys.by_time(web.cell.prefix, str(web.owner(DIALECT)), State.ACTIVE)
+    [(_, due_ms)] = web.cell.client.zrange(active, 0, -1, withscores=True)
+
+    assert due_ms == at_ms + 500
+
+
 def test_a_schedule_is_created_as_the_form_says(web: Web, browser: Browser) -> None:
     response = send(browser, CRON)
     schedule_id = response.location.rpartition("/")[2]

@@ -68,7 +68,8 @@ class QstashComposer:
             url = read_destination(form.url, self._limits.address_policy)
             timing = [("Upstash-Delay", form.delay)]
             if form.at_ms is not None:
-                timing.append(("Upstash-Not-Before", str(form.at_ms // 1000)))
+                # The header has whole seconds; an event is never due too early.
+                timing.append(("Upstash-Not-Before", str(-(-form.at_ms // 1000))))
             parsed = self._drafts.read((*_headers(form), *timing))
             self._check_size(form.body)
             draft = self._drafts.draft(

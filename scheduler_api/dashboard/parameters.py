@@ -1,15 +1,15 @@
 """Reads the parameters of pages: the names of queues and keys, places in lists."""
 
 from collections.abc import Sequence
-from flask import abort, request, url_for
+from flask import abort, request
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.name_pages import Named
 from scheduler_api.core.queries.positions import Position
-from scheduler_api.dashboard.list_parameters import read_number
+from scheduler_api.dashboard.list_parameters import AFTER, page_at, read_number
 from scheduler_api.dashboard.viewer import Viewer
 
 # The names in queries and forms.
-DIALECT, NAME, CONTAINS, AFTER = "dialect", "name", "contains", "after"
+DIALECT, NAME, CONTAINS = "dialect", "name", "contains"
 
 
 def named_owner(viewer: Viewer, dialects: Sequence[str]) -> Owner:
@@ -44,5 +44,4 @@ def following(endpoint: str, last: Named | None) -> str:
     if last is None:
         return ""
     after = f"{last.owner.dialect}:{last.position.at_ms}:{last.position.id}"
-    contains = request.args.get(CONTAINS, "")
-    return url_for(endpoint, **{CONTAINS: contains, AFTER: after})  # type: ignore[arg-type]
+    return page_at(endpoint, {AFTER: after})

@@ -18,6 +18,7 @@ from scheduler_api.dashboard.letter_filters import (
     values,
 )
 from scheduler_api.dashboard.list_parameters import (
+    AFTER,
     format_position,
     read_number,
     read_position,
@@ -29,7 +30,6 @@ from scheduler_api.services import Services
 from scheduler_api.web.access import by
 from scheduler_api.web.tenant_limits import describe_refusal
 
-AFTER = "after"
 # The names in the form of the list. A button has the id of its letter, or SELECTED.
 RETRY, DELETE, LETTER, SELECTED = "retry", "delete", "letter", "selected"
 MAX_SELECTED = 200

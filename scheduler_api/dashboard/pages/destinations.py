@@ -8,8 +8,8 @@ from scheduler_api.core.errors import NotFound
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.queries.origins import Origins
 from scheduler_api.core.store.audit import Change
-from scheduler_api.dashboard.list_parameters import page_at
-from scheduler_api.dashboard.parameters import AFTER, CONTAINS
+from scheduler_api.dashboard.list_parameters import AFTER, page_at
+from scheduler_api.dashboard.parameters import CONTAINS
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services

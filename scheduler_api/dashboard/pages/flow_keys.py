@@ -47,7 +47,7 @@ class FlowKeyPages:
         if viewer.tenant is None:
             return page("choose_tenant.html", tenants=self._services.tenants.accounts())
         owners = viewer.owners(self._dialects)
-        contains = request.args.get(CONTAINS, "")
+        contains = request.args.get(CONTAINS, "").strip()
         found = read_names(
             self._services.cell,
             keys.flow_keys,

@@ -62,7 +62,14 @@ def fill(system: System) -> dict[str, str]:
         "overview": "/overview",
         "event": f"/events/{retried.message_id}",
         "events": "/events",
+        "schedules": "/schedules",
+        "schedule": "/search?id=daily-report",
+        "queues": "/queues",
+        "destinations": "/destinations",
+        "dead-letters": "/dead-letters",
+        "create": "/create",
         "tokens": "/settings/tokens",
+        "keys": "/settings/keys",
     }
 
 

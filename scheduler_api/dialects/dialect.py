@@ -85,6 +85,7 @@ class Dialect:
     Attributes:
         name: the dialect's name in keys and records, and the name of its folder.
         label: the dialect's name in the request parameter `dialect`.
+        title: the dialect's name for people.
         settings: the dataclass that declares the dialect's environment variables.
         grammar: the cron expressions that the dialect accepts.
         secrets: maps the name of each secret of a tenant to a function that creates a
@@ -115,6 +116,7 @@ class Dialect:
 
     name: str
     label: str
+    title: str
     settings: type
     grammar: Grammar
     secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from scheduler_api.dialects.events_v1.verification import VERIFICATION
 EVENTS_V1 = Dialect(
     name="events_v1",
     label="v1",
+    title="Scheduler v1",
     settings=EventsV1Settings,
     grammar=GRAMMAR,
     secrets={SIGNING_SECRET: new_signing_secret},

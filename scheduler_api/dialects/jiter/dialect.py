@@ -19,6 +19,7 @@ from scheduler_api.dialects.jiter.verification import VERIFICATION
 JITER = Dialect(
     name="jiter",
     label="jiter",
+    title="Jiter",
     settings=JiterSettings,
     grammar=GRAMMAR,
     secrets={SIGNING_SECRET: new_signing_secret},

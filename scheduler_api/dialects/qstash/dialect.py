@@ -39,6 +39,7 @@ def _owner_limits(settings: EngineSettings) -> OwnerLimits:
 QSTASH = Dialect(
     name="qstash",
     label="qstash",
+    title="QStash",
     settings=QstashSettings,
     grammar=GRAMMAR,
     secrets={CURRENT_KEY: new_key, NEXT_KEY: new_key},

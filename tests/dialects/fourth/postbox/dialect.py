@@ -13,6 +13,7 @@ from scheduler_api.dialects.postbox.settings import PostboxSettings
 POSTBOX = Dialect(
     name="postbox",
     label="postbox",
+    title="Postbox",
     settings=PostboxSettings,
     grammar=GRAMMAR,
     secrets={SIGNING_SECRET: new_signing_secret},

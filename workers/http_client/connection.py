@@ -182,9 +182,11 @@ class HttpConnection(asyncio.Protocol):
 
     def is_unheard(self, since_s: float) -> bool:
         """Whether the machine of the receiver has acknowledged nothing since then."""
-        return self._transport is not None and is_unheard(
-            self._transport.get_extra_info("socket"), since_s
-        )
+        if self._transport is None:
+            return False
+        # The TLS layer drops its socket shortly before it calls `connection_lost`.
+        sock = self._transport.get_extra_info("socket")
+        return sock is not None and is_unheard(sock, since_s)
 
     def abort(self) -> None:
         """Close at once; discard unsent and unread data."""

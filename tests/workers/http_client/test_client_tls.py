@@ -1,14 +1,18 @@
 """Tests of the certificates and TLS versions that the client accepts (S-22)."""
 
+import asyncio
 import pytest
 import ssl
 from pathlib import Path
 from tests.workers.http_client import hostile
 from tests.workers.http_client.hostile import receiving
 from tests.workers.http_client.sending import new_client, post, run
+from time import perf_counter
 from typing import Any
 from workers.http_client.client import Result, tls_context
+from workers.http_client.connection import HttpConnection
 from workers.http_client.failures import Failure
+from workers.http_client.ramp import Ramp
 
 
 async def send_tls(
@@ -91,5 +95,29 @@ def test_s22_versions_before_tls_1_2_are_refused(version: str) -> None:
             result = await client.send(post(receiver.url(scheme="https")))
 
         assert (result.error, result.dispatched) == (Failure.TLS_VERSION, False), result
+
+    run(main())
+
+
+def test_a_connection_that_tls_has_lost_may_be_asked_at_any_time(
+    tmp_path: Path,
+) -> None:
+    authority = hostile.make_authority(tmp_path)
+    server, tls = authority.serve_as("hooks.example"), tls_context(authority.path)
+
+    async def close(_: hostile.Connection) -> None:
+        pass
+
+    async def main() -> None:
+        async with receiving(close, tls=server) as receiver:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: HttpConnection(Ramp(1), lambda _: None),
+                *("127.0.0.1", receiver.port),
+                ssl=tls,
+                server_hostname="hooks.example",
+            )
+            while connection.is_open:
+                connection.is_unheard(perf_counter())
+                await asyncio.sleep(0)
 
     run(main())

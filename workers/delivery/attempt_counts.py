@@ -98,7 +98,10 @@ class AttemptCounts:
         origin = key[1]
         name = self._names.get(origin)
         if name is None:
-            name = self._names[origin] = _name(url)
+            name = _name(url)
+        # The content may be unreadable, or not read yet: then there is no URL.
+        if name != OTHERS and origin:
+            self._names[origin] = name
             if len(self._names) > MAX_REMEMBERED:
                 del self._names[next(iter(self._names))]
         tally = self._tallies[key] = Tally(name)

@@ -136,6 +136,18 @@ def test_a_url_without_an_origin_is_counted_among_the_others(worker: Worker) -> 
     assert worker.destinations()[""].failed == 1
 
 
+@pytest.mark.parametrize("outcome", [Outcome.UNSENT, Outcome.DEAD])
+def test_an_attempt_without_a_url_does_not_hide_the_name_of_its_origin(
+    worker: Worker, outcome: Outcome
+) -> None:
+    worker.end(outcome, url="", error="unreadable")
+    worker.write()
+    worker.end(Outcome.DELIVERED, status=200)
+    worker.write()
+
+    assert worker.destinations()["https://shop.example"].delivered == 1
+
+
 def test_lateness_is_measured_with_the_clock_of_the_store(worker: Worker) -> None:
     worker.write()
     late = worker.begun(wanted_ms=NOW_MS - 70)

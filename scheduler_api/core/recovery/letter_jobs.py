@@ -2,7 +2,8 @@
 
 A job keeps its filter, its cursor and its counts in the store. Any process may work on
 it, and continues where another one was killed. What is done is counted by the calls
-that do it, so that the count is right after a kill, too.
+that do it, so that the count is right after a kill, too. A job that was removed with
+its tenant is never written again.
 """
 
 import orjson
@@ -171,6 +172,7 @@ class LetterJobs:
             self._expiry(job),
             ("ZADD", self._open, job.created_ms, job.name),
             *audit.commands(self._prefix, change, before=_state(job), after=RUNNING),
+            if_exists=self._key(job),
         )
 
     def finish(self, job: LetterJob) -> None:
@@ -193,12 +195,14 @@ class LetterJobs:
             ("HINCRBY", self._key(job), "examined", examined),
             ("HINCRBY", self._key(job), "skipped", skipped),
             self._expiry(job),
+            if_exists=self._key(job),
         )
 
     def note_refused(self, job: LetterJob, refused: str) -> None:
         """Record why the store takes no more. Redis: one round trip."""
         fields = ("refused", refused, "updated_ms", self._cell.now_ms())
-        self._cell.write_small(("HSET", self._key(job), *fields))
+        key = self._key(job)
+        self._cell.write_small(("HSET", key, *fields), if_exists=key)
 
     def lease(self, job: LetterJob, worker: str, *, ttl_ms: int) -> bool:
         """Lease a job, or extend the lease; return whether the worker has it.
@@ -219,10 +223,11 @@ class LetterJobs:
         key = keys.letter_job_lease(self._prefix, job.tenant, job.id)
         return bool(self._cell.client.exists(key))
 
-    def release(self, job: LetterJob) -> None:
-        """End the lease of a job."""
+    def release(self, job: LetterJob, worker: str) -> None:
+        """End the lease of a job, unless another worker has it."""
         key = keys.letter_job_lease(self._prefix, job.tenant, job.id)
-        self._cell.write_small(("DEL", key))
+        if self._cell.client.get(key) == worker.encode():
+            self._cell.write_small(("DEL", key))
 
     def is_running(self, job: LetterJob) -> bool:
         """Whether the job exists and nobody has stopped it. One round trip."""
@@ -247,6 +252,7 @@ class LetterJobs:
             self._expiry(job),
             ("ZREM", self._open, job.name),
             *audit.commands(self._prefix, change, before=_state(job), after=after),
+            if_exists=self._key(job),
         )
 
     def _read(self, tenant: str, job_ids: Sequence[str]) -> list[LetterJob | None]:

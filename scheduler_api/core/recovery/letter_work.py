@@ -85,7 +85,7 @@ class LetterWork:
             while not shift.is_over:
                 cursor = self._chunk(shift, cursor)
         finally:
-            self._jobs.release(job)
+            self._jobs.release(job, self._name)
         return shift.done
 
     def _chunk(self, shift: "_Shift", after: Position | None) -> Position | None:

@@ -62,13 +62,19 @@ class Cell:
         """Call a Lua function of the store. Redis: one round trip, atomic."""
         return self.library.call(self.client, function, self.with_clock(options), args)
 
-    def write_small(self, *commands: Command) -> Any:
+    def write_small(self, *commands: Command, if_exists: str = "") -> Any:
         """Run small writes, also in a full store; return their answers.
 
         A full store refuses the same writes as plain commands. Redis: one round trip,
         atomic.
+
+        Args:
+            if_exists: a key; if it does not exist, nothing is written.
         """
-        return self.call("write_small", self._small(commands))
+        options = self._small(commands)
+        if if_exists:
+            options = {**options, "if_exists": if_exists[len(self.prefix) :]}
+        return self.call("write_small", options)
 
     def load_functions(self) -> None:
         """Load the functions, which `add_small_writes` needs. Redis: one round trip."""

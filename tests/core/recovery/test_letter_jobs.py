@@ -1,6 +1,7 @@
 """Tests of stored jobs that retry or delete dead letters."""
 
 import pytest
+from collections.abc import Callable
 from scheduler_api.core.model import Content, Draft, Outcome, State
 from scheduler_api.core.queries.filters import Target
 from scheduler_api.core.queries.journal import Journal
@@ -18,6 +19,7 @@ from scheduler_api.core.recovery.letter_work import LetterWork
 from scheduler_api.core.store import audit, keys
 from scheduler_api.core.store.cell import Cell
 from tests.core.engine import OWNER, PREFIX, Engine, settlement
+from typing import cast
 
 EVERY = LetterFilter()
 FOREVER_S = 60.0
@@ -37,14 +39,15 @@ def dead(engine: Engine, count: int, url: str = "https://h/x") -> list[str]:
     return ids
 
 
-def work_of(engine: Engine, sleep: list[float] | None = None) -> LetterWork:
+def work_of(
+    engine: Engine, sleep: Callable[[float], object] = lambda _: None
+) -> LetterWork:
     cell = engine.cell
     redrafts = {OWNER.dialect: lambda e: Draft(e.content, e.deadline_ms)}
     actions = LetterActions(DeadLetters(engine.store), Journal(cell), redrafts)
-    slept = [] if sleep is None else sleep
     return LetterWork(
         *(cell, Letters(cell, {}), actions, [OWNER.dialect]),
-        sleep=slept.append,
+        sleep=lambda s: cast(None, sleep(s)),
         clock_s=lambda: 0.0,
     )
 
@@ -179,7 +182,7 @@ def test_a_job_is_not_faster_than_its_rate(engine: Engine):
     dead(engine, 25)
     new_job(engine, rate=10)
     slept: list[float] = []
-    work_of(engine, slept).work_on_all(for_s=FOREVER_S)
+    work_of(engine, slept.append).work_on_all(for_s=FOREVER_S)
 
     assert slept == [1.0, 2.0, 2.5]
 
@@ -235,3 +238,32 @@ def test_a_repeated_call_counts_its_letters_once(engine: Engine):
 
     assert read(engine, job).done == 4
     assert Cell(engine.client, PREFIX).client.exists(f"{PREFIX}letter_job:none") == 0
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_job_that_is_removed_meanwhile_is_not_written_again(
+    engine: Engine, is_full: bool
+):
+    dead(engine, 60)
+    job = new_job(engine)
+    if is_full:
+        engine.client.set(keys.full(PREFIX), "1", ex=60)
+    key = keys.letter_job(PREFIX, job.tenant, job.id)
+    work = work_of(engine, lambda _: engine.client.delete(key))
+    work.work_on_all(for_s=FOREVER_S)
+    jobs = LetterJobs(engine.cell)
+    jobs.resume(job, by="bob")
+    work.work_on_all(for_s=FOREVER_S)
+
+    assert (engine.client.exists(key), jobs.open_jobs()) == (0, [])
+
+
+def test_a_lease_that_another_worker_has_got_is_not_ended(engine: Engine):
+    dead(engine, 30)
+    job = new_job(engine)
+    key = keys.letter_job_lease(PREFIX, job.tenant, job.id)
+    work_of(engine, lambda _: engine.client.set(key, "another", px=15_000)).work_on_all(
+        for_s=FOREVER_S
+    )
+
+    assert engine.client.get(key) == b"another"

@@ -20,6 +20,7 @@ import tempfile
 import time
 from chaos_scenario import Scenario, Sizes
 from chaos_table import Row, terminal, update_page
+from click.core import ParameterSource
 from pathlib import Path
 from rich.console import Console
 from shutil import which
@@ -103,20 +104,33 @@ def run_round(row: Row, folder: Path, sizes: Sizes, seed: str) -> None:
 
 
 def run_all(
-    rows: list[Row], *, rounds: int, seed: int, keep: Path | None, sizes: Sizes
+    rows: list[Row], number: int, *, seed: int, keep: Path | None, sizes: Sizes
 ) -> None:
-    """Run the rounds of all scenarios; one round of each, then the next of each."""
-    for number in range(1, rounds + 1):
-        for row in rows:
-            name = f"{row.name}-{seed}-{number}"
-            with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-                run_round(row, (keep or Path(scratch)) / name, sizes, name)
+    """Run one round of each scenario."""
+    for row in rows:
+        name = f"{row.name}-{seed}-{number}"
+        with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+            run_round(row, (keep or Path(scratch)) / name, sizes, name)
 
 
-def made_by(started_s: float) -> dict[str, Any]:
+def command_of(context: click.Context) -> str:
+    """Return the command line, without the paths that it writes to."""
+    words = ["scripts/chaos"]
+    for param in context.command.params:
+        name = param.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and not isinstance(param.type, click.Path):
+            value = context.params[name]
+            option = [] if isinstance(param, click.Argument) else [param.opts[0]]
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [*option, str(one)]
+    return " ".join(words)
+
+
+def made_by(command: str, started_s: float) -> dict[str, Any]:
     """Describe the run: command, date, cores, duration."""
     return {
-        "command": f"scripts/chaos {' '.join(sys.argv[1:])}".strip(),
+        "command": command,
         "at": time.strftime("%Y-%m-%d", time.gmtime()),
         "cores": os.cpu_count(),
         "minutes": round((time.monotonic() - started_s) / 60),
@@ -125,6 +139,7 @@ def made_by(started_s: float) -> dict[str, Any]:
 
 # Absolute, because processes with other working folders get the paths.
 FileOrFolder = click.Path(path_type=Path, resolve_path=True)
+Page = click.Path(path_type=Path, resolve_path=True, exists=True, dir_okay=False)
 
 
 @click.command(epilog=epilog())
@@ -133,7 +148,7 @@ FileOrFolder = click.Path(path_type=Path, resolve_path=True)
 @click.option("--rounds", default=1, show_default=True, help="Rounds of each scenario.")
 @click.option("--seed", default=1, show_default=True, help="Of the random choices.")
 @click.option("--json", "target", type=FileOrFolder, help="Write a file.")
-@click.option("--page", type=FileOrFolder, help="Write the table into a page.")
+@click.option("--page", type=Page, help="Write the table into a page.")
 @click.option("--events", default=1_000, show_default=True, help="Events in a load.")
 @click.option("--kills", default=100, show_default=True, help="Kills of workers.")
 @click.option("--away-s", default=4, show_default=True, help="Length of an outage.")
@@ -165,14 +180,17 @@ def main(
             click.echo(f"{name}: not run, needs {', '.join(missing)}")
             continue
         rows.append(Row(name, SCENARIOS[name].fault, SCENARIOS[name].rules))
-    run_all(rows, rounds=rounds, seed=seed, keep=keep, sizes=sizes)
+    command = command_of(click.get_current_context())
+    for number in range(1, rounds + 1):
+        run_all(rows, number, seed=seed, keep=keep, sizes=sizes)
+        # A run that is stopped has the results of its complete rounds.
+        made = made_by(command, started_s)
+        if target is not None:
+            figures = {"made_by": made, "rows": [row.to_json() for row in rows]}
+            target.write_text(json.dumps(figures, indent=1) + "\n")
+        if page is not None:
+            update_page(page, rows, made)
     Console(width=None if sys.stdout.isatty() else 220).print(terminal(rows))
-    made = made_by(started_s)
-    if target is not None:
-        figures = {"made_by": made, "rows": [row.to_json() for row in rows]}
-        target.write_text(json.dumps(figures, indent=1) + "\n")
-    if page is not None:
-        update_page(page, rows, made)
     sys.exit(1 if any(row.problems for row in rows) else 0)
 
 

@@ -145,7 +145,7 @@ SCENARIOS: dict[str, Scenario] = {
     "hanging": in_cell(
         failing.hanging_destination,
         "R-16",
-        lambda n: {"events": n["events"], "over_s": 5, "rounds": 1},
+        lambda n: {"events": n["events"], "over_s": 5, "rounds": 3},
     ),
     "isolation": in_cell(
         isolation.three_tenants,

@@ -45,12 +45,12 @@ class Machine:
         self.prefix = ["nsenter", f"--target={pid}", "--net", "--mount", "--"]
         own, other = Path("/proc/self/ns/net"), Path(f"/proc/{pid}/ns/net")
         wait_until(lambda: other.readlink() != own.readlink())
-        outer = f"v{address.rpartition('.')[2]}"
+        self._outer = f"v{address.rpartition('.')[2]}"
         _run(
-            *("ip", "link", "add", outer, "type", "veth"),
+            *("ip", "link", "add", self._outer, "type", "veth"),
             *("peer", "name", "e0", "netns", str(pid)),
         )
-        _run("ip", "link", "set", outer, "master", BRIDGE, "up")
+        _run("ip", "link", "set", self._outer, "master", BRIDGE, "up")
         for command in (
             f"ip address add {address}/16 dev e0",
             "ip link set e0 up",
@@ -93,6 +93,9 @@ class Machine:
 
     def close(self) -> None:
         """Remove the machine; its processes must have ended."""
+        # The kernel removes the link with the namespace, but later, and then the next
+        # machine cannot have a link of this name.
+        _run("ip", "link", "delete", self._outer)
         self._keeper.kill()
         self._keeper.wait()
 

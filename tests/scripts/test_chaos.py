@@ -1,8 +1,9 @@
 """Tests of `scripts/chaos`: which rules have a scenario, and the table."""
 
+import click
 import json
 import pytest
-from chaos import SCENARIOS, selected
+from chaos import SCENARIOS, command_of, main, selected
 from chaos_table import Row, update_page
 from dataclasses import replace
 from pathlib import Path
@@ -96,3 +97,19 @@ def test_rounds_add_up_in_the_json_and_in_the_page(tmp_path: Path) -> None:
         "4 processes were killed, 4 of them by the scenarios of R-01 and R-02" in text
     )
     assert "outdated" not in text
+
+
+def test_the_command_in_the_table_has_no_paths(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("")
+    files = ["--json", str(tmp_path / "chaos.json"), "--page", str(page)]
+    words = ["kills", "--rounds", "5", "--rule", "R-06", "--rule", "R-07", *files]
+
+    command = command_of(main.make_context("chaos", words))
+
+    assert command == "scripts/chaos kills --rule R-06 --rule R-07 --rounds 5"
+
+
+def test_a_page_that_does_not_exist_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(click.BadParameter, match="does not exist"):
+        main.make_context("chaos", ["--page", str(tmp_path / "page.md")])

@@ -7,6 +7,7 @@ from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.limits import BreakerLimits
 from scheduler_api.core.store import statistics
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.functions import AsyncClient
 from scheduler_api.core.store.gate_names import is_route
 from scheduler_api.core.store.leases import (
     Outcomes,
@@ -45,6 +46,16 @@ def outcomes(latest: str, *, delay_ms: int = 0) -> Outcomes:
         url="https://failing.example/a",
         cause="the connection was refused",
     )
+
+
+async def add_counts(
+    cell: Cell, client: AsyncClient, counts: Mapping[str, Counts]
+) -> int:
+    """Add what became of attempts, by tenant; return the time of the store."""
+    now_ms = 0
+    for part in statistics.parts_of(counts):
+        now_ms = await statistics.add_parts(cell, client, [part])
+    return now_ms
 
 
 class Runner(Protocol):
@@ -90,9 +101,7 @@ class SyncWorker:
 
     def add_counts(self, counts: Mapping[str, Counts]) -> int:
         """Add what became of attempts, by tenant; return the time of the store."""
-        return self._runner.run(
-            statistics.add(self.store.cell, self.store.client, counts)
-        )
+        return self._runner.run(add_counts(self.store.cell, self.store.client, counts))
 
     def fetch(self, begun: Begun) -> Begun:
         return self._runner.run(self.store.fetch(begun))

@@ -10,7 +10,7 @@ from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, FlowLimits, Gates
 from scheduler_api.core.queries.name_pages import PAGE_SIZE
-from scheduler_api.core.store import keys, statistics
+from scheduler_api.core.store import keys
 from scheduler_api.core.store.gate_names import (
     destination_digest,
     destination_gate,
@@ -19,7 +19,7 @@ from scheduler_api.core.store.gate_names import (
 from scheduler_api.core.store.statistics import Counts, DestinationCounts
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web
-from tests.sync_worker import AwaitableClient, outcomes
+from tests.sync_worker import AwaitableClient, add_counts, outcomes
 from typing import Any, cast
 
 DIALECT = "qstash"
@@ -197,7 +197,7 @@ def count(web: Web, name: str, delivered: int, failed: int) -> None:
     )
     client = cast(Any, AwaitableClient(web.cell.client))
     found = {web.tenant.id: Counts(delivered, failed, destinations={name: counts})}
-    asyncio.run(statistics.add(web.cell, client, found))
+    asyncio.run(add_counts(web.cell, client, found))
 
 
 def test_the_success_of_a_day_is_shown_for_each_destination(
@@ -227,7 +227,7 @@ def test_pages_of_destinations_show_each_once(web: Web, browser: Browser) -> Non
         )
     }
     client = cast(Any, AwaitableClient(web.cell.client))
-    asyncio.run(statistics.add(web.cell, client, found))
+    asyncio.run(add_counts(web.cell, client, found))
     first = browser.page("/destinations")
     second = browser.page(f"/destinations?after={names[PAGE_SIZE - 1]}")
 

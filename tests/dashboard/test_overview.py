@@ -12,7 +12,6 @@ from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Content, Draft, Gates
 from scheduler_api.core.queries import due_times
 from scheduler_api.core.queries.recent_hours import RecentHours
-from scheduler_api.core.store import statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.processes import Process
 from scheduler_api.core.store.statistics import (
@@ -28,7 +27,7 @@ from scheduler_api.web import readiness
 from scheduler_api.web.readiness import Answer
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web
-from tests.sync_worker import AwaitableClient
+from tests.sync_worker import AwaitableClient, add_counts
 from typing import Any, cast
 
 DIALECT = "qstash"
@@ -43,7 +42,7 @@ def create(web: Web, url: str = "https://h/x", **how: Any) -> str:
 def count(web: Web, counts: Counts) -> None:
     """Count attempts of the tenant, as a worker does."""
     client = cast(Any, AwaitableClient(web.cell.client))
-    asyncio.run(statistics.add(web.cell, client, {web.tenant.id: counts}))
+    asyncio.run(add_counts(web.cell, client, {web.tenant.id: counts}))
 
 
 def began(*late_ms: int) -> Counts:
@@ -246,7 +245,7 @@ def test_hours_that_are_over_are_read_once(web: Web) -> None:
         cell = Cell(web.cell.client, web.cell.prefix, clock_ms=now_ms - age_ms)
         client = cast(Any, AwaitableClient(web.cell.client))
         counts = {web.tenant.id: delivered("https://h", count)}
-        asyncio.run(statistics.add(cell, client, counts))
+        asyncio.run(add_counts(cell, client, counts))
 
     for age_ms in (0, HOUR_MS, 24 * HOUR_MS):
         add(1, age_ms=age_ms)

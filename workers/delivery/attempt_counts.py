@@ -16,6 +16,7 @@ from scheduler_api.core.store.statistics import (
     OTHERS,
     Counts,
     DestinationCounts,
+    Part,
     bucket_of,
 )
 from workers.boot_clock import boot_s
@@ -69,6 +70,9 @@ class AttemptCounts:
         self._names: dict[str, str] = {}
         self._late: defaultdict[str, list[float]] = defaultdict(list)
         self._unwritten: defaultdict[str, Counts] = defaultdict(Counts)
+        # What the store gets first. A part leaves this list once it is in the store, so
+        # that no part counts twice if the store goes away between two parts.
+        self._parts: list[Part] = []
 
     def count_begun(self, begun: Sequence[Begun], at_s: float) -> None:
         """Count how late first attempts begin; waits at gates are included."""
@@ -114,16 +118,22 @@ class AttemptCounts:
             await asyncio.sleep(WRITE_EVERY_S)
 
     async def write(self) -> None:
-        """Add to the store what was counted; keep it if the store takes nothing."""
+        """Add to the store what was counted; keep what the store does not take."""
         self._collect()
-        counts, self._unwritten = self._unwritten, defaultdict(Counts)
         try:
-            now_ms = await statistics.add(self._store.cell, self._store.client, counts)
+            await self._write_parts()
+            counts, self._unwritten = self._unwritten, defaultdict(Counts)
+            self._parts = list(statistics.parts_of(counts))
+            await self._write_parts()
         except RedisError as err:
             log.debug(logfmt.line("counts.not_written", problem=err))
-            self._unwritten = counts
-            return
-        self._offset_ms = now_ms - self._clock() * 1000
+
+    async def _write_parts(self) -> None:
+        while batch := self._parts[: statistics.PARTS_AT_ONCE]:
+            cell, client = self._store.cell, self._store.client
+            now_ms = await statistics.add_parts(cell, client, batch)
+            del self._parts[: len(batch)]
+            self._offset_ms = now_ms - self._clock() * 1000
 
     def _collect(self) -> None:
         """Move what was counted to the counts of its tenants."""

@@ -27,6 +27,8 @@ OTHERS = ""
 # Calls with more parts, or with parts of more destinations, would block the store for
 # longer than 2 ms.
 PARTS_AT_ONCE, DESTINATIONS_AT_ONCE = 5, 50
+# Whose counts, and some of them.
+Part = tuple[str, bytes]
 # Upper bounds of the buckets of lateness. The last bucket has no bound.
 LATE_BOUNDS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
@@ -121,35 +123,31 @@ def bucket_of(late_ms: float) -> int:
     return bisect_left(LATE_BOUNDS_MS, late_ms)
 
 
-async def add(cell: Cell, client: AsyncClient, counts: Mapping[str, Counts]) -> int:
-    """Add what was counted to the present hour; return the time of the store in ms.
-
-    If the client repeats a call because its reply was lost, it may count twice. A full
-    store still counts. Redis: add_counts, one call if there are few tenants and
-    destinations.
-
-    Args:
-        counts: by tenant.
-    """
+def parts_of(counts: Mapping[str, Counts]) -> Iterator[Part]:
+    """Yield the counts of tenants, and of all together, in parts for `add_parts`."""
     everything = Counts()
     for each in counts.values():
         everything.add(each)
-    parts = (
-        (holder, part)
-        for holder, each in ((OPERATOR, everything), *counts.items())
-        for part in _encode(each)
-    )
+    for holder, each in ((OPERATOR, everything), *counts.items()):
+        for part in _encode(each):
+            yield holder, part
+
+
+async def add_parts(cell: Cell, client: AsyncClient, parts: Sequence[Part]) -> int:
+    """Add parts of counts to the present hour; return the time of the store in ms.
+
+    If the client repeats the call because its reply was lost, it may count twice. A
+    full store still counts. Redis: add_counts.
+
+    Args:
+        parts: at most `PARTS_AT_ONCE`.
+    """
     options = {"ttl_ms": TTL_MS, "max_destinations": MAX_DESTINATIONS}
-    now_ms = 0
-    for batch in batches(parts, PARTS_AT_ONCE):
-        args: list[Arg] = [word for pair in batch for word in pair]
-        now_ms = cast(
-            int,
-            await cell.library.call_async(
-                client, "add_counts", cell.with_clock(options), args
-            ),
-        )
-    return now_ms
+    args: list[Arg] = [word for part in parts for word in part]
+    reply = await cell.library.call_async(
+        client, "add_counts", cell.with_clock(options), args
+    )
+    return cast(int, reply)
 
 
 def read(cell: Cell, tenant: str | None, *, since_ms: int, now_ms: int) -> list[Hour]:

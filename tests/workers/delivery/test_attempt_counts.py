@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, client: redis.Redis) -> None:
         self.cell = Cell(client, "{s1}:", clock_ms=NOW_MS)
         self.client = client
-        self.away = False
+        self.calls_left = 100
         self.counts = AttemptCounts(
             WorkerStore(cast(Any, self), self.cell, lease_ms=1),
             clock=lambda: 40.0,
@@ -42,8 +42,9 @@ class Worker:
         )
 
     async def fcall(self, *args: Any) -> Any:
-        if self.away:
+        if not self.calls_left:
             raise redis.ConnectionError
+        self.calls_left -= 1
         return await AwaitableClient(self.client).fcall(*args)
 
     async def function_load(self, source: str) -> Any:
@@ -52,9 +53,11 @@ class Worker:
     def write(self) -> None:
         asyncio.run(self.counts.write())
 
-    def end(self, outcome: Outcome, url: str = URL, **report: Any) -> None:
+    def end(
+        self, outcome: Outcome, url: str = URL, origin: str = ORIGIN, **report: Any
+    ) -> None:
         """Count an attempt that ended in this way."""
-        begun = self.begun(url)
+        begun = self.begun(url, origin)
         self.counts.count(
             begun,
             Settlement(
@@ -67,8 +70,8 @@ class Worker:
             ),
         )
 
-    def begun(self, url: str = URL, **changes: Any) -> Begun:
-        return attempts.begun("jiter", Content(url, b""), origin=ORIGIN, **changes)
+    def begun(self, url: str = URL, origin: str = ORIGIN, **changes: Any) -> Begun:
+        return attempts.begun("jiter", Content(url, b""), origin=origin, **changes)
 
     def hour(self) -> Hour:
         self.write()
@@ -163,14 +166,28 @@ def test_lateness_is_measured_with_the_clock_of_the_store(worker: Worker) -> Non
 
 def test_what_the_store_does_not_take_is_written_later(worker: Worker) -> None:
     worker.end(Outcome.DELIVERED, status=200)
-    worker.away = True
+    worker.calls_left = 0
     worker.write()
     worker.end(Outcome.DELIVERED, status=200)
     worker.write()
-    worker.away = False
+    worker.calls_left = 100
 
     assert worker.hour().delivered.total() == 2
     assert worker.hour().delivered.total() == 2
+
+
+def test_no_count_is_added_twice_if_the_store_goes_away_between_two_calls(
+    worker: Worker,
+) -> None:
+    for host in map(str, range(4 * statistics.DESTINATIONS_AT_ONCE)):
+        worker.end(Outcome.DELIVERED, f"https://{host}.example/", host, status=200)
+    worker.calls_left = 1
+    worker.write()
+    worker.calls_left = 100
+
+    assert worker.hour().delivered.total() == 4 * statistics.DESTINATIONS_AT_ONCE
+    assert len(worker.destinations()) == 4 * statistics.DESTINATIONS_AT_ONCE
+    assert {each.delivered for each in worker.destinations().values()} == {1}
 
 
 def test_a_worker_that_stops_writes_what_it_has_counted(

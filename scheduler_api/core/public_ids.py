@@ -15,11 +15,14 @@ class PublicIds:
         schedule: takes the id and the name of a schedule; the name may be empty.
         stored: takes an id that clients use, of an event or a schedule; returns the
             stored id, or None if the text is no such id.
+        deduplication: takes a deduplication id or an idempotency key; returns the names
+            that its deduplication keys may have.
     """
 
     event: Callable[[str], str] = str
     schedule: Callable[[str, str], str] = lambda schedule_id, _name: schedule_id
     stored: Callable[[str], str | None] = str
+    deduplication: Callable[[str], tuple[str, ...]] = lambda _text: ()
 
 
 AS_STORED = PublicIds()
@@ -49,3 +52,8 @@ def stored_ids(text: str) -> dict[str, str]:
     """Return the stored id that a text is in each dialect; none where it is no id."""
     found = {name: ids.stored(text) for name, ids in _BY_DIALECT.items()}
     return {name: stored for name, stored in found.items() if stored is not None}
+
+
+def deduplication_names(dialect: str, text: str) -> tuple[str, ...]:
+    """Return the names that the deduplication keys of a text may have in a dialect."""
+    return _BY_DIALECT.get(dialect, AS_STORED).deduplication(text)

@@ -42,10 +42,15 @@ def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None
         raise Refusal(400, BAD_KEY)
     target = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
     return DeduplicationKey(
-        f"k{hashlib.sha256(key.encode()).hexdigest()}",
+        key_name(key),
         TTL_MS,
         hashlib.sha256(target.encode("utf-8", "surrogatepass") + body).hexdigest(),
     )
+
+
+def key_name(key: str) -> str:
+    """Return the name of the deduplication key of an idempotency key."""
+    return f"k{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def once(

@@ -14,6 +14,7 @@ from scheduler_api.dialects.events_v1.ids import public_id, stored_id
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound, labels_of
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.dialects.events_v1.verification import VERIFICATION
+from scheduler_api.web.idempotency import key_name
 
 EVENTS_V1 = Dialect(
     name="events_v1",
@@ -27,7 +28,10 @@ EVENTS_V1 = Dialect(
     rotation_effect=ROTATION_EFFECT,
     outbound=EventsV1Outbound,
     public_ids=PublicIds(
-        public_id, lambda event_id, _name: public_id(event_id), stored_id
+        event=public_id,
+        schedule=lambda event_id, _name: public_id(event_id),
+        stored=stored_id,
+        deduplication=lambda key: (key_name(key),),
     ),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
     verification=VERIFICATION,

@@ -15,6 +15,7 @@ from scheduler_api.dialects.jiter.outbound import JiterOutbound
 from scheduler_api.dialects.jiter.replays import redraft_with
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.dialects.jiter.verification import VERIFICATION
+from scheduler_api.web.idempotency import key_name
 
 JITER = Dialect(
     name="jiter",
@@ -28,7 +29,10 @@ JITER = Dialect(
     rotation_effect=ROTATION_EFFECT,
     outbound=JiterOutbound,
     public_ids=PublicIds(
-        public_id, lambda cron_id, _name: public_id(cron_id), stored_id
+        event=public_id,
+        schedule=lambda cron_id, _name: public_id(cron_id),
+        stored=stored_id,
+        deduplication=lambda key: (key_name(key),),
     ),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
     verification=VERIFICATION,

@@ -14,7 +14,11 @@ from scheduler_api.dialects.qstash.credentials import (
 )
 from scheduler_api.dialects.qstash.cron_grammar import GRAMMAR
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
-from scheduler_api.dialects.qstash.parsing.ids import schedule_id, stored_id
+from scheduler_api.dialects.qstash.parsing.ids import (
+    deduplication_names,
+    schedule_id,
+    stored_id,
+)
 from scheduler_api.dialects.qstash.parsing.message import labels_of, message_id
 from scheduler_api.dialects.qstash.parsing.replays import redraft_with
 from scheduler_api.dialects.qstash.settings import QstashSettings
@@ -48,7 +52,12 @@ QSTASH = Dialect(
     rotation_effect=ROTATION_EFFECT,
     outbound=QstashOutbound,
     owner_limits=_owner_limits,
-    public_ids=PublicIds(message_id, schedule_id, stored_id),
+    public_ids=PublicIds(
+        event=message_id,
+        schedule=schedule_id,
+        stored=stored_id,
+        deduplication=deduplication_names,
+    ),
     longest_hold_ms=lambda settings: settings.of(QstashSettings).longest_hold_ms,
     verification=VERIFICATION,
     redraft=redraft_with,

@@ -11,6 +11,10 @@ from scheduler_api.core.headers import from_stored
 from scheduler_api.core.model import Content, Draft
 from scheduler_api.core.tenants.url_groups import Group
 from scheduler_api.dialects.qstash.parsing.header_values import BadValue
+from scheduler_api.dialects.qstash.parsing.ids import (
+    message_key_name,
+    schedule_key_name,
+)
 from scheduler_api.dialects.qstash.parsing.ignored_names import ignored_names
 from scheduler_api.dialects.qstash.parsing.message import (
     Headers,
@@ -196,23 +200,22 @@ class Drafts:
 def schedule_deduplication_name(message: Message, *, url: str, body: bytes) -> str:
     """Return the deduplication name of a request for a schedule.
 
-    Return '' if the request is not deduplicated. The name begins with `s`, so it
-    differs from the deduplication names of messages. If requests are compared by
-    content, the cron expression, the time zone and the name of the schedule are part of
-    the content.
+    Return '' if the request is not deduplicated. If requests are compared by content,
+    the cron expression, the time zone and the name of the schedule are part of the
+    content.
     """
     name = _deduplication_name(message, url=url, body=body)
     if not name or message.deduplication_id is not None:
-        return name and f"s{name}"
+        return name and schedule_key_name(name)
     fields = (name, message.cron or "", message.tz or "", message.schedule_id or "")
-    return "s" + hashlib.sha256("\0".join(fields).encode()).hexdigest()
+    return schedule_key_name(hashlib.sha256("\0".join(fields).encode()).hexdigest())
 
 
 def _deduplication_name(message: Message, *, url: str, body: bytes) -> str:
     """Return the deduplication name of a message; '' means no deduplication."""
     if message.deduplication_id is not None:
         scoped_id = message.deduplication_id + _group_scope(message, url)
-        return "i" + hashlib.sha256(scoped_id.encode()).hexdigest()
+        return message_key_name(scoped_id)
     if message.content_based:
         # A message to an endpoint of a url group is never a duplicate of a message that
         # was published to the endpoint's URL without the group.

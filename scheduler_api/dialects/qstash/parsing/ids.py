@@ -1,5 +1,6 @@
 """Formats and parses the ids of messages, schedules and dead letters. Pure."""
 
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -45,3 +46,25 @@ def stored_id(text: str) -> str | None:
     if letter is not None:
         return letter.event_id
     return schedule if schedule != text else read_message_id(text)
+
+
+def message_key_name(deduplication_id: str) -> str:
+    """Return the name of a message's deduplication key."""
+    return "i" + hashlib.sha256(deduplication_id.encode()).hexdigest()
+
+
+def schedule_key_name(message_key: str) -> str:
+    """Return the name of a schedule's deduplication key, from that of a message.
+
+    No message has a key of this name.
+    """
+    return f"s{message_key}"
+
+
+def deduplication_names(deduplication_id: str) -> tuple[str, ...]:
+    """Return the names of the keys of a message or schedule with a deduplication id.
+
+    The keys of messages to a URL group have other names.
+    """
+    name = message_key_name(deduplication_id)
+    return name, schedule_key_name(name)

@@ -119,18 +119,22 @@ def is_refused(response: Response) -> bool:
     return response.status >= 300 or b'"error"' in response.body
 
 
+def hosts() -> list[str]:
+    """Return the hosts of the destinations."""
+    return [f"127.0.{n // 250 + 1}.{n % 250 + 1}" for n in range(DESTINATIONS)]
+
+
 def destinations(receiver: Receiver) -> list[str]:
     """Return the URLs of the destinations, each of another origin, mixed."""
-    hosts = [f"127.0.{n // 250 + 1}.{n % 250 + 1}" for n in range(DESTINATIONS)]
     queries = [query for query, count in FAILING.items() for _ in range(count)]
     healthy = DESTINATIONS - len(queries) - REFUSING
     queries += [""] * healthy
     urls = [
         receiver.url(query, host=host)
-        for query, host in zip(queries, hosts, strict=False)
+        for query, host in zip(queries, hosts(), strict=False)
     ]
     port = free_port()
-    urls += [f"http://{host}:{port}/" for host in hosts[len(queries) :]]
+    urls += [f"http://{host}:{port}/" for host in hosts()[len(queries) :]]
     random.Random(0).shuffle(urls)
     return urls
 
@@ -180,11 +184,17 @@ def create_recurring(cell: Cell, *, end_ms: int) -> None:
 
 
 def attempts_per_s(cell: Cell) -> float:
-    """Return how many messages per second are published and delivered at most."""
+    """Return how many messages per second are published and delivered at most.
+
+    They go to as many destinations as the load, of which none fails.
+    """
     cell.warm_up()
     numbers = itertools.count(-BURST)
-    urls = [cell.receiver.url()] * BATCH
-    requests = [batch(cell, urls, numbers) for _ in range(BURST // BATCH)]
+    urls = itertools.cycle(cell.receiver.url(host=each) for each in hosts())
+    requests = [
+        batch(cell, list(itertools.islice(urls, BATCH)), numbers)
+        for _ in range(BURST // BATCH)
+    ]
     started_s = time.monotonic()
     port = cell.settings.port
     check(send(iter(requests), port=port, connections=CONNECTIONS), 200)
@@ -216,8 +226,8 @@ def summary(counted: Census) -> str:
 def main(minutes: int, per_s: int | None) -> None:
     """Print each minute what a system uses; exit with 1 if anything does not stay flat.
 
-    The most is measured first: how many messages to one destination the system accepts
-    and delivers.
+    The most is measured first: how many messages to as many destinations, of which none
+    fails, the system accepts and delivers.
     """
     scratch = tempfile.TemporaryDirectory(prefix="soak-")
     with scratch as folder, Cell(Path(folder), **SETTINGS) as cell:

@@ -118,8 +118,8 @@ def command_of(context: click.Context) -> str:
     words = ["scripts/chaos"]
     for param in context.command.params:
         name = param.name or ""
-        on_line = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if on_line and not isinstance(param.type, click.Path):
+        chosen = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if chosen and not isinstance(param.type, click.Path):
             value = context.params[name]
             option = [] if isinstance(param, click.Argument) else [param.opts[0]]
             for one in value if isinstance(value, tuple) else (value,):

@@ -7,6 +7,7 @@ from scheduler_api.dialects.outbound import DIALECTS
 
 TOKEN = "SCHEDULER_API_TOKEN"
 OPERATOR_TOKEN = "SCHEDULER_OPERATOR_TOKEN"
+BASE_URL = "SCHEDULER_API"
 
 
 def client_variables(
@@ -17,7 +18,7 @@ def client_variables(
     Args:
         base_url: the URL of the web process for clients, without a slash at the end.
     """
-    variables = {TOKEN: token, "SCHEDULER_API": base_url}
+    variables = {TOKEN: token, BASE_URL: base_url}
     for dialect in DIALECTS:
         variables |= dialect.client_variables(tenant_id, token, secrets, base_url)
     return variables

@@ -3,6 +3,7 @@
 import click
 import orjson
 from scheduler_api.commands.common import existing_tenant, open_cell, to_seconds
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.store.audit import MAX_RECORDS, newest
 from scheduler_api.settings import Settings
 
@@ -27,7 +28,7 @@ def audit() -> None:
     show_default=True,
     help="How many records.",
 )
-@click.pass_obj
+@pass_settings
 def list_records(settings: Settings, tenant_id: str | None, count: int) -> None:
     """List the newest changes, newest first. The log keeps 1,000 of each tenant."""
     for record in newest(open_cell(settings), tenant_id, count=count):

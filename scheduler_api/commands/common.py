@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
+from scheduler_api.commands.environment import settings_of
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.content_encryption import content_cipher
@@ -48,7 +49,7 @@ def existing_tenant(
     ctx: click.Context, _param: click.Parameter, tenant_id: str | None
 ) -> str | None:
     """Check that a tenant exists, unless none is given."""
-    if tenant_id is not None and not open_tenants(ctx.obj).exists(tenant_id):
+    if tenant_id is not None and not open_tenants(settings_of(ctx)).exists(tenant_id):
         raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
     return tenant_id
 

@@ -11,6 +11,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.model import Owner
@@ -102,7 +103,7 @@ def _owners(tenant_id: str) -> list[Owner]:
     show_default=True,
     help="How many, the newest first.",
 )
-@click.pass_obj
+@pass_settings
 def list_letters(
     settings: Settings, /, tenant_id: str, count: int, **chosen: object
 ) -> None:
@@ -141,7 +142,7 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--dry-run", is_flag=True, help="Only count what matches."),
         click.option("--yes", is_flag=True, help="Do not ask."),
-        click.pass_obj,
+        pass_settings,
     )
     for option in reversed(options):
         command = option(command)
@@ -170,7 +171,7 @@ def delete(settings: Settings, tenant_id: str, **chosen: object) -> None:
 
 @dead_letters.command("jobs")
 @tenant_option
-@click.pass_obj
+@pass_settings
 def list_jobs(settings: Settings, tenant_id: str) -> None:
     """List the jobs of the last 30 days, the newest first."""
     table = Table("created", "job", "action", "state", "done", "skipped", "by")
@@ -184,7 +185,7 @@ def list_jobs(settings: Settings, tenant_id: str) -> None:
 @dead_letters.command("stop")
 @click.argument("job_id", metavar="JOB")
 @tenant_option
-@click.pass_obj
+@pass_settings
 def stop(settings: Settings, job_id: str, tenant_id: str) -> None:
     """Stop a job, wherever it runs."""
     jobs = LetterJobs(open_cell(settings))

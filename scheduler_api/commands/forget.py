@@ -3,6 +3,7 @@
 import click
 from collections.abc import Sequence
 from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.erasure import Erasure
 from scheduler_api.core.store import audit
@@ -43,7 +44,7 @@ class Found(NamedTuple):
     type=click.Choice([*DIALECTS]),
     help="Only of this API; needed if several have this ID.",
 )
-@click.pass_obj
+@pass_settings
 def forget(
     settings: Settings, name: str, tenant_id: str | None, dialect: str | None
 ) -> None:

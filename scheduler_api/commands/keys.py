@@ -2,6 +2,7 @@
 
 import click
 from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants.secrets import RotationRefused
 from scheduler_api.core.timestamps import from_iso
@@ -32,7 +33,7 @@ def keys() -> None:
 @click.option(
     "--at", metavar="TIME", help="Sign with the old secret until this ISO 8601 time."
 )
-@click.pass_obj
+@pass_settings
 def rotate(
     settings: Settings, tenant_id: str, *, dialect: str, now: bool, at: str | None
 ) -> None:

@@ -11,6 +11,7 @@ from scheduler_api.commands.common import (
     print_table,
     user,
 )
+from scheduler_api.commands.environment import settings_of
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
 from scheduler_api.core.tenants.limits import Limits
@@ -46,7 +47,7 @@ class Limit(click.ParamType[int | None]):
 @click.pass_context
 def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> None:
     """Show the limits of a tenant, or change some of them. 0 means no limit."""
-    settings, typed = ctx.obj, click.core.ParameterSource.COMMANDLINE
+    settings, typed = settings_of(ctx), click.core.ParameterSource.COMMANDLINE
     changes = {
         name: value
         for name, value in values.items()

@@ -13,6 +13,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.recovery.tenant_removal import TOKENS_CACHED_MS, TenantRemoval
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
@@ -30,7 +31,7 @@ def tenant() -> None:
 @tenant.command("create")
 @click.argument("name", callback=read_name)
 @env_options
-@click.pass_obj
+@pass_settings
 def create(settings: Settings, name: str, as_env: bool, url: str | None) -> None:
     """Create a tenant and print its token. The token cannot be shown again."""
     tenants = open_tenants(settings)
@@ -43,7 +44,7 @@ def create(settings: Settings, name: str, as_env: bool, url: str | None) -> None
 
 
 @tenant.command("list")
-@click.pass_obj
+@pass_settings
 def list_tenants(settings: Settings) -> None:
     """List all tenants, oldest first."""
     table = Table("tenant", "name", "created")
@@ -65,7 +66,7 @@ def list_tenants(settings: Settings) -> None:
     show_default=True,
     help="Seconds to wait for running attempts.",
 )
-@click.pass_obj
+@pass_settings
 def remove(settings: Settings, tenant_id: str, *, yes: bool, wait_s: int) -> None:
     """Erase a tenant with everything that it has.
 

@@ -16,6 +16,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import Conflict, NotFound
 from scheduler_api.core.tenants.accounts import NewTenant
 from scheduler_api.core.tenants.tokens import CACHED_S, GRACE_MS, StoredToken
@@ -36,7 +37,7 @@ def token() -> None:
 @holder_options
 @click.option("--read-only", is_flag=True, help="The token cannot change anything.")
 @env_options
-@click.pass_obj
+@pass_settings
 def create(
     settings: Settings,
     name: str,
@@ -65,7 +66,7 @@ def create(
 
 @token.command("list")
 @holder_options
-@click.pass_obj
+@pass_settings
 def list_tokens(settings: Settings, tenant_id: str | None, operator: bool) -> None:
     """List tokens by name, oldest first."""
     table = Table("token", "allows", "created", "valid until")
@@ -78,7 +79,7 @@ def list_tokens(settings: Settings, tenant_id: str | None, operator: bool) -> No
 @click.argument("name")
 @holder_options
 @click.option("--now", is_flag=True, help="Refuse the old token at once.")
-@click.pass_obj
+@pass_settings
 def rotate(
     settings: Settings, name: str, tenant_id: str | None, operator: bool, now: bool
 ) -> None:
@@ -96,7 +97,7 @@ def rotate(
 @token.command("revoke")
 @click.argument("name")
 @holder_options
-@click.pass_obj
+@pass_settings
 def revoke(
     settings: Settings, name: str, tenant_id: str | None, operator: bool
 ) -> None:

@@ -1,0 +1,95 @@
+"""Where a command finds its settings: in the environment, or in a data folder."""
+
+import click
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from pathlib import Path
+from scheduler_api.credentials import BASE_URL
+from scheduler_api.settings import Settings, from_env
+from typing import Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+OPTION = "--data"
+CREDENTIALS, SECRET_KEY = "credentials.env", "secret.key"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Environment:
+    """The settings of the command line, read when a command needs them.
+
+    So help needs none.
+    """
+
+    def __init__(self, variables: Mapping[str, str], folder: Path | None) -> None:
+        """
+        Args:
+            folder: the data folder of `scripts/up`; None: the variables have it all.
+        """
+        self._variables = variables
+        self._folder = folder
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings.
+
+        Raises: SettingsError; click.BadParameter: the folder cannot be used.
+        """
+        if self._folder is None:
+            return from_env(self._variables)
+        found = _read_folder(self._folder)
+        for name, value in found.items():
+            # A command such as `empty-store` must never guess which store is meant.
+            if self._variables.get(name, value) not in ("", value):
+                raise _refusal(
+                    f"{name} is set to another value than in {self._folder}: unset it,"
+                    f" or leave out {OPTION}"
+                )
+        return from_env({**self._variables, **found})
+
+
+def pass_settings(
+    command: Callable[Concatenate[Settings, P], R],
+) -> Callable[P, R]:
+    """Make the settings the first argument of a command."""
+
+    @wraps(command)
+    def with_settings(*args: P.args, **values: P.kwargs) -> R:
+        return command(settings_of(click.get_current_context()), *args, **values)
+
+    return with_settings
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """Return the settings.
+
+    Raises: SettingsError; click.BadParameter: the data folder cannot be used.
+    """
+    environment = ctx.find_object(Environment)
+    assert environment is not None
+    return environment.settings
+
+
+def _read_folder(folder: Path) -> dict[str, str]:
+    """Return the variables that `scripts/up` gives to its processes."""
+    try:
+        lines = (folder / CREDENTIALS).read_text().splitlines()
+        secret_key = (folder / SECRET_KEY).read_text().strip()
+    except FileNotFoundError as err:
+        name = Path(err.filename).name
+        raise _refusal(f"{folder} has no {name}: `scripts/up` writes it") from err
+    except OSError as err:
+        raise _refusal(f"{err.filename} cannot be read: {err.strerror}") from err
+    stored = dict(line.split("=", 1) for line in lines if "=" in line)
+    found = {
+        "REDIS_URL": stored.get("REDIS_URL", ""),
+        "SECRET_KEY": secret_key,
+        "SCHED_STATE_DIR": str(folder.resolve()),
+        "PORT": str(urlsplit(stored.get(BASE_URL, "")).port or ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _refusal(message: str) -> click.BadParameter:
+    return click.BadParameter(message, param_hint=OPTION)

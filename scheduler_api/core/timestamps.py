@@ -1,4 +1,4 @@
-"""Converts between epoch milliseconds, which the engine uses, and dates as text."""
+"""Converts between milliseconds, which the engine uses, and text."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -7,6 +7,7 @@ from functools import lru_cache
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The first millisecond of the year 1 and the last one of the year 9999.
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
+UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 
 
 @lru_cache(maxsize=64)
@@ -46,3 +47,17 @@ def from_http_date(text: str) -> int | None:
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError, TypeError, IndexError):
         return None
+
+
+def duration(ms: float) -> str:
+    """Return a duration with its two largest units, such as `2 h 5 min`."""
+    if ms < 1_000:
+        return f"{ms:.0f} ms"
+    if ms < 10_000:
+        return f"{ms / 1_000:.1f} s"
+    parts, left_ms = [], int(ms)
+    for unit, unit_ms in UNITS_MS:
+        count, left_ms = divmod(left_ms, unit_ms)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

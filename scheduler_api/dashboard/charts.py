@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from markupsafe import Markup
-from scheduler_api.core.store.statistics import HOUR_MS, MINUTE_MS, Hour
+from scheduler_api.core.queries.recent_hours import per_minute
+from scheduler_api.core.store.statistics import Hour
 from scheduler_api.dashboard.svg import Picture
 
 # The height of a chart in the units of its picture. What is not zero is at least this
@@ -90,24 +91,6 @@ def last_day(hours: Sequence[Hour], *, now_ms: int) -> Chart:
             if hour.delivered or hour.failed
         ],
     )
-
-
-def per_minute(
-    hours: Sequence[Hour], name: str, *, count: int, now_ms: int
-) -> list[int]:
-    """Return a figure of each of the last minutes, the present one last.
-
-    Args:
-        hours: consecutive hours up to the present one, at least as many as needed.
-        name: `delivered` or `failed`.
-    """
-    start_ms = hours[0].starts_ms if hours else now_ms
-    figures = [0] * (len(hours) * HOUR_MS // MINUTE_MS)
-    for number, hour in enumerate(hours):
-        for minute, figure in getattr(hour, name).items():
-            figures[number * 60 + minute] = figure
-    end = (now_ms - start_ms) // MINUTE_MS + 1
-    return figures[max(0, end - count) : end]
 
 
 def _height(count: int, highest: int) -> int:

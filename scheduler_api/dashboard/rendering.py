@@ -6,10 +6,9 @@ from flask import Flask, Response, g, render_template
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 from scheduler_api.core.store.statistics import DestinationCounts
-from scheduler_api.core.timestamps import to_iso
+from scheduler_api.core.timestamps import duration, to_iso
 from zoneinfo import ZoneInfo
 
-UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 DEFAULT_COLOUR = "grey"
 
 
@@ -61,17 +60,3 @@ def local_time(at_ms: int, zone: str) -> str:
     """Return a time as the clocks of a zone show it."""
     moment = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
     return moment.strftime("%a %Y-%m-%d %H:%M:%S")
-
-
-def duration(ms: float) -> str:
-    """Return a duration with its two largest units, such as `2 h 5 min`."""
-    if ms < 1_000:
-        return f"{ms:.0f} ms"
-    if ms < 10_000:
-        return f"{ms / 1_000:.1f} s"
-    parts, left_ms = [], int(ms)
-    for unit, unit_ms in UNITS_MS:
-        count, left_ms = divmod(left_ms, unit_ms)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])

@@ -22,8 +22,8 @@ from scheduler_api.core.store.statistics import (
     Hour,
     bucket_of,
 )
-from scheduler_api.dashboard import banners, charts
-from scheduler_api.web import readiness
+from scheduler_api.dashboard import charts
+from scheduler_api.web import banners, readiness
 from scheduler_api.web.readiness import Answer
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web

@@ -1,21 +1,38 @@
 """The first page: is anything late, failing or held, and what is to be done."""
 
-from collections.abc import Mapping, Sequence
-from flask import Response, current_app
+from collections.abc import Sequence
+from flask import Response, current_app, url_for
 from scheduler_api.core.delivery.causes import sentence_of
-from scheduler_api.core.queries import counts, due_times, failing, held, lateness
-from scheduler_api.core.queries.recent_hours import RecentHours
-from scheduler_api.core.store.processes import Load
+from scheduler_api.core.queries import (
+    counts,
+    due_times,
+    failing,
+    held,
+    lateness,
+    sentences,
+)
+from scheduler_api.core.queries.held import SLOW, Waiters
+from scheduler_api.core.queries.recent_hours import RecentHours, last_hour
+from scheduler_api.core.queries.sentences import Sentence
+from scheduler_api.core.store.gate_names import DESTINATION, FLOW, HOST
 from scheduler_api.core.store.statistics import Hour
-from scheduler_api.dashboard import charts, sentences
-from scheduler_api.dashboard.banners import banners
+from scheduler_api.dashboard import charts
 from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
+from scheduler_api.web.banners import banners
 from scheduler_api.web.readiness import READINESS, Answer
+from typing import NamedTuple
 
 # How many failing destinations are listed.
 LISTED = 10
+
+
+class Linked(NamedTuple):
+    """A sentence, and the path of the page that shows more."""
+
+    sentence: Sentence
+    path: str
 
 
 class Overview:
@@ -38,13 +55,26 @@ class Overview:
             answer=answer,
             banners=banners(answer) if viewer.is_operator else [],
             sentences=[
-                sentences.late(
-                    lateness.lateness(hours, now_ms=now_ms),
-                    self._oldest_ms(viewer, answer, now_ms),
-                    now_ms=now_ms,
+                Linked(
+                    sentences.late(
+                        lateness.lateness(hours, now_ms=now_ms),
+                        self._oldest_ms(viewer, answer, now_ms),
+                        now_ms=now_ms,
+                    ),
+                    url_for("dashboard.events", status="due"),
                 ),
-                sentences.failing(failed, **_last_hour(hours, now_ms), now_ms=now_ms),
-                sentences.held(waiting),
+                Linked(
+                    sentences.failing(
+                        failed, **last_hour(hours, now_ms=now_ms), now_ms=now_ms
+                    ),
+                    url_for("dashboard.destinations"),
+                ),
+                Linked(
+                    sentences.held(waiting),
+                    gate_path(waiting.fullest[0])
+                    if waiting.fullest
+                    else url_for("dashboard.queues"),
+                ),
             ],
             counts=counts.count(self._cell, owners, now_ms=now_ms) if owners else {},
             charts=self._charts(viewer, hours, now_ms),
@@ -52,7 +82,8 @@ class Overview:
             held=waiting.fullest,
             words=sentences,
             sentence_of=sentence_of,
-            load=load,
+            load=sentences.load,
+            gate_path=gate_path,
             now_ms=now_ms,
         )
 
@@ -74,25 +105,15 @@ class Overview:
         return drawn
 
 
-def load(reported: Load) -> str:
-    """Return the load of a process in words."""
-    words = []
-    if "inFlight" in reported:
-        words.append(f"{reported['inFlight']:,} of {reported.get('capacity', 0):,}")
-    if reported.get("slow"):
-        words.append("slow receivers")
-    if reported.get("suspected"):
-        words.append("reaches no destination")
-    return ", ".join(words)
+def gate_path(waiters: Waiters) -> str:
+    """Return the address of the page where a gate is shown."""
+    if waiters.kind == FLOW:
+        return url_for("dashboard.flow_keys")
+    if waiters.kind in (DESTINATION, SLOW, HOST):
+        return url_for("dashboard.destinations")
+    return url_for("dashboard.queues")
 
 
 def _readiness() -> Answer:
     found: Answer = current_app.extensions[READINESS].check()
     return found
-
-
-def _last_hour(hours: Sequence[Hour], now_ms: int) -> Mapping[str, int]:
-    return {
-        name: sum(charts.per_minute(hours, name, count=60, now_ms=now_ms))
-        for name in ("delivered", "failed")
-    }

@@ -1,8 +1,7 @@
-"""The sentences with which the overview opens: is anything late, failing or held?"""
+"""Sentences for people: is anything late, failing or held, and by what?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from flask import url_for
 from scheduler_api.core.delivery.causes import sentence_of
 from scheduler_api.core.queries.failing import Destination
 from scheduler_api.core.queries.held import SLOW, Held, Waiters
@@ -15,8 +14,9 @@ from scheduler_api.core.store.gate_names import (
     QUEUE,
     TENANT,
 )
+from scheduler_api.core.store.processes import Load
 from scheduler_api.core.store.statistics import LATE_BOUNDS_MS
-from scheduler_api.dashboard.rendering import duration
+from scheduler_api.core.timestamps import duration
 
 GOOD, WARN, BAD = "good", "warn", "bad"
 # From this lateness on, people notice.
@@ -35,15 +35,11 @@ GATES = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """An answer, and details.
-
-    `kind`: GOOD, WARN or BAD. `path`: the page that shows more.
-    """
+    """An answer, and details. `kind`: GOOD, WARN or BAD."""
 
     kind: str
     answer: str
     details: str
-    path: str
 
 
 def late(found: Lateness, oldest_ms: int | None, *, now_ms: int) -> Sentence:
@@ -52,14 +48,14 @@ def late(found: Lateness, oldest_ms: int | None, *, now_ms: int) -> Sentence:
     Args:
         oldest_ms: when the oldest event was due that could begin now; None: none is.
     """
-    path, details = url_for("dashboard.events", status="due"), _began(found, now_ms)
+    details = _began(found, now_ms)
     waited_ms = 0 if oldest_ms is None else now_ms - oldest_ms
     if waited_ms > LATE_MS:
         answer = f"Events are late: one has been due for {duration(waited_ms)}."
-        return Sentence(BAD, answer, details, path)
+        return Sentence(BAD, answer, details)
     if found.attempts and (found.most_ms is None or found.most_ms > LATE_MS):
-        return Sentence(WARN, "Some events began late.", details, path)
-    return Sentence(GOOD, "Nothing is late.", details, path)
+        return Sentence(WARN, "Some events began late.", details)
+    return Sentence(GOOD, "Nothing is late.", details)
 
 
 def _began(found: Lateness, now_ms: int) -> str:
@@ -84,14 +80,13 @@ def failing(
     Args:
         delivered, failed: the numbers of attempts in the last hour.
     """
-    path = url_for("dashboard.destinations")
     attempts = delivered + failed
     details = "No attempt in the last hour."
     if attempts:
         details = f"{_count(delivered, 'delivery')} in the last hour"
         details += f", {_count(failed, 'failed attempt')}."
     if not found:
-        return Sentence(GOOD, "Nothing is failing.", details, path)
+        return Sentence(GOOD, "Nothing is failing.", details)
     first = found[0].counts
     answer = f"{found[0].name} is failing."
     if len(found) > 1:
@@ -100,14 +95,14 @@ def failing(
         f"Its last attempt, {duration(max(0, now_ms - first.failed_ms))} ago:"
         f" {sentence_of(first.cause)}."
     )
-    return Sentence(BAD, answer, f"{why} {details}", path)
+    return Sentence(BAD, answer, f"{why} {details}")
 
 
 def held(found: Held) -> Sentence:
     """Say how much is held, and by which gate."""
     if not found.fullest:
         details = "No event waits in a queue, for a limit or for its destination."
-        return Sentence(GOOD, "Nothing is held.", details, url_for("dashboard.queues"))
+        return Sentence(GOOD, "Nothing is held.", details)
     first = found.fullest[0]
     number = (
         f"{'' if found.is_complete else 'At least '}{_count(found.events, 'event')}"
@@ -117,7 +112,7 @@ def held(found: Held) -> Sentence:
     details = f"{number} by {gate(first)}: {reason(first)}."
     if found.gates > 1:
         details += f" {_count(found.events - first.events, 'event')} elsewhere."
-    return Sentence(WARN, answer, details, gate_path(first))
+    return Sentence(WARN, answer, details)
 
 
 def gate(waiters: Waiters) -> str:
@@ -140,13 +135,16 @@ def reason(waiters: Waiters) -> str:
     return "as many are sent as the limit allows"
 
 
-def gate_path(waiters: Waiters) -> str:
-    """Return the address of the page where a gate is shown."""
-    if waiters.kind == FLOW:
-        return url_for("dashboard.flow_keys")
-    if waiters.kind in (DESTINATION, SLOW, HOST):
-        return url_for("dashboard.destinations")
-    return url_for("dashboard.queues")
+def load(reported: Load) -> str:
+    """Return the load of a process in words."""
+    words = []
+    if "inFlight" in reported:
+        words.append(f"{reported['inFlight']:,} of {reported.get('capacity', 0):,}")
+    if reported.get("slow"):
+        words.append("slow receivers")
+    if reported.get("suspected"):
+        words.append("reaches no destination")
+    return ", ".join(words)
 
 
 def _count(count: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from scheduler_api.settings import Settings
 from typing import Any
 
 MAX_NAME_LENGTH = 64
-PIPE_WIDTH = 10_000
+PIPE_WIDTH, MAX_WIDTH = 10_000, 80
 GONE = "the tenant is being removed"
 
 
@@ -122,6 +122,18 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
+
+
+def screen() -> Console:
+    """Return a console for what people read: at most 80 columns, also in a pipe."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.width = min(console.width, MAX_WIDTH) if console.is_terminal else MAX_WIDTH
+    return console
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that control a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def to_seconds(at_ms: int) -> str:

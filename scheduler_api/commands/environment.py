@@ -1,6 +1,7 @@
 """Where a command finds its settings: in the environment, or in a data folder."""
 
 import click
+import shlex
 from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
@@ -9,7 +10,7 @@ from scheduler_api.settings import Settings, from_env
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-OPTION = "--data"
+PROGRAM, OPTION = "scheduler", "--data"
 CREDENTIALS, SECRET_KEY = "credentials.env", "secret.key"
 
 P = ParamSpec("P")
@@ -48,6 +49,13 @@ class Environment:
                 )
         return from_env({**self._variables, **found})
 
+    @property
+    def program(self) -> str:
+        """How to call the command line with the same settings."""
+        if self._folder is None:
+            return PROGRAM
+        return f"{PROGRAM} {OPTION} {shlex.quote(str(self._folder))}"
+
 
 def pass_settings(
     command: Callable[Concatenate[Settings, P], R],
@@ -66,9 +74,18 @@ def settings_of(ctx: click.Context) -> Settings:
 
     Raises: SettingsError; click.BadParameter: the data folder cannot be used.
     """
+    return _environment_of(ctx).settings
+
+
+def program_of(ctx: click.Context) -> str:
+    """Return how to call the command line with the same settings."""
+    return _environment_of(ctx).program
+
+
+def _environment_of(ctx: click.Context) -> Environment:
     environment = ctx.find_object(Environment)
     assert environment is not None
-    return environment.settings
+    return environment
 
 
 def _read_folder(folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ RUN = {
     "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
 }
 MISSING = "No {} runs, so nothing is delivered. Start one"
+PING = 'redis-cli -u "$REDIS_URL" ping'
 RAISE_LIMIT = 'redis-cli -u "$REDIS_URL" config set maxmemory BYTES'
 # The commands for other problems.
 COMMANDS: Mapping[str, str] = {
@@ -46,6 +47,8 @@ def _banner(problem: str) -> Banner:
     if problem in RUN:
         return Banner(MISSING.format(problem), RUN[problem])
     command = COMMANDS.get(problem, "")
+    if problem.startswith(readiness.STORE_AWAY):
+        command = PING
     if problem.endswith(CLOCK_STOPS):
         command = "python -m scheduler_api accept-clock"
     return Banner(f"{problem[:1].upper()}{problem[1:]}", command)

@@ -158,7 +158,7 @@ class Readiness:
         high_water_percent: int,
         stops_on_clock_step: bool,
         tenants: Tenants,
-        sign: SignOfLife,
+        sign: SignOfLife | None,
         watch: EpochWatch,
     ) -> None:
         """
@@ -166,7 +166,7 @@ class Readiness:
             cell: with a client that does not retry, so that the first error is seen.
             high_water_percent: as in `EngineSettings`.
             stops_on_clock_step: likewise.
-            sign: of this process.
+            sign: of this process; None: it is no process of the cell, and only reads.
             watch: of the epoch.
         """
         self._cell = cell
@@ -184,7 +184,7 @@ class Readiness:
         """Check the store and the processes; wait for the result for at most a second.
 
         If the previous check still runs, wait for its result. Redis: one round trip,
-        and one call of report_alive.
+        and one call of report_alive or a PING.
         """
         running = self._running
         if running is None or running.done():
@@ -262,14 +262,18 @@ class Readiness:
         The process already checks the store when it starts, but the store may be
         unreachable at that time. So this method repeats the check until it succeeds
         once. The write is the report of this process. The call loads the functions if
-        they are missing.
+        they are missing. A PING is refused like a write if the store cannot save its
+        data.
         """
         try:
             if not self._is_checked:
                 claim_database(self._cell.client, self._cell.prefix)
                 self._tenants.check_key()
             self._is_checked = True
-            self._sign.report()
+            if self._sign is None:
+                self._cell.client.ping()
+            else:
+                self._sign.report()
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
             return [str(err) or str(err.__doc__)]
         except redis.RedisError as err:

@@ -23,7 +23,10 @@ SLOW = "slow"
 # How many gates, and how many owners of gates, are examined.
 MAX_GATES, MAX_OWNERS = 500, 50
 LISTED = 10
-FIELDS = ("paused_ms", "breaker", "cause", "url", "origin", "parallelism")
+FIELDS = (
+    *("paused_ms", "breaker", "since_ms", "cause", "url", "origin"),
+    "parallelism",
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Waiters:
         events: how many events wait; in a queue, whether they are due or not.
         is_failing: whether the breaker of the origin or route is not closed.
         cause: why attempts there fail, or ''.
+        since_ms: when the gate was paused, or its breaker changed its state.
     """
 
     kind: str
@@ -48,6 +52,7 @@ class Waiters:
     is_paused: bool = False
     is_failing: bool = False
     cause: str = ""
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,13 @@ def _describe(gate: str, count: int, values: Sequence[bytes | None]) -> Waiters:
         is_paused=is_paused,
         is_failing="breaker" in record,
         cause=record.get("cause", ""),
+        since_ms=_integer(record.get("paused_ms") or record.get("since_ms")),
     )
 
 
 def _is_queue(gate: str) -> bool:
     return gate.startswith(f"{QUEUE}:")
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text else None

@@ -1,0 +1,60 @@
+"""A cell on a real store, whose processes and faults a test chooses."""
+
+import redis
+from click.testing import CliRunner, Result
+from dataclasses import dataclass
+from scheduler_api.cli import main
+from scheduler_api.core.model import Content, Draft, Owner
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.processes import IDLE, Load, SignOfLife
+from tests.dialects.engine import Engine
+from typing import Any
+
+PREFIX = "{s1}:"
+TENANT = "1"
+SECRET_KEY = "a secret key of the tests"
+
+
+@dataclass(frozen=True)
+class OperatedCell:
+    """A cell with one tenant, and its command line."""
+
+    url: str
+    cell: Cell
+
+    def run(self, words: str, **environ: str) -> Result:
+        """Run a command."""
+        settings = {
+            "REDIS_URL": self.url,
+            "SECRET_KEY": SECRET_KEY,
+            "SCHED_ALLOW_NO_PERSISTENCE": "true",
+        }
+        return CliRunner().invoke(main, words.split(), env=settings | environ)
+
+    def read(self, words: str) -> str:
+        """Run a command; return its output with single blanks between words."""
+        return " ".join(self.run(words).output.split())
+
+    @property
+    def engine(self) -> Engine:
+        return Engine(self.cell.client, PREFIX)
+
+    def live(self, *roles: str, load: Load = IDLE) -> None:
+        """Let a process of each role report."""
+        for role in roles:
+            SignOfLife(self.cell, role, settings="x").report(load)
+
+    def create(self, url: str, dialect: str = "jiter", **how: Any) -> str:
+        """Create an event; return its stored id."""
+        draft = Draft(Content(url, b"x"), 1_000, **how)
+        return EventStore(self.cell).create(Owner(TENANT, dialect), draft).id
+
+
+def new_cell(url: str) -> OperatedCell:
+    """Return an empty cell with a tenant."""
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    made = OperatedCell(url, Cell(client, PREFIX))
+    assert made.run("tenant create Ada").exit_code == 0
+    return made

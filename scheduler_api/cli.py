@@ -21,6 +21,7 @@ from scheduler_api.commands.stores import (
 )
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
+from scheduler_api.commands.why import why
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.tenants.encryption import WrongSecretKey
@@ -70,6 +71,7 @@ COMMANDS = (
     status,
     tenant,
     token,
+    why,
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -3,9 +3,10 @@
 import click
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from scheduler_api.commands.environment import settings_of
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
@@ -16,6 +17,7 @@ from scheduler_api.core.timestamps import to_iso
 from scheduler_api.credentials import client_variables, env_lines
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
+from scheduler_api.web.banners import Banner
 from typing import Any
 
 MAX_NAME_LENGTH = 64
@@ -134,6 +136,15 @@ def screen() -> Console:
 def printable(text: str) -> str:
     """Return a text without characters that control a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def problem_lines(problems: Iterable[Banner], *, colour: str = "") -> Iterator[Text]:
+    """Yield problems, each followed by the command that helps."""
+    for each in problems:
+        end = ":" if each.command else "."
+        yield Text(f"! {printable(each.text)}{end}", colour)
+        if each.command:
+            yield Text(f"    {printable(each.command)}", "bold", overflow="fold")
 
 
 def to_seconds(at_ms: int) -> str:

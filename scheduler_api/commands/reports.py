@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from redis.exceptions import RedisError
 from scheduler_api.commands.common import to_seconds
 from scheduler_api.core.delivery.causes import sentence_of
@@ -108,11 +108,16 @@ class Reporter:
             found += _late(answer, details)
             found += map(self._failing, details.failing[:LISTED])
             found += self._held(details.held.fullest)
-        problems = [
-            Banner(each.text, each.command.replace(MODULE, self._program))
-            for each in found
-        ]
-        return Report(problems, answer, details)
+        return Report([*map(self._called, found)], answer, details)
+
+    def blockers(self) -> list[Banner]:
+        """Return what keeps the whole cell from delivering. Redis: four round trips."""
+        self._watch.load()
+        return [*map(self._called, banners(self._readiness.check()))]
+
+    def _called(self, banner: Banner) -> Banner:
+        """Return a banner whose command has the same settings as this one."""
+        return replace(banner, command=banner.command.replace(MODULE, self._program))
 
     def _details(self, answer: Answer) -> Details:
         now_ms = self._cell.now_ms()

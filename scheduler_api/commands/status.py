@@ -3,12 +3,17 @@
 import click
 import orjson
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from scheduler_api.commands.common import printable, screen, to_seconds
+from scheduler_api.commands.common import (
+    printable,
+    problem_lines,
+    screen,
+    to_seconds,
+)
 from scheduler_api.commands.environment import program_of, settings_of
 from scheduler_api.commands.reports import Details, Report, Reporter
 from scheduler_api.core.delivery.causes import sentence_of
@@ -17,7 +22,6 @@ from scheduler_api.core.queries.sentences import BAD, GOOD
 from scheduler_api.core.queries.store_state import StoreState
 from scheduler_api.core.store.processes import Process
 from scheduler_api.core.timestamps import duration, to_iso
-from scheduler_api.web.banners import Banner
 
 WATCH_S = 2.0
 LABELS = ("late", "failing", "held")
@@ -62,7 +66,10 @@ def _watch(reporter: Reporter) -> None:
 
 def _screen(report: Report) -> RenderableType:
     details = report.details
-    parts: list[RenderableType] = [_headline(report), *_problems(report.problems)]
+    parts: list[RenderableType] = [
+        _headline(report),
+        *problem_lines(report.problems, colour="red"),
+    ]
     if details is not None:
         parts += [Text(), _summary(details)]
         parts += [each for each in (_failing(details), _held(details)) if each]
@@ -78,14 +85,6 @@ def _headline(report: Report) -> Text:
         return Text("Nothing needs attention.", "bold green")
     noun = "problem needs" if count == 1 else "problems need"
     return Text(f"{count} {noun} attention.", "bold red")
-
-
-def _problems(problems: Sequence[Banner]) -> Iterator[Text]:
-    for each in problems:
-        end = ":" if each.command else "."
-        yield Text(f"! {printable(each.text)}{end}", "red")
-        if each.command:
-            yield Text(f"    {printable(each.command)}", "bold", overflow="fold")
 
 
 def _summary(details: Details) -> Table:

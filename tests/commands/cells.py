@@ -2,8 +2,10 @@
 
 import redis
 from click.testing import CliRunner, Result
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from scheduler_api.cli import main
+from scheduler_api.core.delivery.destinations import parse
+from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
@@ -49,6 +51,22 @@ class OperatedCell:
         """Create an event; return its stored id."""
         draft = Draft(Content(url, b"x"), 1_000, **how)
         return EventStore(self.cell).create(Owner(TENANT, dialect), draft).id
+
+    def at(self, *, ago_ms: int) -> "OperatedCell":
+        """Return the same cell, at an earlier time."""
+        now_ms = self.cell.now_ms() - ago_ms
+        cell = Cell(self.cell.client, PREFIX, clock_ms=now_ms)
+        return replace(self, cell=cell)
+
+    def pause(self, url: str) -> None:
+        """Pause the origin of a URL."""
+        HeldDestinations(self.cell).set_paused(TENANT, parse(url), paused=True)
+
+    def wait_at_gate(self, url: str, count: int) -> list[str]:
+        """Create due events, and let a worker try to begin them; return their ids."""
+        made = [self.create(url) for _ in range(count)]
+        self.engine.worker().try_begin(*self.engine.offer().ids)
+        return made
 
 
 def new_cell(url: str) -> OperatedCell:

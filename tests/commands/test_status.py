@@ -2,13 +2,9 @@
 
 import json
 import pytest
-import time
 from scheduler_api.commands import status
-from scheduler_api.core.delivery.destinations import parse
-from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import Gates, Owner
-from scheduler_api.core.store.cell import Cell
 from tests.commands.cells import TENANT, OperatedCell, new_cell
 from tests.dialects.breakers import open_origin
 
@@ -19,17 +15,6 @@ ALL_ROLES = ("ticker", "worker", "web")
 @pytest.fixture
 def cell(valkey: str) -> OperatedCell:
     return new_cell(valkey)
-
-
-def pause(cell: OperatedCell, url: str) -> None:
-    HeldDestinations(cell.cell).set_paused(TENANT, parse(url), paused=True)
-
-
-def wait_at_gate(cell: OperatedCell, count: int) -> None:
-    """Create events for the bank, and let a worker try to begin them."""
-    for _ in range(count):
-        cell.create(BANK)
-    cell.engine.worker().try_begin(*cell.engine.offer().ids)
 
 
 def test_nothing_needs_attention_in_a_cell_that_works(cell: OperatedCell):
@@ -46,8 +31,8 @@ def test_nothing_needs_attention_in_a_cell_that_works(cell: OperatedCell):
 
 def test_a_paused_route_is_named_with_the_command_that_resumes_it(cell: OperatedCell):
     cell.live(*ALL_ROLES)
-    pause(cell, BANK)
-    wait_at_gate(cell, 3)
+    cell.pause(BANK)
+    cell.wait_at_gate(BANK, 3)
     text = cell.read("status")
     code = cell.run("status").exit_code
     resume = "destination resume 1 https://bank.example:443"
@@ -62,7 +47,7 @@ def test_a_paused_route_is_named_with_the_command_that_resumes_it(cell: Operated
 def test_a_route_that_a_breaker_holds_is_named_with_the_cause(cell: OperatedCell):
     cell.live(*ALL_ROLES)
     open_origin(cell.engine.worker(), TENANT, BANK)
-    wait_at_gate(cell, 2)
+    cell.wait_at_gate(BANK, 2)
     text = cell.read("status")
 
     assert "held by https://failing.example/a: the connection was refused" in text
@@ -72,10 +57,7 @@ def test_a_route_that_a_breaker_holds_is_named_with_the_cause(cell: OperatedCell
 
 def test_a_dead_ticker_is_named_as_the_reason_of_late_events(cell: OperatedCell):
     cell.live("worker", "web")
-    late = OperatedCell(
-        cell.url, Cell(cell.cell.client, cell.cell.prefix, clock_ms=_ago(90_000))
-    )
-    late.create(BANK)
+    cell.at(ago_ms=90_000).create(BANK)
     result = cell.run("status")
     text = " ".join(result.output.split())
 
@@ -88,16 +70,10 @@ def test_a_dead_ticker_is_named_as_the_reason_of_late_events(cell: OperatedCell)
 
 def test_late_events_without_another_reason_need_more_workers(cell: OperatedCell):
     cell.live(*ALL_ROLES)
-    OperatedCell(
-        cell.url, Cell(cell.cell.client, cell.cell.prefix, clock_ms=_ago(9_000))
-    ).create(BANK)
+    cell.at(ago_ms=9_000).create(BANK)
     text = cell.read("status")
 
     assert "start another one: rq worker -S json" in text
-
-
-def _ago(ms: int) -> int:
-    return time.time_ns() // 1_000_000 - ms
 
 
 def test_a_full_store_is_named_with_the_command_that_raises_its_limit(
@@ -151,7 +127,7 @@ def test_a_paused_queue_needs_attention_and_a_busy_one_does_not(cell: OperatedCe
 
 def test_the_screen_has_80_columns_and_no_control_characters(cell: OperatedCell):
     cell.live(*ALL_ROLES)
-    pause(cell, f"https://{'b' * 60}.example")
+    cell.pause(f"https://{'b' * 60}.example")
     cell.create(BANK, "qstash", gates=Gates(queue="\x1b[31mx"))
     Queues(cell.cell).set_paused(Owner(TENANT, "qstash"), "\x1b[31mx", paused=True)
     cell.create(f"https://{'b' * 60}.example/{'p' * 90}")
@@ -165,8 +141,8 @@ def test_the_screen_has_80_columns_and_no_control_characters(cell: OperatedCell)
 
 def test_the_json_document_has_the_same(cell: OperatedCell):
     cell.live(*ALL_ROLES)
-    pause(cell, BANK)
-    wait_at_gate(cell, 3)
+    cell.pause(BANK)
+    cell.wait_at_gate(BANK, 3)
     body = json.loads(cell.run("status --json").output)
 
     assert body["needsAttention"] is True

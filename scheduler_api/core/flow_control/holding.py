@@ -29,26 +29,41 @@ class Holding:
 
     def of_event(self, owner: Owner, event_id: str | None, *, besides: str) -> str:
         """Return what holds an event, besides one gate; '' if nothing does."""
+        gate, url = self.gate_of_event(owner, event_id, besides=besides)
+        return _readable(gate, url)
+
+    def gate_of_event(
+        self, owner: Owner, event_id: str | None, *, besides: str = ""
+    ) -> tuple[str, str]:
+        """Return the gate that holds an event, '' for none, and the URL of the event.
+
+        Args:
+            besides: a gate that does not count.
+        """
         if event_id is None:
-            return ""
+            return "", ""
         try:
             url = read_event(self._cell, owner, event_id).content.url
         except (NotFound, UnreadableRecord):
-            return ""
+            return "", ""
         key = keys.event(self._prefix, event_id)
         names, line = cast(list[bytes | None], self._client.hmget(key, WAITING))
         gates = [gate for gate in _text(names).split() if gate != besides]
         others = [*_destinations(owner, url), *gates]
         waits_at = _text(line) if _text(line) in gates else ""
-        return self._first_closed(others, url) or _readable(waits_at, url)
+        return self._first_closed(others) or waits_at, url
 
     def of_schedule(self, schedule: Schedule) -> str:
         """Return what would hold the events of a schedule; '' if nothing would."""
+        return _readable(self.gate_of_schedule(schedule), schedule.content.url)
+
+    def gate_of_schedule(self, schedule: Schedule) -> str:
+        """Return the gate that would hold the events of a schedule, '' for none."""
         url, owner = schedule.content.url, schedule.owner
         gates = [*_named(owner, schedule.options.gates), *_destinations(owner, url)]
-        return self._first_closed(gates, url)
+        return self._first_closed(gates)
 
-    def _first_closed(self, gates: Iterable[str], url: str) -> str:
+    def _first_closed(self, gates: Iterable[str]) -> str:
         """Return the first gate that is paused or has a breaker that is not closed."""
         names = list(dict.fromkeys(gates))
         pipe = self._client.pipeline(transaction=False)
@@ -57,7 +72,7 @@ class Holding:
             record = keys.queue if is_queue else keys.gate
             pipe.hmget(record(self._prefix, gate), CLOSING)
         replies = zip(names, pipe.execute(), strict=True)
-        return next((_readable(gate, url) for gate, found in replies if any(found)), "")
+        return next((gate for gate, found in replies if any(found)), "")
 
 
 def _named(owner: Owner, gates: Gates) -> list[str]:

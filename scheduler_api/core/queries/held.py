@@ -95,6 +95,12 @@ def held(cell: Cell, tenant: str | None, owners: Sequence[Owner]) -> Held:
     )
 
 
+def at_gate(cell: Cell, gate: str) -> Waiters:
+    """Return what waits at one gate, and what holds it back. Redis: two round trips."""
+    [waiters] = _read(cell, [gate], empty=True)
+    return waiters
+
+
 def _gates(cell: Cell, tenant: str | None, owners: Sequence[Owner]) -> Iterator[str]:
     """Yield the gates at which events may wait, some more than once."""
     prefix, pipe = cell.prefix, cell.client.pipeline(transaction=False)
@@ -117,14 +123,24 @@ def _gates(cell: Cell, tenant: str | None, owners: Sequence[Owner]) -> Iterator[
         yield from (f"{kind}:{owner}:{name.decode()}" for name in names)
 
 
-def _read(cell: Cell, gates: Sequence[str]) -> Iterator[Waiters]:
-    """Yield the gates with events, and what holds these back."""
+def _read(
+    cell: Cell, gates: Sequence[str], *, empty: bool = False
+) -> Iterator[Waiters]:
+    """Yield the gates with events, and what holds these back.
+
+    Args:
+        empty: whether to yield gates without events too.
+    """
     prefix, pipe = cell.prefix, cell.client.pipeline(transaction=False)
     for gate in gates:
         line = keys.order if _is_queue(gate) else keys.waiters
         pipe.zcard(line(prefix, gate))
     counts = zip(gates, execute_reads(pipe), strict=True)
-    used = {gate: count for gate, count in counts if isinstance(count, int) and count}
+    used = {
+        gate: count
+        for gate, count in counts
+        if isinstance(count, int) and (count or empty)
+    }
     for gate in used:
         record = keys.queue if _is_queue(gate) else keys.gate
         name = record(prefix, gate.removesuffix(NEW_ROUTES))

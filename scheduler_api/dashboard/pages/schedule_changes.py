@@ -18,11 +18,7 @@ from scheduler_api.core.model import Schedule, ScheduleState
 from scheduler_api.core.schedules import run_history
 from scheduler_api.core.store import audit
 from scheduler_api.dashboard.destination_field import URL, read_url
-from scheduler_api.dashboard.pages.schedules import (
-    find_schedule,
-    public_id,
-    zone_of,
-)
+from scheduler_api.dashboard.pages.schedules import find_schedule
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
@@ -30,6 +26,7 @@ from scheduler_api.dialects.composition import BadField, Composer
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
 from scheduler_api.web.schedule_log import log_schedule
+from scheduler_api.web.schedule_words import public_id, zone_of
 
 # The fields of the form.
 EXPRESSION, ZONE, RETRIES = "expression", "zone", "retries"

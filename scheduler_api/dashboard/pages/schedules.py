@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from flask import Response, abort, request
-from scheduler_api.core import public_ids
-from scheduler_api.core.cron.description import describe
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import Preview
 from scheduler_api.core.errors import NotFound, UnreadableRecord
@@ -13,8 +11,7 @@ from scheduler_api.core.queries.schedule_pages import (
     ScheduleFilter,
     SchedulePages,
 )
-from scheduler_api.core.schedules import fire_times, run_history
-from scheduler_api.core.schedules.run_history import Run
+from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.schedules.schedules import newest_occurrence
 from scheduler_api.core.store.reads import owner_of_schedule
 from scheduler_api.dashboard.list_parameters import following, position
@@ -23,28 +20,20 @@ from scheduler_api.dashboard.rendering import page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
-from scheduler_api.web import schedule_options
+from scheduler_api.web.schedule_words import (
+    UNDER_WAY,
+    past_runs,
+    public_id,
+    state_of,
+    words_of,
+    zone_of,
+)
 from typing import NamedTuple
 
 # The names in the queries.
 STATE, URL, LABEL, RUNS = "state", "url", "label", "runs"
 FEW_RUNS, MANY_RUNS = 10, 100
-WAITING, UNDER_WAY = "waiting", "under way"
 UNREADABLE = "This schedule cannot be read; an operator finds it in the quarantine"
-# Why a run did not happen.
-REASONS = {
-    "missed": "missed: no ticker or worker took it in time",
-    "overlap": "skipped: the run before it had not ended",
-    "paused": "skipped: the schedule was paused",
-    "end": "skipped: the schedule had reached its end",
-    "clock change": "skipped: the clock changed, so this local time did not exist",
-}
-
-# Why the event of a run was not delivered.
-FAILURES = {
-    "exhausted": "all attempts failed",
-    "end": "the schedule ended before the next attempt",
-}
 
 
 class Row(NamedTuple):
@@ -57,22 +46,6 @@ class Row(NamedTuple):
     state: str
     next_ms: int | None
     last: str
-
-
-class PastRun(NamedTuple):
-    """A run in the history, with what is shown of it.
-
-    Attributes:
-        status: '' if the run did not happen.
-        event: the id of its event that clients use.
-        clock: what a clock change did to it.
-    """
-
-    run: Run
-    status: str
-    event: str
-    reason: str
-    clock: str
 
 
 class SchedulePagesView:
@@ -135,7 +108,11 @@ class SchedulePagesView:
             words=words_of(schedule),
             zone=zone_of(schedule),
             state=state_of(schedule, now_ms),
-            past=self._past(schedule, limit=MANY_RUNS if has_all else FEW_RUNS),
+            past=past_runs(
+                self._services.cell,
+                schedule,
+                limit=MANY_RUNS if has_all else FEW_RUNS,
+            ),
             has_all=has_all,
             few=FEW_RUNS,
             many=MANY_RUNS,
@@ -143,24 +120,6 @@ class SchedulePagesView:
             held_by=self._services.holding.of_schedule(schedule),
             body=readable_text(schedule.content.body),
         )
-
-    def _past(self, schedule: Schedule, *, limit: int) -> Sequence[PastRun]:
-        runs = run_history.newest(self._services.cell, schedule, limit=limit)
-        times_ms = [run.at_ms for run in runs if not run.by_hand]
-        try:
-            notes = fire_times.clock_notes(schedule, times_ms)
-        except CronError:
-            notes = {}
-        return [
-            PastRun(
-                run,
-                _status(run),
-                public_ids.event_id(schedule.owner, run.event_id or ""),
-                (FAILURES if run.event_id else REASONS).get(run.reason, run.reason),
-                "" if run.by_hand else notes.get(run.at_ms, ""),
-            )
-            for run in runs
-        ]
 
 
 def find_schedule(services: Services, viewer: Viewer, schedule_id: str) -> Schedule:
@@ -176,47 +135,11 @@ def find_schedule(services: Services, viewer: Viewer, schedule_id: str) -> Sched
         abort(page("error.html", 500, name=UNREADABLE, message=""))
 
 
-def public_id(schedule: Schedule) -> str:
-    """Return the id that clients use."""
-    return public_ids.schedule_id(schedule.owner, schedule.id, schedule.name)
-
-
-def words_of(schedule: Schedule) -> str:
-    """Return the rule in words; '' if it cannot be read."""
-    try:
-        return describe(fire_times.cron_of(schedule))
-    except CronError:
-        return ""
-
-
-def zone_of(schedule: Schedule) -> str:
-    """Return the time zone of the rule; UTC if the rule cannot be read."""
-    try:
-        return fire_times.cron_of(schedule).tz
-    except CronError:
-        return schedule_options.TIME_ZONE
-
-
-def state_of(schedule: Schedule, now_ms: int) -> str:
-    """Return the state; a schedule whose end has passed has ended."""
-    over = schedule.is_over(now_ms)
-    return ScheduleState.ENDED if over else schedule.state.value
-
-
 def _next(schedule: Schedule, now_ms: int) -> Preview:
     try:
         return fire_times.upcoming_runs(schedule, now_ms, count=FEW_RUNS)
     except CronError:
         return Preview(())
-
-
-def _status(run: Run) -> str:
-    """Return the status of the event of a run; '' if the run did not happen."""
-    if run.event_id is None:
-        return ""
-    if run.state is None or run.state is State.ACTIVE:
-        return UNDER_WAY if run.attempts else WAITING
-    return STATUSES[run.state]
 
 
 def _last(state: State | None) -> str:

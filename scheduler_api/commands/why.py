@@ -1,0 +1,100 @@
+"""`why`: what happened to an event or a schedule, and what it waits for."""
+
+import click
+import orjson
+from collections.abc import Iterator
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from scheduler_api import services
+from scheduler_api.commands.common import (
+    open_cell,
+    printable,
+    problem_lines,
+    screen,
+    to_seconds,
+)
+from scheduler_api.commands.environment import program_of, settings_of
+from scheduler_api.commands.explanations import Explainer, Explanation
+from scheduler_api.commands.reports import Reporter
+from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects import outbound
+
+LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
+
+
+@click.command("why")
+@click.argument("name", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def why(ctx: click.Context, name: str, *, as_json: bool) -> None:
+    """Tell what happened to an event or a schedule, and what it waits for.
+
+    ID is any id that a client has, in any API, or the name of a schedule.
+    """
+    settings, program = settings_of(ctx), program_of(ctx)
+    open_cell(settings)
+    blockers = Reporter(settings, program).blockers()
+    found = Explainer(services.build(settings), program, blockers).explain(name)
+    if not found:
+        raise click.ClickException(
+            f"no event and no schedule has the id {printable(name)}: it is wrong, of"
+            " another cell, or its retention has ended"
+        )
+    if as_json:
+        body = {"found": [*map(to_json, found)]}
+        click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    else:
+        screen().print(Group(*(part for each in found for part in _parts(each))))
+
+
+def _parts(explained: Explanation) -> Iterator[RenderableType]:
+    kind = "Schedule" if explained.is_schedule else "Event"
+    name = printable(explained.id)
+    yield Text(f"{kind} {name}: {explained.state}", "bold", overflow="fold")
+    yield _facts(explained)
+    if explained.steps:
+        title = "Last runs" if explained.is_schedule else "What happened"
+        yield Text(f"\n{title}", "bold")
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for step in explained.steps:
+            text = Text(printable(step.text), overflow="fold")
+            table.add_row(to_seconds(step.at_ms), text)
+        yield table
+    yield Text("\nWhat must happen for it to go on", "bold")
+    yield from problem_lines(explained.next)
+
+
+def _facts(explained: Explanation) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    api = LABELS.get(explained.owner.dialect, explained.owner.dialect)
+    facts = {
+        "tenant": f"{explained.owner.tenant}, API {api}",
+        "destination": explained.url,
+        **explained.facts,
+        "held by": explained.gate,
+    }
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(printable(value), overflow="fold"))
+    return table
+
+
+def to_json(explained: Explanation) -> dict[str, object]:
+    """Return an explanation as JSON; times of the timeline are ISO 8601."""
+    return {
+        "id": explained.id,
+        "kind": "schedule" if explained.is_schedule else "event",
+        "tenant": explained.owner.tenant,
+        "api": LABELS.get(explained.owner.dialect, explained.owner.dialect),
+        "state": explained.state,
+        "destination": explained.url,
+        "facts": explained.facts,
+        "gate": explained.gate or None,
+        "timeline": [
+            {"at": to_iso(step.at_ms), "text": step.text} for step in explained.steps
+        ],
+        "next": [
+            {"text": each.text, "command": each.command} for each in explained.next
+        ],
+    }

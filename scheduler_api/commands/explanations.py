@@ -109,10 +109,10 @@ class Explainer:
                 yield self._event(services.queries.event(found.owner, found.id))
         except UnreadableRecord:
             text = "Its record cannot be read; see why"
-            told = Banner(text, f"{self._program} fsck")
+            check = Banner(text, f"{self._program} fsck")
             yield Explanation(
                 *(found.id, found.is_schedule, found.owner, Phase.QUARANTINED, ""),
-                *({}, "", [], [told]),
+                *({}, "", [], [check]),
             )
         except NotFound:
             return

@@ -138,11 +138,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def problem_lines(problems: Iterable[Banner], *, colour: str = "") -> Iterator[Text]:
-    """Yield problems, each followed by the command that helps."""
+def problem_lines(
+    problems: Iterable[Banner], *, mark: str, colour: str = ""
+) -> Iterator[Text]:
+    """Yield problems, each followed by the command that helps.
+
+    Args:
+        mark: a character before each problem.
+    """
     for each in problems:
         end = ":" if each.command else "."
-        yield Text(f"! {printable(each.text)}{end}", colour)
+        yield Text(f"{mark} {printable(each.text)}{end}", colour)
         if each.command:
             yield Text(f"    {printable(each.command)}", "bold", overflow="fold")
 

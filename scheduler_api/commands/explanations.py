@@ -135,7 +135,9 @@ class Explainer:
             )
         facts = {"created": to_seconds(event.created_ms)}
         if event.state is State.ACTIVE:
-            facts["next attempt"] = to_seconds(event.next_ms)
+            is_due = event.next_ms <= now_ms
+            name = "due since" if is_due else "next attempt"
+            facts[name] = to_seconds(event.next_ms)
         return Explanation(
             id=public_ids.event_id(event.owner, event.id),
             is_schedule=False,

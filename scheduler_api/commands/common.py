@@ -139,16 +139,16 @@ def printable(text: str) -> str:
 
 
 def problem_lines(
-    problems: Iterable[Banner], *, mark: str, colour: str = ""
+    problems: Iterable[Banner], *, bullet: str, colour: str = ""
 ) -> Iterator[Text]:
     """Yield problems, each followed by the command that helps.
 
     Args:
-        mark: a character before each problem.
+        bullet: a character before each problem.
     """
     for each in problems:
         end = ":" if each.command else "."
-        yield Text(f"{mark} {printable(each.text)}{end}", colour)
+        yield Text(f"{bullet} {printable(each.text)}{end}", colour)
         if each.command:
             yield Text(f"    {printable(each.command)}", "bold", overflow="fold")
 

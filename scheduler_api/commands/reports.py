@@ -29,6 +29,7 @@ from scheduler_api.web.readiness import STORE_AWAY, Answer, Readiness
 TIMEOUT_S = 2.0
 # How many failing destinations are reported one by one.
 LISTED = 5
+UNTOLD = fitness.UNKNOWN.partition("{}")[0]
 APPENDONLY = "`appendonly yes`"
 APPEND = 'redis-cli -u "$REDIS_URL" config set appendonly yes'
 MODULE = "python -m scheduler_api"
@@ -149,6 +150,8 @@ class Reporter:
             found = fitness.check(self._cell.client, self._settings)
         except UnfitStore as err:
             found = [str(err)]
+        # What a hosted store does not tell, no command mends.
+        found = [each for each in found if not each.startswith(UNTOLD)]
         return [
             Banner(f"{each[:1].upper()}{each[1:]}", APPEND * (APPENDONLY in each))
             for each in found

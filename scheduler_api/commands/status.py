@@ -68,7 +68,7 @@ def _screen(report: Report) -> RenderableType:
     details = report.details
     parts: list[RenderableType] = [
         _headline(report),
-        *problem_lines(report.problems, mark="!", colour="red"),
+        *problem_lines(report.problems, bullet="!", colour="red"),
     ]
     if details is not None:
         parts += [Text(), _summary(details)]

@@ -62,7 +62,7 @@ def _parts(explained: Explanation) -> Iterator[RenderableType]:
             table.add_row(to_seconds(step.at_ms), text)
         yield table
     yield Text("\nWhat must happen for it to go on", "bold")
-    yield from problem_lines(explained.next, mark="-")
+    yield from problem_lines(explained.next, bullet="-")
 
 
 def _facts(explained: Explanation) -> Table:

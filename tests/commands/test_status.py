@@ -100,6 +100,19 @@ def test_a_store_without_persistence_needs_attention(cell: OperatedCell):
     assert "config set appendonly yes" in result.output
 
 
+def test_a_hosted_store_that_hides_its_configuration_needs_no_attention(
+    own_valkey: tuple[str, int],
+):
+    cell = new_cell(own_valkey[0])
+    cell.live(*ALL_ROLES)
+    rules = ("on", ">hidden", "~*", "&*", "+@all", "-config")
+    cell.cell.client.execute_command("ACL", "SETUSER", "hosted", *rules)
+    url = own_valkey[0].replace("redis://", "redis://hosted:hidden@")
+    result = cell.run("status", REDIS_URL=url, SCHED_ALLOW_NO_PERSISTENCE="false")
+
+    assert result.exit_code == 0, result.output
+
+
 def test_an_unreachable_store_is_a_problem_like_others(cell: OperatedCell):
     result = cell.run("status --json", REDIS_URL="redis://127.0.0.1:1/0")
     body = json.loads(result.output)

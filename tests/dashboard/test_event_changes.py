@@ -29,9 +29,9 @@ def name_of(event: Event) -> str:
     return public_ids.event_id(event.owner, event.id)
 
 
-def end(web: Web, event: Event, outcome: str) -> None:
+def end(web: Web, event: Event, outcome: str, **how: object) -> None:
     engine = Engine(web.cell.client, web.cell.prefix)
-    engine.settle(engine.begin(event.id), outcome, status=500)
+    engine.settle(engine.begin(event.id), outcome, status=500, **how)
 
 
 def curl(browser: Browser, event: Event) -> list[str]:
@@ -50,6 +50,35 @@ def test_a_scheduled_event_is_sent_now(web: Web, browser: Browser) -> None:
     assert status == 303
     assert left_ms <= 1_000
     assert (record.change.action, record.change.by) == ("event.edit", "first")
+
+
+def test_an_event_that_waits_after_a_failure_is_retried_now(
+    web: Web, browser: Browser
+) -> None:
+    event = create(web)
+    end(web, event, "retry", delay_ms=HOUR_MS)
+    path, failed = f"/events/{name_of(event)}", read(web, event.id)
+
+    assert "Retry now" in browser.text(path)
+    assert browser.post(f"{path}/send") == 303
+    retried = read(web, event.id)
+    assert retried.next_ms <= web.cell.now_ms() + 1_000
+    assert (retried.wanted_ms, retried.attempts) == (failed.wanted_ms, 1)
+    [record] = audit.newest(web.cell, web.tenant.id, count=1)
+    assert (record.change.action, record.change.by) == ("event.edit", "first")
+
+
+def test_an_event_that_is_being_sent_or_has_ended_is_not_sent_now(
+    web: Web, browser: Browser
+) -> None:
+    running, ended = create(web), create(web)
+    Engine(web.cell.client, web.cell.prefix).begin(running.id)
+    end(web, ended, "dead")
+    for event in (running, ended):
+        path = f"/events/{name_of(event)}"
+
+        assert "now</button>" not in browser.page(path)
+        assert browser.post(f"{path}/send") == 409
 
 
 def test_an_event_is_edited(web: Web, browser: Browser) -> None:
@@ -123,7 +152,6 @@ def test_after_the_first_attempt_an_event_is_not_changed(
     assert "Send now" not in browser.text(path)
     assert browser.client.get(f"{path}/edit").status_code == 404
     assert browser.post(f"{path}/edit", **LATER) == 409
-    assert browser.post(f"{path}/send") == 409
     assert browser.post(f"{path}/replay") == 409
 
 

@@ -346,8 +346,12 @@ class EventStore:
         content: Content | None = None,
         at_ms: int | None = None,
         cancel: bool = False,
+        between_attempts: bool = False,
     ) -> None:
         """Edit or cancel an event that was never begun.
+
+        With `between_attempts`, `at_ms` may also bring the next attempt of an event
+        forward that has failed before; its fire time stays as it is.
 
         Redis: change_event, atomic; after an edit, the old content is never sent.
 
@@ -360,6 +364,7 @@ class EventStore:
             "read_change": event.change,
             "change": (name := nonce()),
             "cancel": cancel,
+            "between_attempts": between_attempts,
             "replaces_content": content is not None,
         }
         inline = b""

@@ -15,11 +15,15 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.model import Accepted, Content, Event, State, Verdict
-from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.store import audit
 from scheduler_api.core.timestamps import from_iso, to_iso
 from scheduler_api.dashboard.destination_field import URL, read_url
-from scheduler_api.dashboard.pages.events import MAX_BODY_BYTES, find_event
+from scheduler_api.dashboard.pages.events import (
+    MAX_BODY_BYTES,
+    find_event,
+    is_editable,
+    is_sendable,
+)
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound
@@ -33,6 +37,7 @@ DUE, BODY = "due", "body"
 # The store takes times in the future only.
 SOON_MS = 1_000
 TOO_LATE = "It is too late"
+SENT = "It is being sent, or it has ended"
 BEGUN = "Its first attempt has begun, or it has ended, so it cannot be changed"
 NOT_NOW = "Nothing was sent"
 NOT_ENDED = "The event has not ended"
@@ -61,13 +66,18 @@ class EventChanges:
         return _to_event(event)
 
     def send_now(self, viewer: Viewer, event_id: str) -> Response:
-        """Make an event due that was not attempted yet."""
+        """Make an event due that waits for its first attempt, or for its next one."""
         event = find_event(self._services, viewer, event_id)
-        due_ms = self._services.cell.now_ms() + SOON_MS
+        now_ms = self._services.cell.now_ms()
+        if not is_sendable(event, now_ms):
+            return page("error.html", 409, name=TOO_LATE, message=SENT)
+        due_ms = now_ms + SOON_MS
+        before, after = {"due": to_iso(event.next_ms)}, {"due": to_iso(due_ms)}
+        self._write(event, "edit", before=before, after=after)
         try:
-            self._change(event, event.content, due_ms)
-        except (BadField, NotPending):
-            return page("error.html", 409, name=TOO_LATE, message=BEGUN)
+            self._store.change(event, at_ms=due_ms, between_attempts=True)
+        except (Conflict, NotFound, NotPending, TimePassed):
+            return page("error.html", 409, name=TOO_LATE, message=SENT)
         return _to_event(event)
 
     def send_again(self, viewer: Viewer, event_id: str) -> Response:
@@ -170,11 +180,6 @@ class EventChanges:
         name = public_ids.event_id(event.owner, event.id)
         record = change(event.owner, f"event.{action}", name)
         audit.write(self._services.cell, record, before=before, after=after)
-
-
-def is_editable(event: Event) -> bool:
-    """Whether the time and the content of an event may change."""
-    return phase_of(event) is Phase.WAITING and event.schedule is None
 
 
 def body_text(body: bytes) -> str | None:

@@ -81,7 +81,8 @@ class EventPagesView:
             "event.html",
             event=event,
             end=end_of(event.reason or ""),
-            is_waiting=phase_of(event) is Phase.WAITING and event.schedule is None,
+            is_editable=is_editable(event),
+            is_sendable=is_sendable(event, now_ms),
             curl=curl_of(event, self._outbound, now_ms=now_ms),
             public_id=public_ids.event_id(event.owner, event.id),
             steps=[Step(each, cause_of(each)) for each in attempts],
@@ -112,6 +113,17 @@ def find_event(services: Services, viewer: Viewer, text: str) -> Event:
             except NotFound:
                 continue
     abort(404)
+
+
+def is_editable(event: Event) -> bool:
+    """Whether the time and the content of an event may change."""
+    return phase_of(event) is Phase.WAITING and event.schedule is None
+
+
+def is_sendable(event: Event, now_ms: int) -> bool:
+    """Whether an event may be made due: it waits for its first or its next attempt."""
+    is_retried = phase_of(event) is Phase.UNDER_WAY and event.next_ms > now_ms
+    return is_editable(event) or is_retried
 
 
 def _filter() -> EventFilter:

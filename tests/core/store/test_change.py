@@ -133,6 +133,39 @@ def test_after_the_first_begin_an_event_cannot_be_changed(
     assert engine.everything() == stored
 
 
+def test_the_next_attempt_after_a_failure_is_brought_forward(engine: Engine):
+    begun = engine.begun()
+    engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=60_000))
+    event = engine.get(begun.id)
+    lists = engine.scores(keys.by_time(PREFIX, str(OWNER), "active"))
+
+    engine.store.change(event, at_ms=engine.now_ms + 1_000, between_attempts=True)
+
+    changed = engine.get(event.id)
+    assert engine.due() == {event.id: engine.now_ms + 1_000}
+    assert changed.next_ms == engine.now_ms + 1_000
+    assert (changed.wanted_ms, changed.attempts) == (event.wanted_ms, 1)
+    assert engine.scores(keys.by_time(PREFIX, str(OWNER), "active")) == lists
+    assert engine.claim_and_begin(event.id).attempt == 2
+
+
+@pytest.mark.parametrize("stage", ["running", "interrupted", "later"])
+def test_an_attempt_that_is_due_or_running_is_not_brought_forward(
+    engine: Engine, stage: str
+):
+    begun = engine.begun()
+    if stage == "interrupted":
+        engine.tick(LEASE_MS)
+    if stage == "later":
+        engine.worker.settle(settlement(begun, Outcome.RETRY, delay_ms=500))
+    event, stored = engine.get(begun.id), engine.everything()
+
+    with pytest.raises(NotPending):
+        engine.store.change(event, at_ms=engine.now_ms + 1_000, between_attempts=True)
+
+    assert engine.everything() == stored
+
+
 def test_a_cancelled_event_cannot_be_cancelled_again(engine: Engine):
     event = engine.create()
     engine.store.change(event, cancel=True)

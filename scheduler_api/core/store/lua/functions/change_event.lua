@@ -1,4 +1,4 @@
--- Edits or cancels an event that was never begun.
+-- Edits or cancels an event that was never begun, or brings its next attempt forward.
 --
 -- Keys: prefix.
 -- Options:
@@ -7,6 +7,8 @@
 --     not been changed.
 --   change: the nonce of this change.
 --   due_ms: the new due time. Absent to keep the due time.
+--   between_attempts: true if due_ms may also replace the time of the next attempt after a failure,
+--     by an earlier one. Then nothing else may change. Otherwise absent.
 --   cancel: true to cancel the event, otherwise absent.
 --   replaces_content: true to replace the content, otherwise absent.
 --   tenant_limits: see lib/tenant_limits. They apply if the new content is longer than the old.
@@ -16,19 +18,20 @@
 -- Answer:
 --   ok: the event is changed.
 --   missing: the owner has no such event.
---   begun: an attempt has begun, or the event is in quarantine.
+--   begun: an attempt has begun, or the event is in quarantine. With between_attempts: an attempt
+--     is running, or the event is due already.
 --   ended: the event has ended.
 --   past: due_ms is not in the future.
 --   changed: the event has changed since the caller read it.
 --   full: the store is full. Events can still be cancelled, and their due times changed.
 --   expired: the caller wrote the content before the call, and the content has expired.
 --   `limit_reached:<limit>`: the tenant has reached a limit.
---   made: a schedule created the event. Such an event can only be cancelled.
+--   made: a schedule created the event. Such an event can only be cancelled and retried.
 -- Atomic: if the answer is ok, no worker sends the old content. If the first call got ok, a
 -- repeated call also gets ok, because the event stores the nonce.
 local EVENT = records.EVENT
 local CHANGED = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'body_revision', 'change',
-  'attempts', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')
+  'attempts', 'token', 'schedule', 'state', 'following', 'gates', 'waits_at', 'passed_over')
 
 -- Returns by how much a new content is longer than the old content.
 local function growth(ctx, event, content)
@@ -38,14 +41,23 @@ local function growth(ctx, event, content)
   return tenant_limits.bytes(content, keys.body(ctx, id, options.change), old_key)
 end
 
+-- Whether the call brings the next attempt of a failed event forward.
+local function is_retry(ctx, event)
+  return ctx.options.between_attempts and event.attempts and not event.token
+    and ctx.options.due_ms < records.integer(event, 'due_ms')
+end
+
 local function refusal(ctx, event)
   local options = ctx.options
   if event.owner ~= options.owner then return 'missing' end
   if event.change == options.change then return 'ok' end
   if event.state then return 'ended' end
-  if event.schedule and (options.replaces_content or options.due_ms) then return 'made' end
+  local retry = is_retry(ctx, event)
+  if event.schedule and not retry and (options.replaces_content or options.due_ms) then
+    return 'made'
+  end
   local quarantined = redis.call('ZSCORE', keys.quarantine(ctx), options.id)
-  if event.attempts or quarantined then return 'begun' end
+  if (event.attempts and not retry) or quarantined then return 'begun' end
   if (event.change or '') ~= options.read_change then return 'changed' end
   if options.due_ms and options.due_ms <= ctx.now then return 'past' end
   if options.replaces_content and redis.call('EXISTS', keys.full(ctx)) == 1 then return 'full' end
@@ -83,7 +95,10 @@ local function change_event(key_names, args)
   local due_ms = options.due_ms and string.format('%.0f', options.due_ms)
   if due_ms then
     redis.call('HSET', key, EVENT.due_ms, due_ms)
-    redis.call('ZADD', keys.by_time(ctx, owner, 'active'), due_ms, id)
+    -- Lists show an event at its first due time.
+    if not event.attempts then
+      redis.call('ZADD', keys.by_time(ctx, owner, 'active'), due_ms, id)
+    end
     event.due_ms = due_ms
   end
   if options.cancel then

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from flask import Blueprint, Response, g, has_request_context, request, url_for
 from functools import partial
+from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants.sign_ins import SignIns
+from scheduler_api.core.tenants.tokens import Access
 from scheduler_api.dashboard import browser_security
 from scheduler_api.dashboard.browser_security import is_from_own_page
 from scheduler_api.dashboard.pages.create import CreatePages
@@ -23,7 +25,7 @@ from scheduler_api.dashboard.pages.signing_keys import SigningKeyPages
 from scheduler_api.dashboard.pages.tenants import TenantPages
 from scheduler_api.dashboard.pages.tokens import TokenPages
 from scheduler_api.dashboard.rendering import page, to_page
-from scheduler_api.dashboard.sessions import Sessions
+from scheduler_api.dashboard.sessions import Session, Sessions
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import inbound, outbound
 from scheduler_api.services import Services
@@ -202,13 +204,24 @@ def _signed_in(
         services.watch.require_same_store()
         return _sign_in_first()
     session, access = found
-    g.viewer, g.access = Viewer(session, access), access
+    name = _chosen_name(services, session, access)
+    g.viewer, g.access = Viewer(session, access, name), access
     if access.tenant is not None:
         services.limits.count_request(access.tenant)
     is_change = request.method not in READS and request.endpoint not in HARMLESS
     if (is_change or request.endpoint in ASKING) and access.read_only:
         return error(403, READ_ONLY)
     return view(g.viewer, **in_path)
+
+
+def _chosen_name(services: Services, session: Session, access: Access) -> str:
+    """Return the name of the tenant that an operator chose; '' if there is none."""
+    if access.tenant is not None or session.tenant is None:
+        return ""
+    try:
+        return services.tenants.account(session.tenant).name
+    except NotFound:
+        return ""
 
 
 def _sign_in_first() -> Response:

@@ -9,10 +9,15 @@ from scheduler_api.dashboard.sessions import Session
 
 @dataclass(frozen=True)
 class Viewer:
-    """The person behind a request."""
+    """The person behind a request.
+
+    Attributes:
+        tenant_name: the name of the tenant that an operator chose; '' if it is none.
+    """
 
     session: Session
     access: Access
+    tenant_name: str = ""
 
     @property
     def tenant(self) -> str | None:

@@ -10,7 +10,8 @@ from scheduler_api.core.queries.origins import Origins
 from scheduler_api.core.store.audit import Change
 from scheduler_api.dashboard.list_parameters import AFTER, page_at
 from scheduler_api.dashboard.parameters import CONTAINS
-from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.rendering import page
+from scheduler_api.dashboard.return_address import return_to_form
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
 from scheduler_api.web.access import by
@@ -38,7 +39,7 @@ class DestinationPages:
         except BadDestination as err:
             return self._page(viewer, 400, problem=str(err))
         self._set_paused(tenant, destination, paused=True)
-        return to_page(url_for("dashboard.destinations"))
+        return return_to_form(url_for("dashboard.destinations"))
 
     def resume(self, viewer: Viewer) -> Response:
         """Resume an origin; its events proceed, oldest first."""
@@ -47,7 +48,7 @@ class DestinationPages:
         with suppress(BadDestination, NotFound):
             destination = parse(request.form.get(URL, ""))
             self._set_paused(tenant, destination, paused=False)
-        return to_page(url_for("dashboard.destinations"))
+        return return_to_form(url_for("dashboard.destinations"))
 
     def _set_paused(
         self, tenant: str, destination: Destination, *, paused: bool

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from flask import Response, abort, request
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.causes import Cause, cause_of, end_of
+from scheduler_api.core.delivery.destinations import BadDestination, parse
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, State
 from scheduler_api.core.queries.event_pages import (
     PAST,
+    STATUSES,
     EventFilter,
     EventPages,
     Status,
 )
+from scheduler_api.core.queries.event_places import read_place
 from scheduler_api.core.queries.filters import Phase, Target, phase_of
 from scheduler_api.core.queries.ids import find
 from scheduler_api.dashboard.curl import curl_of
@@ -35,6 +38,15 @@ class Step(NamedTuple):
 
     attempt: Attempt
     cause: Cause | None
+
+
+class Shown(NamedTuple):
+    """What the status of an event is shown from, as in `Summary`."""
+
+    status: Status
+    waits_at: str
+    next_ms: int
+    is_sent: bool
 
 
 class EventPagesView:
@@ -61,7 +73,11 @@ class EventPagesView:
             "events.html",
             found=found,
             rows=[
-                (public_ids.event_id(each.owner, each.id), each)
+                (
+                    public_ids.event_id(each.owner, each.id),
+                    each,
+                    end_of(each.reason) or each.reason,
+                )
                 for each in found.events
             ],
             statuses=[*Status],
@@ -77,9 +93,16 @@ class EventPagesView:
         event = find_event(self._services, viewer, event_id)
         attempts = self._services.queries.attempts(event.id)
         now_ms, is_active = self._services.cell.now_ms(), event.state is State.ACTIVE
+        place = read_place(self._services.cell, event.id)
         return page(
             "event.html",
             event=event,
+            place=place,
+            schedule=self._schedule_name(event),
+            origin=origin_of(event.content.url),
+            shown=Shown(
+                status_of(event, now_ms), place.waits_at, event.next_ms, place.is_sent
+            ),
             end=end_of(event.reason or ""),
             is_editable=is_editable(event),
             is_sendable=is_sendable(event, now_ms),
@@ -91,6 +114,16 @@ class EventPagesView:
             body=readable_text(event.content.body),
             is_active=is_active,
         )
+
+    def _schedule_name(self, event: Event) -> str:
+        """Return the id of the schedule of an event that clients use; '' if gone."""
+        if event.schedule is None:
+            return ""
+        try:
+            schedule = self._services.schedules.get(event.owner, event.schedule)
+        except (NotFound, UnreadableRecord):
+            return ""
+        return public_ids.schedule_id(event.owner, schedule.id, schedule.name)
 
     def _holding_gate(self, event: Event) -> str:
         """Return what holds an event that is due; '' if nothing does."""
@@ -113,6 +146,21 @@ def find_event(services: Services, viewer: Viewer, text: str) -> Event:
             except NotFound:
                 continue
     abort(404)
+
+
+def status_of(event: Event, now_ms: int) -> Status:
+    """Return the status of an event, as the list of events has it."""
+    if event.state is not State.ACTIVE:
+        return STATUSES[event.state]
+    return Status.SCHEDULED if event.wanted_ms > now_ms else Status.DUE
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL, as the page of destinations has it."""
+    try:
+        return str(parse(url).origin)
+    except BadDestination:
+        return url
 
 
 def is_editable(event: Event) -> bool:

@@ -21,6 +21,7 @@ from scheduler_api.dashboard.parameters import (
     named_owner,
 )
 from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.return_address import return_to_form
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
@@ -89,7 +90,7 @@ class FlowKeyPages:
                 problem = WRONG_LIMIT.format(highest, name)
                 return self._page(owner, key, 400, problem=problem)
         self._pin(owner, flow, **limits)
-        return _to(owner, key)
+        return to_page(_address(owner, key))
 
     def reset_rate(self, viewer: Viewer) -> Response:
         """Reset the count of the current period, so that waiting events can begin."""
@@ -97,7 +98,7 @@ class FlowKeyPages:
         self._get(owner, key)
         changed = change(owner, "flow.reset", key)
         self._flow_keys.reset_rate(owner, key, change=changed)
-        return _to(owner, key)
+        return to_page(_address(owner, key))
 
     def _pin(
         self,
@@ -133,7 +134,7 @@ class FlowKeyPages:
             self._flow_keys.set_paused(owner, key, paused=paused, change=changed)
         except NotFound:
             abort(404)
-        return _to(owner, key)
+        return return_to_form(_address(owner, key))
 
     def _named(self, viewer: Viewer) -> tuple[Owner, str]:
         """Return the key that the request names, which may not exist."""
@@ -165,5 +166,5 @@ class FlowKeyPages:
         )
 
 
-def _to(owner: Owner, key: str) -> Response:
-    return to_page(url_for("dashboard.flow_key", dialect=owner.dialect, name=key))
+def _address(owner: Owner, key: str) -> str:
+    return url_for("dashboard.flow_key", dialect=owner.dialect, name=key)

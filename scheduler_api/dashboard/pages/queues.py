@@ -20,6 +20,7 @@ from scheduler_api.dashboard.parameters import (
     named_owner,
 )
 from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.return_address import return_to_form
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
 from scheduler_api.web.access import change
@@ -80,7 +81,7 @@ class QueuePages:
             self._queues.set_parallelism(owner, name, limit, change=changed)
         except NotFound:
             abort(404)
-        return _to(owner, name)
+        return to_page(_address(owner, name))
 
     def _set_paused(self, owner: Owner, name: str, *, paused: bool) -> Response:
         changed = change(owner, f"queue.{'pause' if paused else 'resume'}", name)
@@ -88,7 +89,7 @@ class QueuePages:
             self._queues.set_paused(owner, name, paused=paused, change=changed)
         except NotFound:
             abort(404)
-        return _to(owner, name)
+        return return_to_form(_address(owner, name))
 
     def _named(self, viewer: Viewer) -> tuple[Owner, str]:
         """Return the queue that the request names, which may not exist."""
@@ -117,5 +118,5 @@ class QueuePages:
         )
 
 
-def _to(owner: Owner, name: str) -> Response:
-    return to_page(url_for("dashboard.queue", dialect=owner.dialect, name=name))
+def _address(owner: Owner, name: str) -> str:
+    return url_for("dashboard.queue", dialect=owner.dialect, name=name)

@@ -6,6 +6,7 @@ from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.core.tenants.token_forms import digest
 from scheduler_api.dashboard.browser_security import is_secure
 from scheduler_api.dashboard.rendering import page, to_page
+from scheduler_api.dashboard.return_address import return_to_form
 from scheduler_api.dashboard.sessions import Sessions
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.services import Services
@@ -68,7 +69,7 @@ class SignIn:
         if not viewer.is_operator:
             return page("error.html", 403, name="Forbidden", message=OPERATORS_ONLY)
         exists = self._services.tenants.exists(tenant)
-        response = to_page("/")
+        response = return_to_form("/") if exists else to_page("/")
         self._sessions.view_tenant(
             response,
             viewer.session,

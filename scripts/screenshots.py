@@ -13,10 +13,10 @@ from qstash.message import EnqueueResponse, FlowControl, PublishResponse
 from tests.browser.visits import Visit, chromium
 from tests.clients.system import System, running
 from tests.system.processes import free_port
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 DOCS = Path(__file__).parents[1] / "docs"
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDE, HEIGHT = 1200, 800
 WIDTHS = (WIDE, 390)
 ORDERS, LATER, FAILING = 40, 120, 6
@@ -134,6 +134,7 @@ def fill(system: System) -> list[Shot]:
     cancelled = client.message.publish_json(
         url=f"{receiver}/reminders", body={}, delay="2h"
     )
+    assert isinstance(cancelled, PublishResponse)
     client.message.cancel(cancelled.message_id)
     retrying = client.message.publish_json(
         url=f"{receiver}/stock?status=500", body={}, retries=3, retry_delay="3600000"

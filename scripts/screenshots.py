@@ -80,7 +80,7 @@ FIXED = (
     Shot("create-refused", "/create", press="button[name=create]"),
     Shot("tokens", "/settings/tokens"),
     Shot("keys", "/settings/keys"),
-    Shot("keys-shown", "/settings/keys", press="text=Show the values"),
+    Shot("keys-values", "/settings/keys", press="text=Show the values"),
     Shot("search-not-found", "/search?id=msg_unknown"),
     Shot("error-not-found", "/events/unknown"),
 )

@@ -40,8 +40,8 @@ class Step(NamedTuple):
     cause: Cause | None
 
 
-class Shown(NamedTuple):
-    """What the status of an event is shown from, as in `Summary`."""
+class StatusView(NamedTuple):
+    """What the status of an event is read from, as in `Summary`."""
 
     status: Status
     waits_at: str
@@ -100,7 +100,7 @@ class EventPagesView:
             place=place,
             schedule=self._schedule_name(event),
             origin=origin_of(event.content.url),
-            shown=Shown(
+            view=StatusView(
                 status_of(event, now_ms), place.waits_at, event.next_ms, place.is_sent
             ),
             end=end_of(event.reason or ""),

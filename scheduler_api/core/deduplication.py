@@ -5,6 +5,7 @@ one atomic step. So if two requests with the same key arrive at the same instant
 stored, and the other is reported as a duplicate.
 """
 
+import hashlib
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
 
@@ -68,3 +69,8 @@ def deduplication_options(deduplication: DeduplicationKey | None) -> dict[str, s
     """The key as named options of a Lua function; empty strings for None."""
     name, ttl = arguments_of(deduplication)
     return {"deduplication_key": name, "deduplication_ttl": ttl}
+
+
+def idempotency_name(key: str) -> str:
+    """The name of the deduplication key for an idempotency key."""
+    return f"k{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"

@@ -11,7 +11,12 @@ import logging
 from collections.abc import Callable
 from flask import Request, Response
 from scheduler_api.core import logfmt, public_ids
-from scheduler_api.core.deduplication import DeduplicationKey, Duplicate, Repeated
+from scheduler_api.core.deduplication import (
+    DeduplicationKey,
+    Duplicate,
+    Repeated,
+    idempotency_name,
+)
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.events import EventStore
@@ -42,15 +47,10 @@ def read_deduplication(request: Request, body: bytes) -> DeduplicationKey | None
         raise Refusal(400, BAD_KEY)
     target = f"{request.endpoint} {sorted((request.view_args or {}).items())}\n"
     return DeduplicationKey(
-        key_name(key),
+        idempotency_name(key),
         TTL_MS,
         hashlib.sha256(target.encode("utf-8", "surrogatepass") + body).hexdigest(),
     )
-
-
-def key_name(key: str) -> str:
-    """Return the name of the deduplication key of an idempotency key."""
-    return f"k{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def once(

@@ -1,5 +1,6 @@
 """The registry entry of Scheduler v1."""
 
+from scheduler_api.core.deduplication import idempotency_name
 from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.events_v1.credentials import (
@@ -14,7 +15,6 @@ from scheduler_api.dialects.events_v1.ids import public_id, stored_id
 from scheduler_api.dialects.events_v1.outbound import EventsV1Outbound, labels_of
 from scheduler_api.dialects.events_v1.settings import EventsV1Settings
 from scheduler_api.dialects.events_v1.verification import VERIFICATION
-from scheduler_api.web.idempotency import key_name
 
 EVENTS_V1 = Dialect(
     name="events_v1",
@@ -31,7 +31,7 @@ EVENTS_V1 = Dialect(
         event=public_id,
         schedule=lambda event_id, _name: public_id(event_id),
         stored=stored_id,
-        deduplication=lambda key: (key_name(key),),
+        deduplication=lambda key: (idempotency_name(key),),
     ),
     longest_hold_ms=lambda settings: settings.of(EventsV1Settings).longest_hold_ms,
     verification=VERIFICATION,

@@ -1,5 +1,6 @@
 """The registry entry of Jiter."""
 
+from scheduler_api.core.deduplication import idempotency_name
 from scheduler_api.core.public_ids import PublicIds
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.jiter.credentials import (
@@ -15,7 +16,6 @@ from scheduler_api.dialects.jiter.outbound import JiterOutbound
 from scheduler_api.dialects.jiter.replays import redraft_with
 from scheduler_api.dialects.jiter.settings import JiterSettings
 from scheduler_api.dialects.jiter.verification import VERIFICATION
-from scheduler_api.web.idempotency import key_name
 
 JITER = Dialect(
     name="jiter",
@@ -32,7 +32,7 @@ JITER = Dialect(
         event=public_id,
         schedule=lambda cron_id, _name: public_id(cron_id),
         stored=stored_id,
-        deduplication=lambda key: (key_name(key),),
+        deduplication=lambda key: (idempotency_name(key),),
     ),
     longest_hold_ms=lambda settings: settings.of(JiterSettings).longest_hold_ms,
     verification=VERIFICATION,

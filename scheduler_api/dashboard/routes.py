@@ -46,6 +46,7 @@ PREFIXES: tuple[str, ...] = (
 REFRESH_HEADER = "Dashboard-Refresh"
 START = "/overview"
 INTERNAL_ERROR = "Something went wrong on the server; its log has the details"
+NO_PAGE = "Nothing is here: it was deleted, or the address is wrong"
 READ_ONLY = "This token is read-only: it changes nothing"
 FROM_ELSEWHERE = "Forms of other web pages are refused; go back and reload the page"
 
@@ -175,6 +176,8 @@ def error(status: int, message: str) -> Response:
     if not has_request_context():
         return Response(f"{message}\n", status=status, mimetype="text/plain")
     name = HTTP_STATUS_CODES.get(status, "Error")
+    if message == HTTP_STATUS_CODES[404]:
+        message = NO_PAGE
     response = page("error.html", status, name=name, message=message)
     return browser_security.protect(response)
 

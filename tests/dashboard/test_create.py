@@ -90,8 +90,8 @@ def test_a_schedule_is_created_as_the_form_says(web: Web, browser: Browser) -> N
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"url": ""}, "add http:// or https://"),
-        ({"url": "my-group"}, "add http:// or https://"),
+        ({"url": ""}, "begins with http:// or https://"),
+        ({"url": "my-group"}, "begins with http:// or https://"),
         ({"url": "http://127.0.0.1/"}, "a loopback address: 127.0.0.1"),
         ({"url": "http://[fe80::1]/"}, "a blocked address: fe80::1"),
         ({"method": "HEAD"}, "It should be one of"),

@@ -47,6 +47,12 @@ def test_s27_no_page_shows_an_event_of_another_tenant(
     assert "Status due" in browser.text(f"/events/{name}")
 
 
+def test_a_page_that_does_not_exist_says_what_that_means(browser: Browser) -> None:
+    page = browser.client.get("/events/msg_1").text
+
+    assert "Nothing is here: it was deleted, or the address is wrong." in page
+
+
 def test_an_event_is_cancelled(web: Web, browser: Browser) -> None:
     name = create(web, delay_ms=3_600_000)
     browser.post(f"/events/{name}/cancel")

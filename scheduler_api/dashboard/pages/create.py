@@ -42,6 +42,7 @@ DEFAULTS = {
 TEST, PREVIEW = "test", "preview"
 RUNS, MAX_ATTEMPTS = 10, 10
 BAD_TIME = "It should be a time such as 2026-12-31T12:00, in UTC"
+NO_URL = "It should be a URL that begins with http:// or https://"
 PAST_TIME = "It should be in the future"
 
 
@@ -210,6 +211,8 @@ def _form(
     values: dict[str, str], more: dict[str, str], *, at_ms: int | None = None
 ) -> Form:
     """Raises: BadField."""
+    if not values["url"].lower().startswith(("http://", "https://")):
+        raise BadField("url", NO_URL)
     return Form(
         url=values["url"],
         method=values["method"],

@@ -43,7 +43,7 @@ def test_an_event_is_seen_from_its_creation_to_its_delivery(
     visit.page.get_by_label("Search by id").fill(sent.message_id)
     visit.page.keyboard.press("Enter")
 
-    visit.wait_for_text("State")
+    visit.wait_for_text("Status")
     # Without a reload: the page refreshes itself.
     visit.wait_for_text("delivered, 200")
 

@@ -36,7 +36,7 @@ from scheduler_api.web.schedule_words import (
     zone_of,
 )
 
-# How many runs of a schedule are told.
+# How many runs of a schedule are listed.
 PAST_RUNS, NEXT_RUNS = 10, 3
 
 
@@ -123,6 +123,7 @@ class Explainer:
         gate, url = "", event.content.url
         if event.state is State.ACTIVE:
             gate, _ = self._services.holding.gate_of_event(event.owner, event.id)
+        waiters = self._waiters(gate, url)
         steps = [Step(event.created_ms, f"created, due {to_seconds(event.wanted_ms)}")]
         steps += map(_attempt, attempts)
         if event.held is not None:
@@ -145,12 +146,14 @@ class Explainer:
             state=phase_of(event),
             url=url,
             facts=facts,
-            gate=self._gate(gate, url),
+            gate=_gate(waiters),
             steps=sorted(steps, key=lambda step: step.at_ms),
-            next=[*self._event_goes_on(event, gate, now_ms)],
+            next=[*self._event_goes_on(event, waiters, now_ms)],
         )
 
-    def _event_goes_on(self, event: Event, gate: str, now_ms: int) -> Iterator[Banner]:
+    def _event_goes_on(
+        self, event: Event, waiters: Waiters | None, now_ms: int
+    ) -> Iterator[Banner]:
         """Yield what must happen for an event to go on."""
         if event.quarantined_ms is not None:
             yield Banner("It is in the quarantine; see why", f"{self._program} fsck")
@@ -165,9 +168,11 @@ class Explainer:
         elif event.state is not State.ACTIVE:
             yield Banner("Nothing: it has ended")
         else:
-            yield from self._active_goes_on(event, gate, now_ms)
+            yield from self._active_goes_on(event, waiters, now_ms)
 
-    def _active_goes_on(self, event: Event, gate: str, now_ms: int) -> Iterator[Banner]:
+    def _active_goes_on(
+        self, event: Event, waiters: Waiters | None, now_ms: int
+    ) -> Iterator[Banner]:
         yield from self._blockers
         if event.next_ms > now_ms:
             number = "next" if event.attempts else "first"
@@ -175,8 +180,8 @@ class Explainer:
             yield Banner(
                 f"The {number} attempt is at {to_seconds(event.next_ms)}, in {wait}"
             )
-        if gate:
-            yield self._remedy(gate, event.content.url)
+        if waiters is not None:
+            yield self._remedy(waiters)
         elif event.next_ms <= now_ms:
             late = f"It has been due for {duration(now_ms - event.next_ms)}"
             if self._blockers:
@@ -190,6 +195,7 @@ class Explainer:
         now_ms = self._cell.now_ms()
         state, url = state_of(schedule, now_ms), schedule.content.url
         gate = self._services.holding.gate_of_schedule(schedule)
+        waiters = self._waiters(gate, url)
         runs = past_runs(self._cell, schedule, limit=PAST_RUNS)
         steps = [Step(each.run.at_ms, _run(each)) for each in reversed(runs)]
         rule = words_of(schedule) or "a rule that cannot be read"
@@ -207,13 +213,13 @@ class Explainer:
                 "next runs": _next_runs(schedule, state, now_ms),
                 "missed": f"{schedule.missed:,}",
             },
-            gate=self._gate(gate, url),
+            gate=_gate(waiters),
             steps=steps,
-            next=[*self._schedule_goes_on(schedule, state, gate, now_ms)],
+            next=[*self._schedule_goes_on(schedule, state, waiters, now_ms)],
         )
 
     def _schedule_goes_on(
-        self, schedule: Schedule, state: str, gate: str, now_ms: int
+        self, schedule: Schedule, state: str, waiters: Waiters | None, now_ms: int
     ) -> Iterator[Banner]:
         """Yield what must happen for a schedule to run."""
         if state == ScheduleState.PAUSED:
@@ -225,38 +231,36 @@ class Explainer:
             yield Banner("Nothing: it has ended, and does not run again")
         else:
             yield from self._blockers
-            if gate:
-                yield self._remedy(gate, schedule.content.url)
+            if waiters is not None:
+                yield self._remedy(waiters)
             elif (next_ms := fire_times.next_ms(schedule, now_ms)) is not None:
                 yield Banner(f"The next run is in {duration(max(0, next_ms - now_ms))}")
 
-    def _gate(self, gate: str, url: str) -> str:
-        """Return which gate holds an event, and why, in words."""
-        if not gate:
-            return ""
-        waiters = self._waiters(gate, url)
-        since = f" since {to_seconds(waiters.since_ms)}" if waiters.since_ms else ""
-        return f"{sentences.gate(waiters)}: {sentences.reason(waiters)}{since}"
-
-    def _remedy(self, gate: str, url: str) -> Banner:
-        waiters = self._waiters(gate, url)
+    def _remedy(self, waiters: Waiters) -> Banner:
         if not (waiters.is_paused or waiters.is_failing):
             others = f"{waiters.events:,} event{'' if waiters.events == 1 else 's'}"
             return Banner(
                 f"It goes on in its turn: {others} wait for {sentences.gate(waiters)}"
             )
-        return remedy(
-            *(waiters.kind, waiters.tenant, waiters.name),
-            is_paused=waiters.is_paused,
-            text=f"It waits for {sentences.gate(waiters)}. ",
-            program=self._program,
-        )
+        text = f"It waits for {sentences.gate(waiters)}. "
+        return remedy(waiters, text=text, program=self._program)
 
-    def _waiters(self, gate: str, url: str) -> Waiters:
+    def _waiters(self, gate: str, url: str) -> Waiters | None:
+        """Return who waits at a gate; None without a gate."""
+        if not gate:
+            return None
         found = held.at_gate(self._cell, gate)
         if found.kind == DESTINATION and not found.name:
             return replace(found, name=readable_gate(gate, url) or "")
         return found
+
+
+def _gate(waiters: Waiters | None) -> str:
+    """Return which gate holds an event, and why, in words."""
+    if waiters is None:
+        return ""
+    since = f" since {to_seconds(waiters.since_ms)}" if waiters.since_ms else ""
+    return f"{sentences.gate(waiters)}: {sentences.reason(waiters)}{since}"
 
 
 def _attempt(attempt: Attempt) -> Step:

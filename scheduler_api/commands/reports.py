@@ -176,31 +176,19 @@ class Reporter:
             verb = "is" if each.events == 1 else "are"
             text = f"{number} {verb} held by {sentences.gate(each)}:"
             text += f" {sentences.reason(each)}{since}. "
-            yield self._remedy(each, text)
-
-    def _remedy(self, waiters: Waiters, text: str) -> Banner:
-        return remedy(
-            waiters.kind,
-            waiters.tenant,
-            waiters.name,
-            is_paused=waiters.is_paused,
-            text=text,
-            program=self._program,
-        )
+            yield remedy(each, text=text, program=self._program)
 
 
-def remedy(
-    kind: str, tenant: str, name: str, *, is_paused: bool, text: str, program: str
-) -> Banner:
+def remedy(waiters: Waiters, *, text: str, program: str) -> Banner:
     """Return what lets the events at a gate go on.
 
     Args:
-        kind: as in `Waiters`.
-        name: of the gate, likewise.
         text: what to say before.
     """
-    if kind == DESTINATION and is_paused:
-        command = f"{program} destination resume {tenant} {shlex.quote(name)}"
+    kind = waiters.kind
+    if kind == DESTINATION and waiters.is_paused:
+        name = f"{waiters.tenant} {shlex.quote(waiters.name)}"
+        command = f"{program} destination resume {name}"
         return Banner(f"{text}An operator paused it; resume it", command)
     if kind == DESTINATION:
         command = f"{program} destination list"

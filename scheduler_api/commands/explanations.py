@@ -238,10 +238,9 @@ class Explainer:
 
     def _remedy(self, waiters: Waiters) -> Banner:
         if not (waiters.is_paused or waiters.is_failing):
-            others = f"{waiters.events:,} event{'' if waiters.events == 1 else 's'}"
-            return Banner(
-                f"It goes on in its turn: {others} wait for {sentences.gate(waiters)}"
-            )
+            others = sentences.count(waiters.events, "event")
+            gate = sentences.gate(waiters)
+            return Banner(f"It is sent when its turn comes; {others} wait for {gate}")
         text = f"It waits for {sentences.gate(waiters)}. "
         return remedy(waiters, text=text, program=self._program)
 

@@ -171,7 +171,7 @@ class Reporter:
         for each in waiting:
             if not (each.is_paused or each.is_failing):
                 continue
-            number = f"{each.events:,} event{'' if each.events == 1 else 's'}"
+            number = sentences.count(each.events, "event")
             since = f" since {to_seconds(each.since_ms)}" if each.since_ms else ""
             verb = "is" if each.events == 1 else "are"
             text = f"{number} {verb} held by {sentences.gate(each)}:"

@@ -157,7 +157,7 @@ def _persistence(store: StoreState) -> str:
     if not store.is_saved:
         words += ", whose last write failed" if store.appends else ", last save failed"
     if store.replicas:
-        words += f"; {store.replicas} replica{'' if store.replicas == 1 else 's'}"
+        words += f"; {sentences.count(store.replicas, 'replica')}"
     return words
 
 

@@ -62,7 +62,7 @@ def _began(found: Lateness, now_ms: int) -> str:
     period = duration((now_ms - found.since_ms) // 60_000 * 60_000)
     if not found.attempts:
         return f"No event began in the last {period}."
-    start = f"Of {_count(found.attempts, 'event')} in the last {period},"
+    start = f"Of {count(found.attempts, 'event')} in the last {period},"
     last = duration(LATE_BOUNDS_MS[-1])
     if found.half_ms is None:
         return f"{start} more than half began over {last} after their time."
@@ -83,8 +83,8 @@ def failing(
     attempts = delivered + failed
     details = "No attempt in the last hour."
     if attempts:
-        details = f"{_count(delivered, 'delivery')} in the last hour"
-        details += f", {_count(failed, 'failed attempt')}."
+        details = f"{count(delivered, 'delivery')} in the last hour"
+        details += f", {count(failed, 'failed attempt')}."
     if not found:
         return Sentence(GOOD, "Nothing is failing.", details)
     first = found[0].counts
@@ -104,14 +104,12 @@ def held(found: Held) -> Sentence:
         details = "No event waits in a queue, for a limit or for its destination."
         return Sentence(GOOD, "Nothing is held.", details)
     first = found.fullest[0]
-    number = (
-        f"{'' if found.is_complete else 'At least '}{_count(found.events, 'event')}"
-    )
+    number = f"{'' if found.is_complete else 'At least '}{count(found.events, 'event')}"
     answer = f"{number} {'is' if found.events == 1 else 'are'} held."
     number = f"{first.events:,}" if found.gates > 1 else "All"
     details = f"{number} by {gate(first)}: {reason(first)}."
     if found.gates > 1:
-        details += f" {_count(found.events - first.events, 'event')} elsewhere."
+        details += f" {count(found.events - first.events, 'event')} elsewhere."
     return Sentence(WARN, answer, details)
 
 
@@ -147,6 +145,7 @@ def load(reported: Load) -> str:
     return ", ".join(words)
 
 
-def _count(count: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number of things, such as `1 event` or `2,000 deliveries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -31,6 +31,11 @@ def nonce() -> str:
     return secrets.token_urlsafe(6)
 
 
+def typed_id() -> str:
+    """A random id that people type in commands, where a leading `-` begins an option."""
+    return secrets.token_hex(6)
+
+
 def by_hand_id(schedule_id: str, now_ms: int) -> str:
     """A new id for an occurrence that is run by hand, without a fire time.
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.ids import nonce
+from scheduler_api.core.ids import typed_id
 from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.letters import LetterCount, LetterFilter
 from scheduler_api.core.queries.positions import Position
@@ -107,7 +107,7 @@ class LetterJobs:
         """
         now_ms = self._cell.now_ms()
         job = LetterJob(
-            id=nonce(),
+            id=typed_id(),
             tenant=tenant,
             action=action,
             wanted=replace(wanted, time=wanted.time.until(now_ms)),

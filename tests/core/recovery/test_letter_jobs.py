@@ -89,6 +89,10 @@ def test_a_job_retries_all_that_match_and_ends(engine: Engine):
     assert LetterJobs(engine.cell).open_jobs() == []
 
 
+def test_the_id_of_a_job_is_no_option_of_a_command(engine: Engine):
+    assert all(new_job(engine).id.isalnum() for _ in range(100))
+
+
 def test_a_job_deletes_in_a_full_store(engine: Engine):
     dead(engine, 30)
     job = new_job(engine, Action.DELETE)

@@ -32,7 +32,7 @@ def nonce() -> str:
 
 
 def typed_id() -> str:
-    """A random id that people type in commands, where a leading `-` begins an option."""
+    """A random id for people to type: a `-` at its start would begin an option."""
     return secrets.token_hex(6)
 
 

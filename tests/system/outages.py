@@ -29,7 +29,11 @@ def store_outage(cell: Cell, *, away_s: float, how: str) -> Report:
     in_flight = _create_long(cell, at_ms=min(e.at_ms for e in due), away_s=away_s)
     with Load(cell, per_s=20, in_ms=3_000, query=SLOW) as load:
         wait_until(lambda: load.accepted)
-        wait_until(lambda: all(cell.receiver.count(e.label) for e in in_flight))
+        # `create_many` leaves a millisecond for the creation of each event.
+        wait_until(
+            lambda: all(cell.receiver.count(e.label) for e in in_flight),
+            within_s=20 + len(due) / 1_000,
+        )
         unready_s, delivering_s, ready_s = _interrupt_store(
             cell, away_s=away_s, how=how
         )

@@ -23,7 +23,7 @@ PROCFILE = dict(
 )
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
-EMPTY_STORE = "`python -m scheduler_api empty-store`"
+EMPTY_STORE = "`scheduler empty-store`"
 CHORES = (
     *(chores.retention, chores.check, chores.failures, chores.libraries),
     *(chores.encryption, chores.dead_letters),

@@ -158,7 +158,7 @@ class Ticker:
         if self._stops_on_step:
             self._may_claim = self._is_working = False
         self._unreported = step
-        hint = "run `python -m scheduler_api accept-clock` to continue"
+        hint = "run `scheduler accept-clock` to continue"
         log.critical(
             logfmt.line(
                 "store.clock_stepped",
@@ -244,7 +244,7 @@ class Ticker:
                 "store.lost",
                 expected=expected,
                 found=epoch and epoch.decode(errors="replace"),
-                hint="run `python -m scheduler_api accept-store` to continue with it",
+                hint="run `scheduler accept-store` to continue with it",
             )
         )
         return False

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from redis.exceptions import RedisError
 from scheduler_api.commands.common import to_seconds
+from scheduler_api.commands.environment import PROGRAM
 from scheduler_api.core.delivery.causes import sentence_of
 from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.queries import failing, held, lateness, sentences, store_state
@@ -32,7 +33,6 @@ LISTED = 5
 UNTOLD = fitness.UNKNOWN.partition("{}")[0]
 APPENDONLY = "`appendonly yes`"
 APPEND = 'redis-cli -u "$REDIS_URL" config set appendonly yes'
-MODULE = "python -m scheduler_api"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ class Reporter:
 
     def _called(self, banner: Banner) -> Banner:
         """Return a banner whose command has the same settings as this one."""
-        return replace(banner, command=banner.command.replace(MODULE, self._program))
+        program, space, arguments = banner.command.partition(" ")
+        if program != PROGRAM:
+            return banner
+        return replace(banner, command=f"{self._program}{space}{arguments}")
 
     def _details(self, answer: Answer) -> Details:
         now_ms = self._cell.now_ms()

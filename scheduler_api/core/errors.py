@@ -72,7 +72,7 @@ class UnknownLayout(SchedulerError):
         super().__init__(
             f"the store has layout {found}, this version needs {expected}: run the"
             " version that wrote it, or delete all data of the cell with"
-            " `python -m scheduler_api empty-store`"
+            " `scheduler empty-store`"
         )
         self.found = found
         self.expected = expected

@@ -19,8 +19,8 @@ COMMANDS: Mapping[str, str] = {
     readiness.STORE_FULL: RAISE_LIMIT,
     readiness.STORE_AT_LIMIT: RAISE_LIMIT,
     readiness.NO_FUNCTIONS: RAISE_LIMIT,
-    readiness.STORE_CHANGED: "python -m scheduler_api accept-store",
-    readiness.STORE_OLDER: "python -m scheduler_api accept-store",
+    readiness.STORE_CHANGED: "scheduler accept-store",
+    readiness.STORE_OLDER: "scheduler accept-store",
     readiness.STORE_EVICTING: (
         'redis-cli -u "$REDIS_URL" config set maxmemory-policy noeviction'
     ),
@@ -50,7 +50,7 @@ def _banner(problem: str) -> Banner:
     if problem.startswith(readiness.STORE_AWAY):
         command = PING
     if problem.endswith(CLOCK_STOPS):
-        command = "python -m scheduler_api accept-clock"
+        command = "scheduler accept-clock"
     return Banner(f"{problem[:1].upper()}{problem[1:]}", command)
 
 

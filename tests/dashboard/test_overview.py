@@ -202,8 +202,8 @@ def test_operators_learn_of_processes_with_an_older_version() -> None:
     ("problem", "command"),
     [
         (readiness.STORE_FULL, banners.RAISE_LIMIT),
-        (readiness.STORE_CHANGED, "python -m scheduler_api accept-store"),
-        (readiness.CLOCK_STOPS.format(7), "python -m scheduler_api accept-clock"),
+        (readiness.STORE_CHANGED, "scheduler accept-store"),
+        (readiness.CLOCK_STOPS.format(7), "scheduler accept-clock"),
         (readiness.STORE_REPLICA, ""),
     ],
 )

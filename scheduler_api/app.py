@@ -34,6 +34,7 @@ from scheduler_api.web import (
     allowed_hosts,
     durability,
     http_errors,
+    metrics,
     openapi,
     readiness,
 )
@@ -182,6 +183,12 @@ def _add_health(app: Flask, built: services.Services) -> None:
         answer = cell_readiness.check()
         with_processes = bool(answer.processes) and _may_see_processes(built)
         return answer.render(with_processes=with_processes)
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        if not settings.receiver and not is_from_loopback(request.environ):
+            require_operator(built)
+        return metrics.render(built.cell, cell_readiness)
 
 
 def _may_see_processes(built: services.Services) -> bool:

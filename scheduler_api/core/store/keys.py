@@ -253,6 +253,16 @@ def counts(prefix: str, holder: str, hour: int | str) -> str:
     return f"{prefix}counts:{holder}:{hour}"
 
 
+def totals(prefix: str) -> str:
+    """Hash of what became of all attempts of the cell. Never expires.
+
+    Fields, all numbers that only grow: `delivered`; `failed:<code>`, failures by cause;
+    `late:<bucket>`, first attempts by lateness; `late_ms`, the sum of their lateness
+    (`statistics`).
+    """
+    return f"{prefix}totals"
+
+
 def destination_counts(prefix: str, holder: str, hour: int | str) -> str:
     """Hash of what became of a tenant's attempts in one hour, by origin. TTL: 26 h.
 

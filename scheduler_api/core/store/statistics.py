@@ -118,6 +118,16 @@ class Hour:
     late_ms: int = 0
 
 
+@dataclass(slots=True)
+class Totals:
+    """What became of attempts since the cell was first used; as in `Counts`."""
+
+    delivered: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+    late: Counter[int] = field(default_factory=Counter)
+    late_ms: int = 0
+
+
 def bucket_of(late_ms: float) -> int:
     """Return the bucket of a lateness."""
     return bisect_left(LATE_BOUNDS_MS, late_ms)
@@ -142,7 +152,11 @@ async def add_parts(cell: Cell, client: AsyncClient, parts: Sequence[Part]) -> i
     Args:
         parts: at most `PARTS_AT_ONCE`.
     """
-    options = {"ttl_ms": TTL_MS, "max_destinations": MAX_DESTINATIONS}
+    options = {
+        "ttl_ms": TTL_MS,
+        "all": OPERATOR,
+        "max_destinations": MAX_DESTINATIONS,
+    }
     args: list[Arg] = [word for part in parts for word in part]
     reply = await cell.library.call_async(
         client, "add_counts", cell.with_clock(options), args
@@ -165,6 +179,21 @@ def read(cell: Cell, tenant: str | None, *, since_ms: int, now_ms: int) -> list[
         _decode(hour, stored)
         for hour, stored in zip(hours, pipe.execute(), strict=True)
     ]
+
+
+def read_totals(cell: Cell) -> Totals:
+    """Return the counts of the whole life of the cell. Redis: HGETALL."""
+    found = Totals()
+    stored = cast(Mapping[bytes, bytes], cell.client.hgetall(keys.totals(cell.prefix)))
+    for name, value in stored.items():
+        kind, _, rest = name.decode().partition(":")
+        if kind == "failed":
+            found.causes[rest] = int(value)
+        elif kind == "late":
+            found.late[int(rest)] = int(value)
+        else:
+            setattr(found, kind, int(value))
+    return found
 
 
 def read_destinations(

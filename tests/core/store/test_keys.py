@@ -62,6 +62,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
     "keys.removed(ctx, '7')": lambda prefix: keys.removed(prefix, "7"),
     "keys.tenant(ctx, '7')": lambda prefix: keys.tenant(prefix, "7"),
     "keys.audit(ctx, '7')": lambda prefix: keys.audit(prefix, "7"),
+    "keys.totals(ctx)": keys.totals,
     "keys.counts(ctx, '7', 5)": lambda prefix: keys.counts(prefix, "7", 5),
     "keys.destination_counts(ctx, '7', 5)": lambda prefix: keys.destination_counts(
         prefix, "7", 5

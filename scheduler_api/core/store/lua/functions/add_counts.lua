@@ -3,6 +3,8 @@
 -- Keys: prefix.
 -- Options:
 --   ttl_ms: how long the counts of an hour are kept after the last addition.
+--   all: the holder whose counts are those of all tenants together. They are also added to
+--     `totals`.
 --   max_destinations: how many destinations of a holder are counted separately in an hour. Further
 --     ones are counted together, under the name ''.
 -- Args per holder: its name, then JSON with `destinations`, a list of {name, delivered, failed, 1 if
@@ -25,6 +27,18 @@ local function count_totals(ctx, key, counts)
   add('f' .. minute, counts.failed)
   for code, count in pairs(counts.causes) do add('c:' .. code, count) end
   for bucket, count in pairs(counts.late) do add('l' .. slot .. ':' .. bucket, count) end
+  add('late_ms', counts.late_ms)
+end
+
+-- Adds the counts of all tenants together to those of the whole life of the cell.
+local function count_lifetime(ctx, counts)
+  local key = keys.totals(ctx)
+  local function add(field, count)
+    if count > 0 then redis.call('HINCRBY', key, field, count) end
+  end
+  add('delivered', counts.delivered)
+  for code, count in pairs(counts.causes) do add('failed:' .. code, count) end
+  for bucket, count in pairs(counts.late) do add('late:' .. bucket, count) end
   add('late_ms', counts.late_ms)
 end
 
@@ -61,6 +75,7 @@ local function add(ctx, holder, counts)
     local totals = keys.counts(ctx, holder, hour)
     count_totals(ctx, totals, counts)
     redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
+    if holder == ctx.options.all then count_lifetime(ctx, counts) end
   end
   if not counts.destinations[1] then return end
   local destinations = keys.destination_counts(ctx, holder, hour)

@@ -1,0 +1,130 @@
+"""Tests of `/metrics` on a real store."""
+
+import asyncio
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from scheduler_api.app import create_app
+from scheduler_api.core.store import statistics
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.epoch import accept, claim_database
+from scheduler_api.core.store.statistics import Counts, DestinationCounts, bucket_of
+from scheduler_api.core.tenants.tokens import Tokens
+from scheduler_api.settings import Settings
+from tests.sync_worker import AwaitableClient
+from typing import Any, cast
+
+PREFIX = "{s1}:"
+REMOTE = {"REMOTE_ADDR": "203.0.113.9"}
+ORIGIN = "https://shop.example"
+
+
+@pytest.fixture
+def cell(bare_valkey: redis.Redis) -> Cell:
+    bare_valkey.flushall()
+    claim_database(bare_valkey, PREFIX)
+    accept(bare_valkey, PREFIX)
+    return Cell(bare_valkey, PREFIX)
+
+
+def app_on(valkey: str, **changes: Any) -> Flask:
+    settings = Settings(redis_url=valkey, secret_key="0123456789abcdef", **changes)
+    return create_app(settings)
+
+
+def count_attempts(cell: Cell) -> None:
+    """Count a delivery that was 30 ms late and two failures, as a worker does."""
+    counts = Counts(delivered=1, failed=2, late_ms=30)
+    counts.causes["http_500"] = 2
+    counts.late[bucket_of(30)] = 1
+    counts.add_destination(ORIGIN, DestinationCounts(1, 2, is_failing=True))
+    parts = list(statistics.parts_of({"7": counts}))
+    client = cast(Any, AwaitableClient(cell.client))
+    asyncio.run(statistics.add_parts(cell, client, parts))
+
+
+def scrape(http: FlaskClient) -> dict[tuple[str, ...], float]:
+    """Return the values by name and labels, in the order of the names of labels."""
+    response = http.get("/metrics")
+    assert response.status_code == 200, response.text
+    return {
+        (
+            sample.name,
+            *(value for _, value in sorted(sample.labels.items())),
+        ): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def test_attempts_of_all_workers_and_tenants_are_counted_once(
+    cell: Cell, valkey: str
+) -> None:
+    count_attempts(cell)
+    count_attempts(cell)
+
+    found = scrape(app_on(valkey).test_client())
+
+    assert found["scheduler_attempts_total", "", "delivered"] == 2
+    assert found["scheduler_attempts_total", "http_500", "failed"] == 4
+    assert found["scheduler_lateness_seconds_bucket", "0.025"] == 0
+    assert found["scheduler_lateness_seconds_bucket", "0.05"] == 2
+    assert found["scheduler_lateness_seconds_count",] == 2
+    assert found["scheduler_lateness_seconds_sum",] == 0.06
+    assert found["scheduler_destination_recent_failures", ORIGIN] == 4
+
+
+def test_counts_survive_a_new_web_process(cell: Cell, valkey: str) -> None:
+    count_attempts(cell)
+    scrape(app_on(valkey).test_client())
+    count_attempts(cell)
+
+    found = scrape(app_on(valkey).test_client())
+
+    assert found["scheduler_attempts_total", "", "delivered"] == 2
+
+
+def test_missing_processes_are_reported_as_none(cell: Cell, valkey: str) -> None:
+    found = scrape(app_on(valkey).test_client())
+
+    assert found["scheduler_processes", "worker"] == 0
+    assert found["scheduler_processes", "ticker"] == 0
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_others_are_refused(cell: Cell, valkey: str, headers: dict[str, str]) -> None:
+    http = app_on(valkey).test_client()
+
+    response = http.get("/metrics", headers=headers, environ_base=REMOTE)
+
+    assert response.status_code == 401
+
+
+def test_a_proxied_request_is_not_from_this_machine(cell: Cell, valkey: str) -> None:
+    http = app_on(valkey).test_client()
+
+    response = http.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"})
+
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_an_operator_may_scrape(cell: Cell, valkey: str, read_only: bool) -> None:
+    token = Tokens(cell).create(None, "prometheus", read_only=read_only)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    response = (
+        app_on(valkey)
+        .test_client()
+        .get("/metrics", headers=headers, environ_base=REMOTE)
+    )
+
+    assert response.status_code == 200
+
+
+def test_a_system_for_experiments_is_open(cell: Cell, valkey: str) -> None:
+    http = app_on(valkey, receiver=True).test_client()
+
+    assert http.get("/metrics", environ_base=REMOTE).status_code == 200

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from scheduler_api.core.queries import failing, store_state
-from scheduler_api.core.store import statistics
+from scheduler_api.core.store import keys, statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.statistics import LATE_BOUNDS_MS, Totals
 from scheduler_api.web.readiness import Answer, Readiness
@@ -47,8 +47,23 @@ class CellCollector(Collector):
         )
         yield from _attempts(totals)
         yield from _processes(self._readiness.check())
+        yield from self._backlog()
         yield from self._memory()
         yield self._failing()
+
+    def _backlog(self) -> Iterator[Metric]:
+        pipe = self._cell.client.pipeline(transaction=False)
+        pipe.zcount(keys.due(self._cell.prefix), "-inf", self._cell.now_ms())
+        pipe.zcard(keys.leased(self._cell.prefix))
+        due, leased = pipe.execute()
+        yield GaugeMetricFamily(
+            "scheduler_due",
+            "Events, schedules and checks of gates that are due and not claimed.",
+            value=due,
+        )
+        yield GaugeMetricFamily(
+            "scheduler_leased_events", "Events that workers hold.", value=leased
+        )
 
     def _memory(self) -> Iterator[Metric]:
         state = store_state.read(self._cell)

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from scheduler_api.app import create_app
-from scheduler_api.core.store import statistics
+from scheduler_api.core.store import keys, statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import accept, claim_database
 from scheduler_api.core.store.statistics import Counts, DestinationCounts, bucket_of
@@ -84,6 +84,16 @@ def test_counts_survive_a_new_web_process(cell: Cell, valkey: str) -> None:
     found = scrape(app_on(valkey).test_client())
 
     assert found["scheduler_attempts_total", "", "delivered"] == 2
+
+
+def test_an_event_is_due_until_it_is_claimed(cell: Cell, valkey: str) -> None:
+    now_ms = cell.now_ms()
+    cell.client.zadd(keys.due(PREFIX), {"past": now_ms - 90_000, "next": now_ms + 1e9})
+
+    found = scrape(app_on(valkey).test_client())
+
+    assert found["scheduler_due",] == 1
+    assert found["scheduler_oldest_due_age_seconds",] >= 90
 
 
 def test_missing_processes_are_reported_as_none(cell: Cell, valkey: str) -> None:

@@ -34,7 +34,7 @@ NO_TTL = -1
 PERMANENT = frozenset(
     (
         *("seq", "last_claim_at", "lease_grace_until", "rq_full", "next_check"),
-        *("clock_step", "server", "repeats_before", "lost_tail"),
+        *("clock_step", "server", "repeats_before", "lost_tail", "totals"),
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications", "open_letter_jobs"),
     )

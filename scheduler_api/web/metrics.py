@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from scheduler_api.core.queries import failing, store_state
+from scheduler_api.core.queries import failing, held, store_state
 from scheduler_api.core.store import keys, statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.statistics import LATE_BOUNDS_MS, Totals
@@ -63,6 +63,11 @@ class CellCollector(Collector):
         )
         yield GaugeMetricFamily(
             "scheduler_leased_events", "Events that workers hold.", value=leased
+        )
+        yield GaugeMetricFamily(
+            "scheduler_held_events",
+            "Events that wait at queues, flow-control keys, limits and breakers.",
+            value=held.held(self._cell, None, []).events,
         )
 
     def _memory(self) -> Iterator[Metric]:

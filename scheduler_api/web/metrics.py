@@ -65,7 +65,7 @@ class CellCollector(Collector):
             "scheduler_leased_events", "Events that workers hold.", value=leased
         )
         yield GaugeMetricFamily(
-            "scheduler_held_events",
+            "scheduler_waiting_events",
             "Events that wait at queues, flow-control keys, limits and breakers.",
             value=held.held(self._cell, None, []).events,
         )

@@ -107,7 +107,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     durability.confirm_writes(
         app,
         Confirmation(
-            settings.redis_url, settings.prefix, max_connections=services.CONNECTIONS
+            settings.store_url, settings.prefix, max_connections=services.CONNECTIONS
         ),
         default=settings.wait_for,
         error_at=error_at,
@@ -159,7 +159,7 @@ def _refuse_other_sites(allowed: Sequence[str]) -> Response | None:
 
 def _add_health(app: Flask, built: services.Services) -> None:
     settings = built.settings
-    client = connect(settings.redis_url, timeout_s=services.TIMEOUT_S)
+    client = connect(settings.store_url, timeout_s=services.TIMEOUT_S)
     cell = Cell(client, settings.prefix)
     sign = SignOfLife(cell, "web", settings=settings.digest())
     app.extensions[readiness.EXTENSION] = sign

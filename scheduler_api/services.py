@@ -76,7 +76,7 @@ def build(settings: Settings, *, remembers: bool = False) -> Services:
         remembers: whether to use what earlier processes knew of the store.
     """
     client = connect(
-        settings.redis_url,
+        settings.store_url,
         timeout_s=TIMEOUT_S,
         retry=RETRY,
         max_connections=CONNECTIONS,

@@ -110,7 +110,7 @@ class Up:
         self._stopping.set()
 
     def _start_store(self) -> None:
-        client = connect(self._settings.redis_url)
+        client = connect(self._settings.store_url)
         [keeper] = self._start([store(self._folder, environ=self._environ)])
 
         def should_stop() -> bool:

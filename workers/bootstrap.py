@@ -46,7 +46,7 @@ def start_process(role: str) -> Settings:
 def _check_store(settings: Settings, log: logging.Logger) -> None:
     """End the process if the store does not keep what it is given."""
     try:
-        with connect(settings.redis_url, retry=RETRY_ONCE) as client:
+        with connect(settings.store_url, retry=RETRY_ONCE) as client:
             for warning in fitness.check(client, settings):
                 log.warning(logfmt.line("store.doubtful", problem=warning))
     except UnfitStore as err:
@@ -71,7 +71,7 @@ def open_cell(settings: EngineSettings) -> Cell:
 
     Raises: ForeignDatabase, UnknownLayout.
     """
-    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    client = connect(settings.store_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix, cipher=content_cipher(settings))
     claim_database(cell.client, cell.prefix)
     return cell
@@ -79,7 +79,7 @@ def open_cell(settings: EngineSettings) -> Cell:
 
 def report_in_thread(settings: Settings, role: str) -> None:
     """Report in a thread that this process runs, on a connection of its own."""
-    cell = Cell(connect(settings.redis_url), settings.prefix)
+    cell = Cell(connect(settings.store_url), settings.prefix)
     sign = SignOfLife(cell, role, settings=settings.digest())
     report = partial(
         sign.report_forever, high_water_percent=settings.store_high_water_percent
@@ -94,7 +94,7 @@ def address_policy(settings: EngineSettings) -> AddressPolicy:
     this machine, but for its receiver, or the ports of the store and its Sentinels.
     """
     closed_ports: set[tuple[Address | None, int]] = {(None, settings.port)}
-    stores = (*settings.store_addresses, *watched_addresses(settings.redis_url))
+    stores = (*settings.store_addresses, *watched_addresses(settings.store_url))
     for host, port in stores:
         closed_ports.add((None, port))
         closed_ports.update((ip_address(address), port) for address in _resolve(host))

@@ -135,7 +135,7 @@ def main() -> None:
     # rq-scheduler calls the cron library in a way that prints a warning at each call.
     warnings.filterwarnings("ignore", category=FutureWarning, module="rq_scheduler")
     settings = start_process("clock")
-    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    client = connect(settings.store_url, retry=RETRY_ONCE)
     clock = Clock(client, settings.prefix)
     report_in_thread(settings, "clock")
 

@@ -8,11 +8,12 @@ deliveries are batched. URLs, TLS and errors are the same as those of redis-py.
 import asyncio
 import hiredis
 import redis
+import ssl
 from collections import deque
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.connection import DefaultParser
 from scheduler_api.core.settings import sentinel_url
-from scheduler_api.core.store.connection import sentinel_of
+from scheduler_api.core.store.connection import RefusedCertificate, sentinel_of
 from scheduler_api.core.store.functions import Arg
 from time import monotonic
 from typing import Any, cast
@@ -96,6 +97,8 @@ class RedisConnection:
                     raise
         except TimeoutError as err:
             raise redis.TimeoutError("timed out connecting to the store") from err
+        except ssl.SSLCertVerificationError as err:
+            raise RefusedCertificate(err) from err
         except OSError as err:
             raise redis.ConnectionError(f"cannot connect to the store: {err}") from err
         return protocol

@@ -333,7 +333,7 @@ def main() -> None:
     """Run a ticker, with settings from the environment, until SIGTERM or SIGINT."""
     settings = start_process("ticker")
     # The client does not retry, because `Ticker.run` does.
-    ticker = Ticker(connect(settings.redis_url), settings, remembers=True)
+    ticker = Ticker(connect(settings.store_url), settings, remembers=True)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ticker.stop()

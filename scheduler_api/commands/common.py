@@ -31,7 +31,7 @@ def open_cell(settings: Settings) -> Cell:
     Raises: ForeignDatabase, UnknownLayout.
     """
     cell = Cell(
-        connect(settings.redis_url),
+        connect(settings.store_url),
         settings.prefix,
         cipher=content_cipher(settings),
     )

@@ -76,7 +76,7 @@ class Reporter:
         Args:
             program: how the command line was called, for the commands to run.
         """
-        client = connect(settings.redis_url, timeout_s=TIMEOUT_S)
+        client = connect(settings.store_url, timeout_s=TIMEOUT_S)
         self._cell = Cell(client, settings.prefix)
         self._settings = settings
         self._program = program

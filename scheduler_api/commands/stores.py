@@ -31,7 +31,7 @@ def check_store(settings: Settings) -> None:
 @pass_settings
 def accept_store(settings: Settings) -> None:
     """Continue with a store that came back empty or different."""
-    client = connect(settings.redis_url)
+    client = connect(settings.store_url)
     memory = StoreMemory(Cell(client, settings.prefix), settings.state_dir).load()
     epoch = accept(client, settings.prefix, by=user(), newest_id=memory.newest_id)
     click.echo(f"accepted store {epoch}; tickers continue within a second")
@@ -41,7 +41,7 @@ def accept_store(settings: Settings) -> None:
 @pass_settings
 def accept_clock(settings: Settings) -> None:
     """Continue after the store's clock has stepped."""
-    client = connect(settings.redis_url)
+    client = connect(settings.store_url)
     if not clock_step.accept(client, settings.prefix, by=user()):
         raise click.ClickException("no step of the store's clock was reported")
     click.echo("accepted the store's clock; tickers continue within a second")
@@ -58,7 +58,7 @@ def empty_store(settings: Settings, yes: bool) -> None:
     if not yes:
         question = f"Delete all data of the cell {settings.cell}?"
         click.confirm(question, abort=True)
-    cell = Cell(connect(settings.redis_url), settings.prefix)
+    cell = Cell(connect(settings.store_url), settings.prefix)
     deleted = layout.delete_all(cell)
     StoreMemory(cell, settings.state_dir).forget()
     click.echo(f"deleted {deleted} keys")

@@ -50,8 +50,8 @@ async def open_in_flight(
     capacity = settings.max_in_flight
     limit = capacity * HTTP_CLIENT_LIMIT_FACTOR
     connections_max = min(2 * limit, reserve(capacity) - capacity)
-    connection = RedisConnection(settings.redis_url, timeout_s=TIMEOUT_S)
-    client = connect(settings.redis_url, retry=RETRY_ONCE)
+    connection = RedisConnection(settings.store_url, timeout_s=TIMEOUT_S)
+    client = connect(settings.store_url, retry=RETRY_ONCE)
     cell = Cell(client, settings.prefix, cipher=content_cipher(settings))
     store = WorkerStore(connection, cell, lease_ms=settings.lease_ms)
     ring = KeyRing(outbound.tenants(cell, settings))

@@ -54,7 +54,7 @@ class DeliveryLoop:
             )
         )
         self._slowness = Slowness(self.settings.max_in_flight)
-        self._connection = RedisConnection(self.settings.redis_url, timeout_s=TIMEOUT_S)
+        self._connection = RedisConnection(self.settings.store_url, timeout_s=TIMEOUT_S)
         self._open.callback(self._connection.close)
         self._fetcher = Fetcher(self._connection, queue, self._in_flight, self._plan)
 

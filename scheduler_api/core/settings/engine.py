@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.errors import SchedulerError
-from scheduler_api.core.settings import sentinel_url
+from scheduler_api.core.settings import sentinel_url, store_tls
 from scheduler_api.core.settings.durability import Durability, read_durability
 from scheduler_api.core.settings.limits import BreakerLimits, Caps, TenantLimits
 from scheduler_api.core.settings.variables import (
@@ -12,6 +12,7 @@ from scheduler_api.core.settings.variables import (
     mask_all,
     mask_password,
     read_cell,
+    read_certificates,
     read_choice,
     read_environment,
     read_folder,
@@ -49,6 +50,21 @@ class EngineSettings:
         mask=mask_password,
         local=True,
         doc="URL of the store",
+    )
+    store_ca: str = variable(
+        "SCHED_STORE_CA",
+        read_certificates,
+        default="",
+        local=True,
+        doc="PEM file with the certificates of further authorities that may sign the"
+        " store's certificate",
+    )
+    store_tls_verify: bool = variable(
+        "SCHED_STORE_TLS_VERIFY",
+        read_yes_or_no,
+        default=True,
+        local=True,
+        doc="check the store's certificate; false: take any",
     )
     secret_key: str = variable(
         "SECRET_KEY",
@@ -432,6 +448,13 @@ class EngineSettings:
     def prefix(self) -> str:
         """The prefix of all keys of this cell."""
         return f"{{{self.cell}}}:"
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the store, with the options for TLS."""
+        return store_tls.add_options(
+            self.redis_url, ca=self.store_ca, verify=self.store_tls_verify
+        )
 
     @property
     def store_addresses(self) -> tuple[tuple[str, int], ...]:

@@ -1,6 +1,7 @@
 """Declares, parses and formats environment variables."""
 
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -142,6 +143,15 @@ def read_environment(text: str) -> str:
 def read_folder(text: str) -> str:
     if not Path(text).is_dir():
         raise ValueError("an existing folder")
+    return text
+
+
+def read_certificates(text: str) -> str:
+    """Read the path of a PEM file with at least one certificate."""
+    try:
+        ssl.create_default_context(cafile=text)
+    except OSError as err:
+        raise ValueError("a PEM file with certificates") from err
     return text
 
 

@@ -6,11 +6,22 @@ finds the new primary.
 """
 
 import redis
+import ssl
 from redis.backoff import NoBackoff
-from redis.connection import BlockingConnectionPool, ConnectionPool, parse_url
+from redis.connection import (
+    BlockingConnectionPool,
+    ConnectionPool,
+    SSLConnection,
+    parse_url,
+)
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
-from scheduler_api.core.settings import sentinel_url
+from redis.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedSSLConnection,
+)
+from scheduler_api.core.errors import UnfitStore
+from scheduler_api.core.settings import sentinel_url, store_tls
 from typing import Any
 
 TIMEOUT_S = 5.0
@@ -22,8 +33,32 @@ RETRY_ONCE = Retry(NoBackoff(), 1)
 SENTINEL_TIMEOUT_S = 1.0
 
 
+class RefusedCertificate(redis.ConnectionError, UnfitStore):
+    """The store's certificate is not valid; the message names the settings."""
+
+    def __init__(self, cause: ssl.SSLCertVerificationError) -> None:
+        problem = cause.verify_message.rstrip(".")
+        super().__init__(
+            f"the certificate of the store is refused: {problem};"
+            " set SCHED_STORE_CA to a PEM file of the authority that signed it, or"
+            " SCHED_STORE_TLS_VERIFY=false to take any"
+        )
+
+
+class _TlsConnection(SSLConnection):
+    def _connect(self) -> Any:
+        try:
+            return super()._connect()  # type: ignore[no-untyped-call]
+        except ssl.SSLCertVerificationError as err:
+            raise RefusedCertificate(err) from err
+
+
+class _SentinelTlsConnection(SentinelManagedSSLConnection, _TlsConnection):
+    """A connection with TLS to the store that the Sentinels name."""
+
+
 class StoreClient(redis.Redis):
-    """A client that also takes Sentinel URLs."""
+    """A client that also takes Sentinel URLs, and names the settings for TLS."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> redis.Redis:
@@ -35,7 +70,7 @@ class StoreClient(redis.Redis):
         Raises: ValueError.
         """
         if not sentinel_url.is_sentinel(url):
-            return super().from_url(url, **options)
+            return super().from_url(url, **_of_scheme(url), **options)
         return cls.from_pool(_sentinel_pool(SentinelConnectionPool, url, options))
 
 
@@ -70,8 +105,12 @@ def connect(
     if sentinel_url.is_sentinel(url):
         pool = _sentinel_pool(_BlockingSentinelPool, url, options)
     else:
-        pool = BlockingConnectionPool.from_url(url, **options)
+        pool = BlockingConnectionPool.from_url(url, **_of_scheme(url), **options)
     return StoreClient.from_pool(pool)
+
+
+def _of_scheme(url: str) -> dict[str, Any]:
+    return {"connection_class": _TlsConnection} if store_tls.uses_tls(url) else {}
 
 
 def sentinel_of(url: sentinel_url.SentinelUrl) -> Sentinel:
@@ -81,7 +120,11 @@ def sentinel_of(url: sentinel_url.SentinelUrl) -> Sentinel:
         "socket_connect_timeout": SENTINEL_TIMEOUT_S,
         "retry": NO_RETRY,
     }
-    secure = {"ssl": True} if url.store_url.startswith("rediss:") else {}
+    secure = {}
+    if store_tls.uses_tls(url.store_url):
+        of_url = parse_url(url.store_url)  # type: ignore[no-untyped-call]
+        of_tls = {name: of_url[name] for name in of_url if name.startswith("ssl_")}
+        secure = {"ssl": True} | of_tls
     options = once | url.credentials | secure
     return Sentinel(  # type: ignore[no-untyped-call]
         url.sentinels, sentinel_kwargs=options
@@ -109,7 +152,9 @@ def _sentinel_pool(
 ) -> ConnectionPool:
     parts = sentinel_url.read(url)
     of_url = parse_url(parts.store_url)  # type: ignore[no-untyped-call]
-    secure = {"ssl": True} if "connection_class" in of_url else {}
+    secure = {}
+    if store_tls.uses_tls(parts.store_url):
+        secure = {"connection_class": _SentinelTlsConnection}
     kept = {
         name: value
         for name, value in of_url.items()

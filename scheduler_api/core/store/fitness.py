@@ -25,6 +25,10 @@ SNAPSHOTS = (
 NO_LONGER_PERSISTENT = (
     "the store no longer writes an append-only file: set `appendonly yes` in the store"
 )
+UNVERIFIED = (
+    "SCHED_STORE_TLS_VERIFY is false: the store's certificate is not checked, so"
+    " whoever controls the network can read and change everything"
+)
 UNKNOWN = "the store does not tell its {}: make sure that it is {}"
 SLOW_FAILOVER = (
     "down-after-milliseconds of the Sentinels ({}) is not below SCHED_LEASE_MS ({}):"
@@ -58,7 +62,8 @@ def check(client: redis.Redis, settings: EngineSettings) -> list[str]:
     Raises: UnfitStore.
     """
     info = client.info()
-    warnings = _check_policy(client, info)
+    warnings = [] if settings.store_tls_verify else [UNVERIFIED]
+    warnings += _check_policy(client, info)
     warnings += _check_persistence(
         client, info, may_forget=settings.allow_no_persistence
     )
@@ -97,9 +102,9 @@ def _config(client: redis.Redis, name: str) -> str | None:
 
 
 def _check_failover(settings: EngineSettings) -> list[str]:
-    if not sentinel_url.is_sentinel(settings.redis_url):
+    if not sentinel_url.is_sentinel(settings.store_url):
         return []
-    url = sentinel_url.read(settings.redis_url)
+    url = sentinel_url.read(settings.store_url)
     with sentinel_of(url) as sentinel:
         for each in sentinel.sentinels:
             try:

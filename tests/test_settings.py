@@ -73,6 +73,8 @@ def test_an_empty_value_counts_as_absent():
         ("REDIS_URL", "redis://store.example:port", "redis://"),
         ("REDIS_URL", "redis+sentinel://store.example", "redis+sentinel://"),
         ("SECRET_KEY", "short", "at least 16"),
+        ("SCHED_STORE_CA", "/no/such.pem", "a PEM file"),
+        ("SCHED_STORE_CA", __file__, "a PEM file"),
         ("PORT", "0", "from 1 to 65535"),
         ("PORT", "+80", "an integer"),
         ("PORT", "٣", "an integer"),

@@ -87,6 +87,7 @@ NOT_RUN = {
         "docs/operations.md",
         ".venv/bin/python -m scheduler_api accept-clock",
     ): "needs a step of the store's clock",
+    ("docs/heroku.md", "heroku create"): "needs an account there",
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

@@ -17,7 +17,9 @@ def tls_proxy(target: tuple[str, int], context: ssl.SSLContext) -> Iterator[int]
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         from_server, to_server = await asyncio.open_connection(*target)
-        await asyncio.gather(_copy(reader, to_server), _copy(from_server, writer))
+        # Otherwise asyncio logs the cancellation at the end.
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(_copy(reader, to_server), _copy(from_server, writer))
 
     async def serve() -> None:
         stopping = asyncio.Event()

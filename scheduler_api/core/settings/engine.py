@@ -51,21 +51,6 @@ class EngineSettings:
         local=True,
         doc="URL of the store",
     )
-    store_ca: str = variable(
-        "SCHED_STORE_CA",
-        read_certificates,
-        default="",
-        local=True,
-        doc="PEM file with the certificates of further authorities that may sign the"
-        " store's certificate",
-    )
-    store_tls_verify: bool = variable(
-        "SCHED_STORE_TLS_VERIFY",
-        read_yes_or_no,
-        default=True,
-        local=True,
-        doc="check the store's certificate; false: take any",
-    )
     secret_key: str = variable(
         "SECRET_KEY",
         read_secret_key,
@@ -87,6 +72,21 @@ class EngineSettings:
         default=True,
         doc="encrypt URL, headers and body of events and schedules, responses, and URL"
         " groups in the store",
+    )
+    store_ca: str = variable(
+        "SCHED_STORE_CA",
+        read_certificates,
+        default="",
+        local=True,
+        doc="PEM file with the certificates of further authorities that may sign the"
+        " store's certificate",
+    )
+    store_tls_verify: bool = variable(
+        "SCHED_STORE_TLS_VERIFY",
+        read_yes_or_no,
+        default=True,
+        local=True,
+        doc="check the store's certificate; false: take any",
     )
     port: int = variable(
         "PORT",

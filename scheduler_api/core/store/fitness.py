@@ -26,8 +26,9 @@ NO_LONGER_PERSISTENT = (
     "the store no longer writes an append-only file: set `appendonly yes` in the store"
 )
 UNVERIFIED = (
-    "SCHED_STORE_TLS_VERIFY is false: the store's certificate is not checked, so"
-    " whoever controls the network can read and change everything"
+    "the certificate of the store is not checked, so whoever controls the network can"
+    " read and change everything: set SCHED_STORE_CA in place of"
+    " SCHED_STORE_TLS_VERIFY=false"
 )
 UNKNOWN = "the store does not tell its {}: make sure that it is {}"
 SLOW_FAILOVER = (
@@ -62,12 +63,16 @@ def check(client: redis.Redis, settings: EngineSettings) -> list[str]:
     Raises: UnfitStore.
     """
     info = client.info()
-    warnings = [] if settings.store_tls_verify else [UNVERIFIED]
-    warnings += _check_policy(client, info)
+    warnings = _check_tls(client) + _check_policy(client, info)
     warnings += _check_persistence(
         client, info, may_forget=settings.allow_no_persistence
     )
     return warnings + _check_failover(settings)
+
+
+def _check_tls(client: redis.Redis) -> list[str]:
+    options = client.connection_pool.connection_kwargs
+    return [UNVERIFIED] if options.get("ssl_cert_reqs") == "none" else []
 
 
 def _check_policy(client: redis.Redis, info: dict[str, Any]) -> list[str]:

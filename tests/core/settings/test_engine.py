@@ -37,6 +37,25 @@ def test_all_keys_begin_with_the_cell():
 
 
 @pytest.mark.parametrize(
+    ("url", "changes", "found"),
+    [
+        ("rediss://h", {"store_ca": "/a b"}, "rediss://h?ssl_ca_certs=%2Fa+b"),
+        (
+            "rediss+sentinel://h/m?ssl_keyfile=k",
+            {"store_tls_verify": False},
+            "rediss+sentinel://h/m?ssl_keyfile=k&ssl_cert_reqs=none",
+        ),
+        ("rediss://h", {}, "rediss://h"),
+        ("redis://h", {"store_tls_verify": False}, "redis://h"),
+    ],
+)
+def test_the_url_of_the_store_has_the_options_for_tls(
+    url: str, changes: dict[str, Any], found: str
+):
+    assert settings(redis_url=url, **changes).store_url == found
+
+
+@pytest.mark.parametrize(
     ("url", "addresses"),
     [
         ("redis://:p@store.example:6380/1", [("store.example", 6380)]),

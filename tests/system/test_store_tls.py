@@ -63,7 +63,7 @@ def test_all_processes_take_the_certificate_of_a_store_only_as_set(
     assert code != 0 and re.search(REFUSAL, output), output
 
     cell.start(*PROCFILE, **tls, SCHED_STORE_CA=authority.path)
-    cell.post("one", in_ms=500)
-    wait_until(lambda: cell.receiver.count("one"), within_s=10)
+    assert cell.post("one", in_ms=500).status == 200
+    wait_until(lambda: cell.receiver.count("one"))
     code, output = list_tenants(cell, **tls, SCHED_STORE_TLS_VERIFY="false")
     assert code == 0 and "one" in output, output

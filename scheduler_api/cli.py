@@ -12,6 +12,7 @@ from scheduler_api.commands.environment import OPTION, Environment
 from scheduler_api.commands.forget import forget
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
+from scheduler_api.commands.schedules import schedules
 from scheduler_api.commands.status import status
 from scheduler_api.commands.stores import (
     accept_clock,
@@ -68,6 +69,7 @@ COMMANDS = (
     forget,
     keys,
     preview_cron,
+    schedules,
     status,
     tenant,
     token,

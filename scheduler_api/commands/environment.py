@@ -50,6 +50,16 @@ class Environment:
         return from_env({**self._variables, **found})
 
     @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables, with those for clients from the data folder.
+
+        Raises: click.BadParameter: the folder cannot be used.
+        """
+        if self._folder is None:
+            return self._variables
+        return {**self._variables, **_read_credentials(self._folder)}
+
+    @property
     def program(self) -> str:
         """How to call the command line with the same settings."""
         if self._folder is None:
@@ -77,6 +87,14 @@ def settings_of(ctx: click.Context) -> Settings:
     return _environment_of(ctx).settings
 
 
+def variables_of(ctx: click.Context) -> Mapping[str, str]:
+    """Return the environment variables, with those that clients read.
+
+    Raises: click.BadParameter: the data folder cannot be used.
+    """
+    return _environment_of(ctx).variables
+
+
 def program_of(ctx: click.Context) -> str:
     """Return how to call the command line with the same settings."""
     return _environment_of(ctx).program
@@ -90,15 +108,8 @@ def _environment_of(ctx: click.Context) -> Environment:
 
 def _read_folder(folder: Path) -> dict[str, str]:
     """Return the variables that `scripts/up` gives to its processes."""
-    try:
-        lines = (folder / CREDENTIALS).read_text().splitlines()
-        secret_key = (folder / SECRET_KEY).read_text().strip()
-    except FileNotFoundError as err:
-        name = Path(err.filename).name
-        raise _refusal(f"{folder} has no {name}: `scripts/up` writes it") from err
-    except OSError as err:
-        raise _refusal(f"{err.filename} cannot be read: {err.strerror}") from err
-    stored = dict(line.split("=", 1) for line in lines if "=" in line)
+    stored = _read_credentials(folder)
+    secret_key = _read_file(folder, SECRET_KEY).strip()
     found = {
         "REDIS_URL": stored.get("REDIS_URL", ""),
         "SECRET_KEY": secret_key,
@@ -106,6 +117,20 @@ def _read_folder(folder: Path) -> dict[str, str]:
         "PORT": str(urlsplit(stored.get(BASE_URL, "")).port or ""),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _read_credentials(folder: Path) -> dict[str, str]:
+    lines = _read_file(folder, CREDENTIALS).splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _read_file(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text()
+    except FileNotFoundError as err:
+        raise _refusal(f"{folder} has no {name}: `scripts/up` writes it") from err
+    except OSError as err:
+        raise _refusal(f"{err.filename} cannot be read: {err.strerror}") from err
 
 
 def _refusal(message: str) -> click.BadParameter:

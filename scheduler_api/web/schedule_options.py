@@ -110,14 +110,19 @@ def apply_options(values: Mapping[str, object], current: ZonedOptions) -> ZonedO
 
 
 def render(schedule: Schedule) -> dict[str, object]:
-    """Return a schedule's options as JSON.
+    """Return a schedule's options as JSON; see `render_options`."""
+    return render_options(ZonedOptions.of(schedule))
+
+
+def render_options(zoned: ZonedOptions) -> dict[str, object]:
+    """Return options as JSON.
 
     An option that is not set has its default value, or is left out if it has no
     default.
     """
-    options = schedule.options
+    options = zoned.options
     rendered: dict[str, object] = {
-        "timeZone": schedule.tz,
+        "timeZone": zoned.tz,
         "gap": options.clock.gap.value,
         "fold": options.clock.fold.value,
         "missedRuns": options.missed_runs.value,

@@ -1,0 +1,200 @@
+"""`schedules`: compares schedules with a file, and applies the file."""
+
+import click
+from collections.abc import Mapping
+from dataclasses import replace
+from rich.table import Column, Table
+from scheduler_api.commands.common import print_table, printable
+from scheduler_api.commands.environment import variables_of
+from scheduler_api.schedule_files import entries, events_v1, jiter, plan, qstash
+from scheduler_api.schedule_files.connection import ApiError
+from scheduler_api.schedule_files.entries import BadFile, Entry, Existing
+from scheduler_api.schedule_files.plan import Action, Api, Step
+from typing import TextIO
+
+FIELDS = {api.NAME: api.FIELDS for api in (qstash, jiter, events_v1)}
+NEEDED = {api.NAME: api.VARIABLES for api in (qstash, jiter, events_v1)}
+MAKERS: dict[str, type[qstash.Qstash | jiter.Jiter | events_v1.EventsV1]] = {
+    qstash.NAME: qstash.Qstash,
+    jiter.NAME: jiter.Jiter,
+    events_v1.NAME: events_v1.EventsV1,
+}
+NOTHING = "nothing to change"
+FILE = click.argument("file", type=click.File(encoding="utf-8"))
+SIGNS = {
+    Action.CREATE: "+",
+    Action.CHANGE: "~",
+    Action.ADOPT: "=",
+    Action.REMOVE: "-",
+}
+
+
+@click.group()
+def schedules() -> None:
+    """Keep the schedules of a tenant in a YAML or JSON file.
+
+    The commands use the APIs with the environment variables of their clients.
+    """
+
+
+@schedules.command("list")
+@click.pass_context
+def list_schedules(ctx: click.Context) -> None:
+    """List the schedules of all APIs, and which came from a file."""
+    target = Column("destination", overflow="fold")
+    table = Table("api", "id", "in a file as", "cron", target, "state")
+    for each in _all(_apis(variables_of(ctx))):
+        state = "paused" if each.fields.get(entries.PAUSED) else "active"
+        rule = _first(each, "cron", "expression", "interval")
+        url = printable(_first(each, "destination", "callbackUrl"))
+        table.add_row(each.api, each.key, each.id or "-", printable(rule), url, state)
+    print_table(table)
+
+
+@schedules.command("pull")
+@click.argument("file", type=click.File("w", encoding="utf-8", lazy=True), default="-")
+@click.pass_context
+def pull(ctx: click.Context, file: TextIO) -> None:
+    """Write the schedules of all APIs to a file, or print them.
+
+    Values of headers that are probably secrets, and redacted values, are written as
+    variables such as ${REPORT_AUTHORIZATION}.
+    """
+    found = [_pulled(each) for each in _all(_apis(variables_of(ctx)))]
+    file.write(entries.write(found))
+
+
+@schedules.command("diff")
+@FILE
+@click.pass_context
+def diff(ctx: click.Context, file: TextIO) -> None:
+    """Show what `apply --prune` would change; exit with 1 if there is anything."""
+    steps = _plan(file, variables_of(ctx))
+    for step in steps:
+        _show(step)
+    if steps:
+        ctx.exit(1)
+    click.echo(NOTHING)
+
+
+@schedules.command("apply")
+@FILE
+@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@click.option("--prune", is_flag=True, help="Remove what is no longer in the file.")
+@click.option("--yes", is_flag=True, help="Remove without a question.")
+@click.pass_context
+def apply(
+    ctx: click.Context, file: TextIO, *, dry_run: bool, prune: bool, yes: bool
+) -> None:
+    """Create and change schedules so that they are as in a file.
+
+    With `--prune`, schedules that came from a file and are no longer in it are removed.
+    """
+    found = _plan(file, variables_of(ctx))
+    steps = [step for step in found if prune or step.action is not Action.REMOVE]
+    if not steps:
+        click.echo(NOTHING)
+        return
+    if dry_run:
+        for step in steps:
+            _show(step)
+        return
+    removed = [step for step in steps if step.action is Action.REMOVE]
+    if removed and not yes and not _confirm(removed):
+        steps = [step for step in steps if step.action is not Action.REMOVE]
+    run_steps(ctx, steps)
+
+
+def run_steps(ctx: click.Context, steps: list[Step]) -> None:
+    """Run steps, print each, and exit with 1 if one of them failed."""
+    failed = 0
+    for step in steps:
+        _show(step)
+        try:
+            step.run()
+        except ApiError as err:
+            failed += 1
+            click.echo(f"  refused: {printable(str(err))}", err=True)
+    click.echo(f"{len(steps) - failed} done, {failed} failed")
+    if failed:
+        ctx.exit(1)
+
+
+def _confirm(removed: list[Step]) -> bool:
+    click.echo("These came from a file and are no longer in it:")
+    for step in removed:
+        _show(step)
+    return click.confirm("Remove them?")
+
+
+def plan_for(listed: list[Entry], variables: Mapping[str, str]) -> list[Step]:
+    """Return how entries differ from what the APIs list.
+
+    Raises: click.ClickException.
+    """
+    apis = _apis(variables)
+    for entry in listed:
+        if entry.api not in apis:
+            names = " and ".join(NEEDED[entry.api])
+            raise click.ClickException(f"{entry.id} needs the variables {names}")
+    return plan.steps(listed, _all(apis), apis)
+
+
+def _plan(file: TextIO, variables: Mapping[str, str]) -> list[Step]:
+    try:
+        listed = entries.read(file.read(), accepted=FIELDS, variables=variables)
+    except (BadFile, UnicodeDecodeError) as err:
+        raise click.ClickException(f"{file.name}: {err}") from err
+    return plan_for(listed, variables)
+
+
+def _apis(variables: Mapping[str, str]) -> dict[str, Api]:
+    """Return the APIs whose variables are set."""
+    apis: dict[str, Api] = {
+        name: make(variables)
+        for name, make in MAKERS.items()
+        if all(variables.get(each) for each in NEEDED[name])
+    }
+    if not apis:
+        raise click.ClickException(
+            "no API is set: use --data DIR, or the variables of"
+            " `scheduler tenant create NAME --env`"
+        )
+    return apis
+
+
+def _all(apis: Mapping[str, Api]) -> list[Existing]:
+    try:
+        return [each for api in apis.values() for each in api.all()]
+    except ApiError as err:
+        raise click.ClickException(str(err)) from err
+
+
+def _pulled(existing: Existing) -> Entry:
+    """Return a schedule as an entry of a file.
+
+    One that came from no file, in an API without names, gets an id from its number.
+    """
+    has_ids = MAKERS[existing.api].has_ids
+    entry_id = existing.key if has_ids else f"{existing.api}-{existing.key}"
+    secrets = {
+        path
+        for path, value in entries.leaves(existing.fields)
+        if entries.is_secret(path) or str(value).startswith(qstash.REDACTED_VALUE)
+    }
+    entry = Entry(entry_id, existing.api, existing.fields, frozenset(secrets))
+    return entry if existing.id is None else replace(entry, id=existing.id)
+
+
+def _show(step: Step) -> None:
+    click.echo(f"{SIGNS[step.action]} {step.action} {step.api.name} {step.id}")
+    for change in step.changes:
+        old, new = (
+            "(none)" if value is None else printable(str(value))
+            for value in (change.old, change.new)
+        )
+        click.echo(f"    {printable(change.path)}: {old} -> {new}")
+
+
+def _first(existing: Existing, *names: str) -> str:
+    return next(str(existing.fields[n]) for n in names if n in existing.fields)

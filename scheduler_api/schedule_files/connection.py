@@ -1,0 +1,78 @@
+"""Requests to an API of a web process, and its errors in plain words."""
+
+import requests
+from collections.abc import Mapping
+from requests.auth import AuthBase
+from scheduler_api.core.errors import SchedulerError
+from typing import Any
+
+TIMEOUT_S = 60
+
+
+class ApiError(SchedulerError):
+    """The API refused a request, or did not answer; the message is the API's text."""
+
+
+class _Token(AuthBase):
+    """Sets the header with the token, so that no `.netrc` replaces it."""
+
+    def __init__(self, header: str, value: str) -> None:
+        self._header, self._value = header, value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers[self._header] = self._value
+        return request
+
+
+class Connection:
+    """An API with the token of a tenant."""
+
+    def __init__(self, base_url: str, *, header: str, token: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._session = requests.Session()
+        self._session.auth = _Token(header, token)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        body: bytes | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Any:
+        """Send a request; return the JSON of the response, or None if it is empty.
+
+        Raises: ApiError.
+        """
+        try:
+            response = self._session.request(
+                *(method, self._base_url + path),
+                json=json,
+                data=body,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+            )
+            if response.status_code < 300:
+                return response.json() if response.content else None
+        except requests.JSONDecodeError as err:
+            raise ApiError(f"{self._base_url} responds with something else") from err
+        except requests.RequestException as err:
+            raise ApiError(f"{self._base_url} does not answer: {err}") from err
+        raise ApiError(_fault(response))
+
+
+def _fault(response: requests.Response) -> str:
+    """Return the API's text; QStash has it in `error`, the others in `message`."""
+    try:
+        body = response.json()
+    except requests.JSONDecodeError:
+        body = None
+    fields = body if isinstance(body, dict) else {}
+    text = fields.get("message") or fields.get("error")
+    if isinstance(text, list):
+        text = "; ".join(map(str, text))
+    reason = response.headers.get("Scheduler-Reason")
+    parts = [str(part) for part in (text, reason) if part]
+    return ": ".join(parts) or f"status {response.status_code} {response.reason}"

@@ -1,0 +1,297 @@
+"""Tests of schedules in a file, through the command line and a web application."""
+
+import pytest
+import redis
+import threading
+import yaml
+from click.testing import CliRunner, Result
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from qstash import QStash
+from scheduler_api.cli import main
+from scheduler_api.credentials import client_variables
+from scheduler_api.settings import Settings
+from tests.dialects.engine import SECRET_KEY, new_web
+from typing import Any
+from werkzeug.serving import make_server
+
+REPORT = {
+    "id": "report",
+    "api": "qstash",
+    "destination": "https://example.com/report?a=1",
+    "cron": "CRON_TZ=Europe/Berlin 0 8 * * *",
+    "method": "put",
+    "headers": {"content-type": "text/plain", "Authorization": "Bearer ${TOKEN}"},
+    "body": "costs $${5}",
+    "retries": 5,
+    "retryDelay": "1000 * retried",
+    "delay": "1m30s",
+    "timeout": "30s",
+    "callback": "https://example.com/back",
+    "callbackHeaders": {"x-from": "report"},
+    "failureCallback": "https://example.com/failed",
+    "queue": "reports",
+    "flowControl": {"key": "example", "rate": 5, "period": "1m"},
+    "labels": ["daily"],
+    "options": {"overlap": "skip", "jitter": "1m30s", "maxRuns": 7},
+}
+CLEANUP = {
+    "id": "cleanup",
+    "api": "jiter",
+    "destination": "https://example.com/cleanup",
+    "expression": "*/5 * * * *",
+    "payload": "x",
+    "options": {"timeZone": "Europe/Berlin", "endDate": "2090-01-01T00:00:00Z"},
+    "paused": True,
+}
+REMIND = {
+    "id": "remind",
+    "api": "v1",
+    "callbackUrl": "https://example.com/remind",
+    "interval": "0 9 * * *",
+    "eventOwner": "a@example.com",
+    "endDate": "2090-01-01T00:00:00Z",
+    "context": {"user": 1},
+    "tags": ["prod"],
+    "options": {"missedRuns": "skip"},
+}
+ALL = [REPORT, CLEANUP, REMIND]
+
+
+@dataclass
+class Site:
+    """A web application on a port, and the command line with its variables."""
+
+    variables: dict[str, str]
+    file: Path
+    requests: list[str]
+
+    def run(self, words: str, answer: str | None = None, **environ: str) -> Result:
+        env = self.variables | {"TOKEN": "s3cret"} | environ
+        arguments = [str(self.file) if w == "FILE" else w for w in words.split()]
+        return CliRunner().invoke(main, arguments, env=env, input=answer)
+
+    def write(self, *entries: dict[str, Any]) -> None:
+        self.file.write_text(yaml.safe_dump({"schedules": entries}))
+
+    def pulled(self) -> dict[str, dict[str, Any]]:
+        output = self.run("schedules pull").output
+        return {each["id"]: each for each in yaml.safe_load(output)["schedules"]}
+
+
+@pytest.fixture
+def site(
+    valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    web = new_web(
+        Settings(
+            redis_url=valkey,
+            secret_key=SECRET_KEY,
+            allow_networks=(ip_network("127.0.0.0/8"),),
+        )
+    )
+    requests: list[str] = []
+
+    def recorded(environ: Any, start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] != "GET":
+            requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return web.app(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, recorded, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    new = web.tenant
+    yield Site(
+        client_variables(new.id, new.token, new.secrets, url),
+        tmp_path / "schedules.yaml",
+        requests,
+    )
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_file_that_is_applied_twice_changes_nothing(site: Site):
+    site.write(*ALL)
+
+    first = site.run("schedules apply FILE")
+    site.requests.clear()
+    second = site.run("schedules apply FILE --prune")
+
+    assert (first.exit_code, first.output) == (
+        0,
+        "+ create qstash report\n+ create jiter cleanup\n+ create v1 remind\n"
+        "3 done, 0 failed\n",
+    )
+    assert (second.exit_code, second.output) == (0, "nothing to change\n")
+    assert site.requests == []
+    assert site.run("schedules diff FILE").exit_code == 0
+
+
+def test_a_pulled_file_has_what_was_applied(site: Site):
+    site.write(*ALL)
+    site.run("schedules apply FILE")
+
+    pulled = site.pulled()
+
+    assert pulled["report"]["body"] == "costs $${5}"
+    assert pulled["report"]["labels"] == ["daily"]
+    assert pulled["report"]["queue"] == "reports"
+    assert pulled["cleanup"]["destination"] == "https://example.com/cleanup"
+    assert pulled["cleanup"]["paused"] is True
+    assert pulled["remind"]["tags"] == ["prod"]
+
+
+def test_a_pulled_file_has_no_secrets_and_is_what_is_there(site: Site):
+    site.write(*ALL)
+    site.run("schedules apply FILE")
+    output = site.run("schedules pull FILE").output + site.file.read_text()
+    secret = {"REPORT_AUTHORIZATION": "Bearer s3cret"}
+
+    assert "s3cret" not in output
+    assert site.run("schedules diff FILE", **secret).output == "nothing to change\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "value"),
+    [
+        (REPORT, "retries", 2),
+        (REPORT, "headers", {"X-New": "1"}),
+        (REPORT, "options", {}),
+        (CLEANUP, "payload", "other"),
+        (CLEANUP, "paused", False),
+        (CLEANUP, "options", {"overlap": "queue"}),
+        (REMIND, "interval", "0 10 * * *"),
+        (REMIND, "options", {}),
+        (REMIND, "paused", True),
+    ],
+)
+def test_a_changed_field_is_changed_in_the_api(
+    site: Site, entry: dict[str, Any], field: str, value: object
+):
+    site.write(entry)
+    site.run("schedules apply FILE")
+    site.write(entry | {field: value})
+
+    shown = site.run("schedules diff FILE")
+    applied = site.run("schedules apply FILE")
+
+    assert (shown.exit_code, applied.exit_code) == (1, 0)
+    assert f"    {field}" in shown.output
+    assert site.run("schedules apply FILE").output == "nothing to change\n"
+    assert len(site.pulled()) == 1
+
+
+def test_a_changed_secret_is_sent_but_not_printed(site: Site):
+    site.write(REPORT)
+    site.run("schedules apply FILE")
+
+    changed = site.run("schedules apply FILE", TOKEN="another")
+
+    assert "headers.Authorization: (secret) -> (secret)" in changed.output
+    assert "another" not in changed.output
+    again = site.run("schedules apply FILE", TOKEN="another")
+    assert again.output == "nothing to change\n"
+
+
+def test_redacted_values_are_the_same_as_those_of_the_file(site: Site):
+    site.write(REPORT | {"redact": ["body", "header[Authorization]"]})
+    site.run("schedules apply FILE")
+
+    assert site.run("schedules apply FILE").output == "nothing to change\n"
+    assert site.pulled()["report"]["body"] == "${REPORT_BODY}"
+
+
+def test_a_dry_run_sends_nothing(site: Site):
+    site.write(*ALL)
+
+    result = site.run("schedules apply FILE --dry-run")
+
+    assert result.output.startswith("+ create qstash report\n")
+    assert site.requests == []
+
+
+def test_pruning_removes_only_what_came_from_a_file(site: Site):
+    site.write(*ALL)
+    site.run("schedules apply FILE")
+    create_by_hand(site)
+    site.write(REPORT)
+
+    kept = site.run("schedules apply FILE --prune", answer="n\n")
+    requests = list(site.requests)
+    removed = site.run("schedules apply FILE --prune", answer="y\n")
+
+    assert "- remove jiter cleanup\n- remove v1 remind\n" in kept.output
+    assert not any(each.startswith("DELETE") for each in requests)
+    assert removed.exit_code == 0
+    assert site.pulled().keys() == {"report", "by-hand"}
+
+
+def create_by_hand(site: Site) -> None:
+    client = QStash(
+        site.variables["QSTASH_TOKEN"], base_url=site.variables["QSTASH_URL"]
+    )
+    client.schedule.create(
+        destination="https://example.com/", cron="0 1 * * *", schedule_id="by-hand"
+    )
+
+
+def test_a_refused_schedule_does_not_stop_the_rest(site: Site):
+    site.write(CLEANUP | {"expression": "0 25 * * *"}, REMIND)
+
+    result = site.run("schedules apply FILE")
+
+    assert result.exit_code == 1
+    assert "Please enter a valid cron expression: " in result.output
+    assert "1 done, 1 failed" in result.output
+    assert site.pulled().keys() == {"remind"}
+
+
+def test_a_schedule_made_elsewhere_with_the_same_fields_is_adopted(site: Site):
+    site.write(*ALL)
+    site.run("schedules apply FILE")
+    create_by_hand(site)
+    site.run("schedules pull FILE")
+    secret = {"REPORT_AUTHORIZATION": "Bearer s3cret"}
+
+    result = site.run("schedules apply FILE", **secret)
+
+    assert result.output == "= adopt qstash by-hand\n1 done, 0 failed\n"
+    assert site.run("schedules apply FILE", **secret).output == "nothing to change\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"api": "jiter"}, "schedule 1 needs an id"),
+        (CLEANUP | {"api": "cron"}, "'api' should be one of qstash, jiter, v1"),
+        (CLEANUP | {"cron": "x"}, "cleanup: 'cron' is unknown"),
+        (CLEANUP | {"payload": "${MISSING}"}, "the variable MISSING is not set"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_is_sent(
+    site: Site, entry: dict[str, Any], fault: str
+):
+    site.write(entry)
+
+    result = site.run("schedules apply FILE")
+
+    assert (result.exit_code, site.requests) == (1, [])
+    assert fault in result.output
+
+
+def test_the_list_says_what_came_from_a_file(site: Site):
+    site.write(CLEANUP)
+    site.run("schedules apply FILE")
+
+    words = site.run("schedules list").output.replace("│", " ").split()
+
+    assert " ".join(words).endswith(
+        "jiter 1 cleanup */5 * * * * https://example.com/cleanup paused " + words[-1]
+    )

@@ -10,6 +10,7 @@ from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
 from scheduler_api.commands.environment import OPTION, Environment
 from scheduler_api.commands.forget import forget
+from scheduler_api.commands.imports import imports
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
 from scheduler_api.commands.schedules import schedules
@@ -67,6 +68,7 @@ COMMANDS = (
     destinations,
     empty_store,
     forget,
+    imports,
     keys,
     preview_cron,
     schedules,

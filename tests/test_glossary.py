@@ -45,6 +45,7 @@ KEPT = {
     "a field of `GET /cron/preview`": "why",
     "a port that nobody listens on": "free_port is_free",
     "a class of aiohttp takes it": "connector",
+    "an option of wget": "quiet",
     "the socket module calls them so": "SHUT_RD SHUT_RDWR",
     "a key that only older versions wrote; it identifies their stores": "beat",
 }

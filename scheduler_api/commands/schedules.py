@@ -70,8 +70,7 @@ def pull(ctx: click.Context, file: TextIO) -> None:
 def diff(ctx: click.Context, file: TextIO) -> None:
     """Show what `apply --prune` would change; exit with 1 if there is anything."""
     steps = _plan(file, variables_of(ctx))
-    for step in steps:
-        _show(step)
+    show_steps(steps)
     if steps:
         ctx.exit(1)
     click.echo(NOTHING)
@@ -96,13 +95,18 @@ def apply(
         click.echo(NOTHING)
         return
     if dry_run:
-        for step in steps:
-            _show(step)
+        show_steps(steps)
         return
     removed = [step for step in steps if step.action is Action.REMOVE]
     if removed and not yes and not _confirm(removed):
         steps = [step for step in steps if step.action is not Action.REMOVE]
     run_steps(ctx, steps)
+
+
+def show_steps(steps: list[Step]) -> None:
+    """Print steps, with what they change."""
+    for step in steps:
+        _show(step)
 
 
 def run_steps(ctx: click.Context, steps: list[Step]) -> None:
@@ -122,8 +126,7 @@ def run_steps(ctx: click.Context, steps: list[Step]) -> None:
 
 def _confirm(removed: list[Step]) -> bool:
     click.echo("These came from a file and are no longer in it:")
-    for step in removed:
-        _show(step)
+    show_steps(removed)
     return click.confirm("Remove them?")
 
 

@@ -119,6 +119,12 @@ def is_secret(path: str) -> bool:
     return group.lower().endswith("headers") and bool(_SECRET_NAME.search(name))
 
 
+def variable_name(entry_id: str, path: str) -> str:
+    """Return the name of the variable for a secret of a schedule."""
+    name = re.sub(r"\W", "_", f"{entry_id}_{path.rpartition('.')[2]}").upper()
+    return f"_{name}" if name[0].isdigit() else name
+
+
 def _entry(
     raw: object,
     number: int,
@@ -186,8 +192,7 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
 def _written(entry: Entry, value: object, path: tuple[str, ...]) -> object:
     def text_of(where: str, text: str) -> str:
         if where in entry.secrets:
-            name = re.sub(r"\W", "_", f"{entry.id}_{where.rpartition('.')[2]}").upper()
-            return f"${{{name if not name[0].isdigit() else f'_{name}'}}}"
+            return f"${{{variable_name(entry.id, where)}}}"
         return text.replace("${", "$${")
 
     return _map(value, text_of, path)

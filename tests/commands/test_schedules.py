@@ -1,21 +1,12 @@
 """Tests of schedules in a file, through the command line and a web application."""
 
 import pytest
-import redis
-import threading
 import yaml
-from click.testing import CliRunner, Result
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from qstash import QStash
-from scheduler_api.cli import main
-from scheduler_api.credentials import client_variables
-from scheduler_api.settings import Settings
-from tests.dialects.engine import SECRET_KEY, new_web
+from tests.commands.web_site import Site, serve
 from typing import Any
-from werkzeug.serving import make_server
 
 REPORT = {
     "id": "report",
@@ -60,65 +51,21 @@ REMIND = {
 ALL = [REPORT, CLEANUP, REMIND]
 
 
-@dataclass
-class Site:
-    """A web application on a port, and the command line with its variables."""
-
-    variables: dict[str, str]
-    file: Path
-    requests: list[str]
-
-    def run(self, words: str, answer: str | None = None, **environ: str) -> Result:
-        env = self.variables | {"TOKEN": "s3cret"} | environ
-        arguments = [str(self.file) if w == "FILE" else w for w in words.split()]
-        return CliRunner().invoke(main, arguments, env=env, input=answer)
-
-    def write(self, *entries: dict[str, Any]) -> None:
-        self.file.write_text(yaml.safe_dump({"schedules": entries}))
-
-    def pulled(self) -> dict[str, dict[str, Any]]:
-        output = self.run("schedules pull").output
-        return {each["id"]: each for each in yaml.safe_load(output)["schedules"]}
-
-
 @pytest.fixture
 def site(
     valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
-    web = new_web(
-        Settings(
-            redis_url=valkey,
-            secret_key=SECRET_KEY,
-            allow_networks=(ip_network("127.0.0.0/8"),),
-        )
-    )
-    requests: list[str] = []
+    monkeypatch.setenv("TOKEN", "s3cret")
+    with serve(valkey, tmp_path / "schedules.yaml", monkeypatch) as site:
+        yield site
 
-    def recorded(environ: Any, start_response: Any) -> Any:
-        if environ["REQUEST_METHOD"] != "GET":
-            requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        return web.app(environ, start_response)
 
-    server = make_server("127.0.0.1", 0, recorded, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    new = web.tenant
-    yield Site(
-        client_variables(new.id, new.token, new.secrets, url),
-        tmp_path / "schedules.yaml",
-        requests,
-    )
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def write(site: Site, *entries: dict[str, Any]) -> None:
+    site.file.write_text(yaml.safe_dump({"schedules": entries}))
 
 
 def test_a_file_that_is_applied_twice_changes_nothing(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
 
     first = site.run("schedules apply FILE")
     site.requests.clear()
@@ -135,7 +82,7 @@ def test_a_file_that_is_applied_twice_changes_nothing(site: Site):
 
 
 def test_a_pulled_file_has_what_was_applied(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
     site.run("schedules apply FILE")
 
     pulled = site.pulled()
@@ -149,7 +96,7 @@ def test_a_pulled_file_has_what_was_applied(site: Site):
 
 
 def test_a_pulled_file_has_no_secrets_and_is_what_is_there(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
     site.run("schedules apply FILE")
     output = site.run("schedules pull FILE").output + site.file.read_text()
     secret = {"REPORT_AUTHORIZATION": "Bearer s3cret"}
@@ -175,9 +122,9 @@ def test_a_pulled_file_has_no_secrets_and_is_what_is_there(site: Site):
 def test_a_changed_field_is_changed_in_the_api(
     site: Site, entry: dict[str, Any], field: str, value: object
 ):
-    site.write(entry)
+    write(site, entry)
     site.run("schedules apply FILE")
-    site.write(entry | {field: value})
+    write(site, entry | {field: value})
 
     shown = site.run("schedules diff FILE")
     applied = site.run("schedules apply FILE")
@@ -189,7 +136,7 @@ def test_a_changed_field_is_changed_in_the_api(
 
 
 def test_a_changed_secret_is_sent_but_not_printed(site: Site):
-    site.write(REPORT)
+    write(site, REPORT)
     site.run("schedules apply FILE")
 
     changed = site.run("schedules apply FILE", TOKEN="another")
@@ -201,7 +148,7 @@ def test_a_changed_secret_is_sent_but_not_printed(site: Site):
 
 
 def test_redacted_values_are_the_same_as_those_of_the_file(site: Site):
-    site.write(REPORT | {"redact": ["body", "header[Authorization]"]})
+    write(site, REPORT | {"redact": ["body", "header[Authorization]"]})
     site.run("schedules apply FILE")
 
     assert site.run("schedules apply FILE").output == "nothing to change\n"
@@ -209,7 +156,7 @@ def test_redacted_values_are_the_same_as_those_of_the_file(site: Site):
 
 
 def test_a_dry_run_sends_nothing(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
 
     result = site.run("schedules apply FILE --dry-run")
 
@@ -218,10 +165,10 @@ def test_a_dry_run_sends_nothing(site: Site):
 
 
 def test_pruning_removes_only_what_came_from_a_file(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
     site.run("schedules apply FILE")
     create_by_hand(site)
-    site.write(REPORT)
+    write(site, REPORT)
 
     kept = site.run("schedules apply FILE --prune", answer="n\n")
     requests = list(site.requests)
@@ -243,7 +190,7 @@ def create_by_hand(site: Site) -> None:
 
 
 def test_a_refused_schedule_does_not_stop_the_rest(site: Site):
-    site.write(CLEANUP | {"expression": "0 25 * * *"}, REMIND)
+    write(site, CLEANUP | {"expression": "0 25 * * *"}, REMIND)
 
     result = site.run("schedules apply FILE")
 
@@ -254,7 +201,7 @@ def test_a_refused_schedule_does_not_stop_the_rest(site: Site):
 
 
 def test_a_schedule_made_elsewhere_with_the_same_fields_is_adopted(site: Site):
-    site.write(*ALL)
+    write(site, *ALL)
     site.run("schedules apply FILE")
     create_by_hand(site)
     site.run("schedules pull FILE")
@@ -278,7 +225,7 @@ def test_a_schedule_made_elsewhere_with_the_same_fields_is_adopted(site: Site):
 def test_a_wrong_file_is_refused_before_anything_is_sent(
     site: Site, entry: dict[str, Any], fault: str
 ):
-    site.write(entry)
+    write(site, entry)
 
     result = site.run("schedules apply FILE")
 
@@ -287,7 +234,7 @@ def test_a_wrong_file_is_refused_before_anything_is_sent(
 
 
 def test_the_list_says_what_came_from_a_file(site: Site):
-    site.write(CLEANUP)
+    write(site, CLEANUP)
     site.run("schedules apply FILE")
 
     words = site.run("schedules list").output.replace("│", " ").split()

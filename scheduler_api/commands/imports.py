@@ -1,0 +1,129 @@
+"""`import`: makes schedules of what another scheduler has."""
+
+import click
+import os
+import time
+from pathlib import Path
+from rich.table import Table
+from scheduler_api.commands.common import print_table, printable
+from scheduler_api.commands.environment import variables_of
+from scheduler_api.commands.schedules import NOTHING, plan_for, run_steps, show_steps
+from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.cron.zones import check_zone
+from scheduler_api.schedule_files import crontab, entries
+from scheduler_api.schedule_files.crontab import Crontab, Job, Refused
+from scheduler_api.schedule_files.entries import Entry
+from scheduler_api.schedule_files.plan import Action
+from typing import TextIO
+
+UTC = "UTC"
+SYSTEM = (Path("/etc/crontab"), Path("/etc/cron.d"))
+LOCAL_TIME = Path("/etc/localtime")
+ZONES = "zoneinfo/"
+
+
+@click.group("import")
+def imports() -> None:
+    """Make schedules of what another scheduler has."""
+
+
+@imports.command("crontab")
+@click.argument("file", type=click.File(encoding="utf-8"), default="-")
+@click.option(
+    "--map",
+    "mapped",
+    metavar="COMMAND=URL",
+    multiple=True,
+    help="The URL for a command that is not a webhook.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@click.option(
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    help="Write a file for `schedules apply` instead.",
+)
+@click.pass_context
+def import_crontab(
+    ctx: click.Context,
+    file: TextIO,
+    *,
+    mapped: tuple[str, ...],
+    dry_run: bool,
+    output: TextIO | None,
+) -> None:
+    """Make schedules of QStash from the curl and wget commands of a crontab.
+
+    Reads the output of `crontab -l`, or /etc/crontab. Jobs without CRON_TZ run in the
+    time zone of this machine.
+    """
+    read = crontab.read(file.read(), tz=_local_zone(), system=_is_system(file.name))
+    unused = crontab.unused(read.jobs, mapped)
+    if unused:
+        raise click.BadParameter(f"no job has the command of {unused[0]!r}")
+    made, refused = crontab.entries_of(read.jobs, mapped)
+    _report(read, refused)
+    if output is not None:
+        _write(output, made)
+    else:
+        _apply(ctx, made, dry_run=dry_run)
+    if refused:
+        ctx.exit(1)
+
+
+def _report(read: Crontab, refused: list[Refused]) -> None:
+    for note in read.notes:
+        click.echo(note, err=True)
+    for each in refused:
+        command = printable(each.job.command)
+        reason = printable(each.reason)
+        click.echo(f"row {each.job.number}: {command}\n  skipped: {reason}", err=True)
+    skipped = [each.job for each in refused]
+    for job in read.jobs:
+        if job not in skipped:
+            _compare(job)
+
+
+def _compare(job: Job) -> None:
+    """Print the next runs if another reader of cron expressions expects others."""
+    now_ms = time.time_ns() // 1_000_000
+    rows = crontab.differing_runs(job, after_ms=now_ms)
+    if rows:
+        click.echo(f"row {job.number}: {job.expression} in {job.tz}: compare the runs")
+        table = Table("here", "croniter", "note")
+        for row in rows:
+            table.add_row(*row)
+        print_table(table)
+
+
+def _write(output: TextIO, made: list[Entry]) -> None:
+    output.write(entries.write(made))
+    for entry in made:
+        for path in sorted(entry.secrets):
+            name = entries.variable_name(entry.id, path)
+            click.echo(f"set {name} to the value of {path} in {entry.id}", err=True)
+
+
+def _apply(ctx: click.Context, made: list[Entry], *, dry_run: bool) -> None:
+    planned = plan_for(made, variables_of(ctx))
+    steps = [step for step in planned if step.action is not Action.REMOVE]
+    if not steps:
+        click.echo(NOTHING)
+    elif dry_run:
+        show_steps(steps)
+    else:
+        run_steps(ctx, steps)
+
+
+def _is_system(name: str) -> bool:
+    path = Path(name).absolute()
+    return path in SYSTEM or path.parent in SYSTEM
+
+
+def _local_zone() -> str:
+    """Return the name of this machine's time zone, or UTC if it has no name."""
+    _, _, zone = os.path.realpath(LOCAL_TIME).rpartition(ZONES)
+    try:
+        check_zone(zone)
+    except CronError:
+        return UTC
+    return UTC if zone in ("Etc/UTC", "UCT", "Universal", "Zulu") else zone

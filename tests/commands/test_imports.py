@@ -1,0 +1,180 @@
+"""Tests of the import of a crontab, through the command line and a web application."""
+
+import pytest
+import yaml
+from collections.abc import Iterator
+from pathlib import Path
+from scheduler_api.commands import imports
+from tests.commands.web_site import Site, serve
+from typing import Any
+
+
+@pytest.fixture
+def site(
+    valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    monkeypatch.setattr(imports, "LOCAL_TIME", Path("/zoneinfo/UTC"))
+    with serve(valkey, tmp_path / "crontab", monkeypatch) as site:
+        yield site
+
+
+def imported(site: Site, command: str) -> dict[str, Any]:
+    """The schedule that is made of a command, without its id, API and cron."""
+    site.file.write_text(f"0 5 * * * {command}\n")
+    output = site.file.with_suffix(".yaml")
+    result = site.run(f"import crontab FILE --output {output}")
+    assert result.exit_code == 0, result.output
+    [schedule] = yaml.safe_load(output.read_text())["schedules"]
+    names = ("id", "api", "cron")
+    return {name: value for name, value in schedule.items() if name not in names}
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("command", "fields"),
+    [
+        ("curl -fsS example.com/a >/dev/null 2>&1", {"method": "GET"}),
+        ("/usr/bin/curl -sSo /dev/null -XPUT example.com/a", {"method": "PUT"}),
+        (
+            "curl -d a=1 --data-raw '@b' example.com/a",
+            {"method": "POST", "body": "a=1&@b", "headers": FORM},
+        ),
+        (
+            'curl -H "X-A: b c" --max-time 5 --retry 2 example.com/a',
+            {"method": "GET", "headers": {"X-A": "b c"}, "timeout": "5s", "retries": 2},
+        ),
+        (
+            'curl --json \'{"a": "$B"}\' example.com/a',
+            {
+                "method": "POST",
+                "body": '{"a": "$B"}',
+                "headers": {
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
+            },
+        ),
+        (
+            "curl -d @- example.com/a%first%50\\% done",
+            {"method": "POST", "body": "first\n50% done", "headers": FORM},
+        ),
+        ("root wget -q -O - -t 3 example.com/a", {"method": "GET", "retries": 2}),
+        (
+            "wget -qO/dev/null --post-data x=1 example.com/a",
+            {"method": "POST", "body": "x=1", "headers": FORM},
+        ),
+    ],
+)
+def test_a_command_becomes_the_same_request(
+    site: Site, command: str, fields: dict[str, Any]
+):
+    assert imported(site, command) == {"destination": "http://example.com/a"} | fields
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/usr/bin/backup", "it is not a curl or wget command"),
+        ("curl https://a.example | sh", "it is more than one command"),
+        ('curl "https://a.example/$(date)"', "it is more than one command"),
+        ("curl https://a.example/?d=$DAY", "needs a shell"),
+        ("curl -d @/etc/motd https://a.example", "it reads the file /etc/motd"),
+        ("curl -k https://a.example", "option -k not recognized"),
+        ("curl https://a.example > /tmp/x", "it writes to /tmp/x"),
+        ("wget https://a.example", "it saves the response in a file"),
+        ("curl 'https://a.example", "its quotes are wrong"),
+    ],
+)
+def test_a_refused_job_has_a_reason_and_does_not_stop_the_rest(
+    site: Site, command: str, reason: str
+):
+    site.file.write_text(f"0 5 * * * {command}\n@daily curl https://b.example/\n")
+
+    result = site.run("import crontab FILE")
+
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert site.pulled().keys() == {"b-example"}
+
+
+def test_times_that_cannot_be_schedules_are_refused(site: Site):
+    site.file.write_text(
+        "@reboot curl https://a.example\n0 25 * * * curl https://a.example\n"
+    )
+
+    result = site.run("import crontab FILE")
+
+    assert "@reboot is no time" in result.output
+    assert "'25' is out of range" in result.output
+    assert site.requests == []
+
+
+def test_variables_of_the_crontab_apply_to_the_jobs_below_them(site: Site):
+    site.file.write_text(
+        "MAILTO=a@example.com\n0 1 * * * curl https://a.example\n"
+        'CRON_TZ=Asia/Tokyo\nBASE = "https://b.example"\n@hourly curl "$BASE/x"\n'
+    )
+
+    result = site.run("import crontab FILE")
+    pulled = site.pulled()
+
+    assert "row 1: no mail is sent" in result.output
+    assert "options" not in pulled["a-example"]
+    assert pulled["b-example-x"]["destination"] == "https://b.example/x"
+    assert pulled["b-example-x"]["options"] == {"timeZone": "Asia/Tokyo"}
+
+
+def test_an_import_that_is_repeated_changes_nothing(site: Site):
+    site.file.write_text("0 5 * * * curl -u me:pw https://a.example/\n")
+
+    site.run("import crontab FILE")
+    site.requests.clear()
+    again = site.run("import crontab FILE")
+
+    assert (again.output, site.requests) == ("nothing to change\n", [])
+
+
+def test_a_dry_run_sends_nothing(site: Site):
+    site.file.write_text("0 5 * * * curl https://a.example/\n")
+
+    result = site.run("import crontab FILE --dry-run")
+
+    assert (result.output, site.requests) == ("+ create qstash a-example\n", [])
+
+
+def test_a_written_file_has_variables_in_place_of_secrets(site: Site):
+    site.file.write_text("0 5 * * * curl -u me:pw https://a.example/\n")
+    output = site.file.with_suffix(".yaml")
+
+    result = site.run(f"import crontab FILE --output {output}")
+    site.file = output
+    applied = site.run("schedules apply FILE", A_EXAMPLE_AUTHORIZATION="Basic x")
+
+    assert "set A_EXAMPLE_AUTHORIZATION to the value" in result.output
+    assert "${A_EXAMPLE_AUTHORIZATION}" in output.read_text()
+    assert applied.exit_code == 0
+
+
+def test_a_map_gives_a_command_its_url(site: Site):
+    site.file.write_text("0 5 * * * backup\n")
+
+    made = site.run("import crontab FILE --map backup=https://a.example/backup")
+    wrong = site.run("import crontab FILE --map other=https://a.example/")
+
+    assert made.exit_code == 0
+    assert site.pulled()["a-example-backup"]["cron"] == "0 5 * * *"
+    assert "no job has the command of 'other=https" in wrong.output
+
+
+def test_runs_that_are_read_differently_are_compared(site: Site):
+    site.file.write_text(
+        "0 5 */2 * 1 curl https://a.example/\n0 5 1 * * curl https://b.example/\n"
+    )
+
+    result = site.run("import crontab FILE --dry-run")
+
+    assert "row 1: 0 5 */2 * 1 in UTC: compare the runs" in result.output
+    assert result.output.count(" 05:00") == 40
+    assert "row 2" not in result.output

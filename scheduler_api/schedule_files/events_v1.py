@@ -74,6 +74,10 @@ class EventsV1:
             changed[END] = normal_form.date(fields[END])
         return normal_form.without_defaults(fields | changed, ())
 
+    def inherits(self, _path: str, _fields: Fields) -> bool:
+        """Nothing: an entry has all fields."""
+        return False
+
 
 def _body(entry: Entry) -> Fields:
     fields = entry.fields

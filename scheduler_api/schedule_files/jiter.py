@@ -65,6 +65,10 @@ class Jiter:
         options = normal_form.options(fields.get("options") or {})
         return normal_form.without_defaults(fields | {"options": options}, ())
 
+    def inherits(self, _path: str, _fields: Fields) -> bool:
+        """Nothing: an entry has all fields."""
+        return False
+
 
 def _body(entry: Entry) -> Fields:
     fields = entry.fields

@@ -29,6 +29,9 @@ class Api(Protocol):
     def normal(self, fields: Fields) -> Fields:
         """Return fields so that different spellings of one value are equal."""
 
+    def inherits(self, path: str, fields: Fields) -> bool:
+        """Whether a value that the fields lack may come from elsewhere in the API."""
+
 
 class Action(StrEnum):
     """What a step does."""
@@ -114,7 +117,13 @@ def _match(entry: Entry, existing: Iterable[Existing], api: Api) -> Existing | N
 def _step(entry: Entry, found: Existing | None, api: Api) -> Step | None:
     if found is None:
         return Step(Action.CREATE, api, entry.id, entry=entry)
-    changes = _changes(api.normal(found.fields), api.normal(entry.fields), entry)
+    changes = tuple(
+        change
+        for change in _changes(
+            api.normal(found.fields), api.normal(entry.fields), entry
+        )
+        if change.new is not None or not api.inherits(change.path, entry.fields)
+    )
     if not changes and found.id is not None:
         return None
     action = Action.CHANGE if changes else Action.ADOPT

@@ -114,6 +114,11 @@ class Qstash:
         made[PAUSED] = bool(fields.get(PAUSED))
         return normal_form.without_defaults(_redact(made), DEFAULTS.items())
 
+    def inherits(self, path: str, fields: Fields) -> bool:
+        """Whether a value may be one of the default headers of a URL group."""
+        to_group = "://" not in str(fields.get("destination", ""))
+        return to_group and path != PAUSED and not path.startswith("options.")
+
     def _set_paused(self, entry: Entry) -> None:
         action = "pause" if entry.fields.get(PAUSED) else "resume"
         self._connection.send("POST", f"/v2/schedules/{quote(entry.id)}/{action}")

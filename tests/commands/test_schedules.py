@@ -1,6 +1,7 @@
 """Tests of schedules in a file, through the command line and a web application."""
 
 import pytest
+import requests
 import yaml
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,29 @@ def test_redacted_values_are_the_same_as_those_of_the_file(site: Site):
 
     assert site.run("schedules apply FILE").output == "nothing to change\n"
     assert site.pulled()["report"]["body"] == "${REPORT_BODY}"
+
+
+def test_default_headers_of_a_url_group_are_no_changes(site: Site):
+    client = QStash(
+        site.variables["QSTASH_TOKEN"], base_url=site.variables["QSTASH_URL"]
+    )
+    client.url_group.upsert_endpoints("all", endpoints=[{"url": "https://a.example"}])
+    requests.patch(
+        f"{site.variables['QSTASH_URL']}/v2/topics/all",
+        headers={"Authorization": f"Bearer {site.variables['QSTASH_TOKEN']}"},
+        json={"headers": {"Upstash-Forward-X-A": ["1"], "Upstash-Retries": ["7"]}},
+        timeout=10,
+    ).raise_for_status()
+    entry = {"id": "group", "api": "qstash", "destination": "all", "cron": "@daily"}
+    write(site, entry)
+    site.run("schedules apply FILE")
+
+    again = site.run("schedules apply FILE")
+    write(site, entry | {"options": {"overlap": "skip"}})
+
+    assert site.pulled()["group"]["retries"] == 7
+    assert again.output == "nothing to change\n"
+    assert "options.overlap: (none) -> skip" in site.run("schedules diff FILE").output
 
 
 def test_a_dry_run_sends_nothing(site: Site):

@@ -53,6 +53,11 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     "docs/jiter.md": {
         "receiver.js": Outcome(received='got .*"hello":"world"'),
     },
+    "docs/moving.md": {
+        "schedules apply": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
+        "schedules list": Outcome(r"jiter[\s\S]*cleanup"),
+        "import crontab": Outcome(r"\+ create qstash example-com-backup"),
+    },
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/operations.md": {
         "tenant list": Outcome(r"fsck[\s\S]*first"),

@@ -3,6 +3,7 @@
 import click
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from rich.table import Table
 from scheduler_api.commands.common import print_table, printable
@@ -104,7 +105,8 @@ def _write(output: TextIO, made: list[Entry]) -> None:
 
 
 def _apply(ctx: click.Context, made: list[Entry], *, dry_run: bool) -> None:
-    planned = plan_for(made, variables_of(ctx))
+    imported = [replace(entry, from_file=False) for entry in made]
+    planned = plan_for(imported, variables_of(ctx))
     steps = [step for step in planned if step.action is not Action.REMOVE]
     if not steps:
         click.echo(NOTHING)

@@ -36,12 +36,15 @@ class Entry:
     Attributes:
         secrets: the paths of values that must not be printed, such as
             `headers.Authorization`.
+        from_file: False: it is imported, and gets no marker, so that no file removes
+            it.
     """
 
     id: str
     api: str
     fields: Fields
     secrets: frozenset[str] = frozenset()
+    from_file: bool = True
 
     @property
     def marker(self) -> str:

@@ -124,7 +124,7 @@ def _step(entry: Entry, found: Existing | None, api: Api) -> Step | None:
         )
         if change.new is not None or not api.inherits(change.path, entry.fields)
     )
-    if not changes and found.id is not None:
+    if not changes and (found.id is not None or not entry.from_file):
         return None
     action = Action.CHANGE if changes else Action.ADOPT
     return Step(action, api, entry.id, entry, found, changes)

@@ -127,7 +127,8 @@ class Qstash:
 def _headers(entry: Entry) -> Iterator[tuple[str, str]]:
     fields = entry.fields
     yield "Upstash-Schedule-Id", entry.id
-    yield "Upstash-Label", ",".join((*(fields.get("labels") or ()), entry.marker))
+    markers = [entry.marker] if entry.from_file else []
+    yield "Upstash-Label", ",".join([*(fields.get("labels") or ()), *markers])
     for name, header in HEADERS.items():
         if name in fields:
             yield header, str(fields[name])

@@ -114,7 +114,8 @@ def test_times_that_cannot_be_schedules_are_refused(site: Site):
 def test_variables_of_the_crontab_apply_to_the_jobs_below_them(site: Site):
     site.file.write_text(
         "MAILTO=a@example.com\n0 1 * * * curl https://a.example\n"
-        'CRON_TZ=Asia/Tokyo\nBASE = "https://b.example"\n@hourly curl "$BASE/x"\n'
+        'CRON_TZ=Asia/Tokyo\nBASE = "https://b.example"\n'
+        "@hourly curl -d '$BASE' \"$BASE/x\"\n"
     )
 
     result = site.run("import crontab FILE")
@@ -123,6 +124,7 @@ def test_variables_of_the_crontab_apply_to_the_jobs_below_them(site: Site):
     assert "row 1: no mail is sent" in result.output
     assert "options" not in pulled["a-example"]
     assert pulled["b-example-x"]["destination"] == "https://b.example/x"
+    assert pulled["b-example-x"]["body"] == "$BASE"
     assert pulled["b-example-x"]["options"] == {"timeZone": "Asia/Tokyo"}
 
 
@@ -134,6 +136,14 @@ def test_an_import_that_is_repeated_changes_nothing(site: Site):
     again = site.run("import crontab FILE")
 
     assert (again.output, site.requests) == ("nothing to change\n", [])
+
+
+def test_no_file_removes_what_is_imported(site: Site):
+    site.file.write_text("0 5 * * * curl https://a.example/\n")
+    site.run("import crontab FILE")
+    site.file.write_text("schedules: []")
+
+    assert site.run("schedules apply FILE --prune").output == "nothing to change\n"
 
 
 def test_a_dry_run_sends_nothing(site: Site):

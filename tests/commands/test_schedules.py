@@ -194,12 +194,14 @@ def test_pruning_removes_only_what_came_from_a_file(site: Site):
     create_by_hand(site)
     write(site, REPORT)
 
+    plain = site.run("schedules apply FILE")
     kept = site.run("schedules apply FILE --prune", answer="n\n")
-    requests = list(site.requests)
+    sent = list(site.requests)
     removed = site.run("schedules apply FILE --prune", answer="y\n")
 
+    assert plain.output == "nothing to change\n"
     assert "- remove jiter cleanup\n- remove v1 remind\n" in kept.output
-    assert not any(each.startswith("DELETE") for each in requests)
+    assert not any(each.startswith("DELETE") for each in sent)
     assert removed.exit_code == 0
     assert site.pulled().keys() == {"report", "by-hand"}
 

@@ -11,10 +11,12 @@ from scheduler_api.commands.environment import variables_of
 from scheduler_api.commands.schedules import NOTHING, plan_for, run_steps, show_steps
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.zones import check_zone
-from scheduler_api.schedule_files import crontab, entries
+from scheduler_api.schedule_files import crontab, entries, qstash, qstash_account
+from scheduler_api.schedule_files.connection import ApiError, Connection
 from scheduler_api.schedule_files.crontab import Crontab, Job, Refused
-from scheduler_api.schedule_files.entries import Entry
+from scheduler_api.schedule_files.entries import Entry, Existing
 from scheduler_api.schedule_files.plan import Action
+from scheduler_api.schedule_files.qstash_account import Copy
 from typing import TextIO
 
 UTC = "UTC"
@@ -69,6 +71,63 @@ def import_crontab(
         _apply(ctx, made, dry_run=dry_run)
     if refused:
         ctx.exit(1)
+
+
+@imports.command("qstash")
+@click.option("--from-url", required=True, help="URL of the API of the account.")
+@click.option(
+    "--from-token",
+    required=True,
+    envvar="HOSTED_QSTASH_TOKEN",
+    show_envvar=True,
+    help="Its token.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@click.pass_context
+def import_qstash(
+    ctx: click.Context, *, from_url: str, from_token: str, dry_run: bool
+) -> None:
+    """Copy URL groups, queues and schedules of another QStash account.
+
+    Schedules with redacted values are skipped: the API does not show these values.
+    """
+    account = dict(zip(qstash.VARIABLES, (from_url, from_token), strict=True))
+    variables = variables_of(ctx)
+    if not all(variables.get(name) for name in qstash.VARIABLES):
+        raise click.ClickException(f"set {' and '.join(qstash.VARIABLES)}")
+    try:
+        source, target = map(qstash_account.connect, (account, variables))
+        copies = list(qstash_account.copies(source, target))
+        listed = qstash.Qstash(account).all()
+    except ApiError as err:
+        raise click.ClickException(str(err)) from err
+    failed = [copy for copy in copies if not _copy(copy, target, dry_run=dry_run)]
+    redacted = [each for each in listed if "redact" in each.fields]
+    for each in redacted:
+        click.echo(f"{each.key}\n  skipped: it has redacted values", err=True)
+    made = [_entry(each) for each in listed if each not in redacted]
+    _apply(ctx, made, dry_run=dry_run)
+    if failed or redacted:
+        ctx.exit(1)
+
+
+def _copy(copy: Copy, target: Connection, *, dry_run: bool) -> bool:
+    """Copy a URL group or a queue; return False if the API refuses it."""
+    click.echo(f"+ copy {copy.kind} {printable(copy.name)}")
+    try:
+        for method, path, body in copy.requests:
+            if not dry_run:
+                target.send(method, path, json=body)
+    except ApiError as err:
+        click.echo(f"  refused: {printable(str(err))}", err=True)
+        return False
+    return True
+
+
+def _entry(existing: Existing) -> Entry:
+    secrets = (path for path, _ in entries.leaves(existing.fields))
+    hidden = frozenset(path for path in secrets if entries.is_secret(path))
+    return Entry(existing.key, qstash.NAME, existing.fields, hidden)
 
 
 def _report(read: Crontab, refused: list[Refused]) -> None:

@@ -1,9 +1,10 @@
-"""Tests of the import of a crontab, through the command line and a web application."""
+"""Tests of imports from a crontab and from QStash, through the command line."""
 
 import pytest
 import yaml
 from collections.abc import Iterator
 from pathlib import Path
+from qstash import QStash
 from scheduler_api.commands import imports
 from tests.commands.web_site import Site, serve
 from typing import Any
@@ -188,3 +189,71 @@ def test_runs_that_are_read_differently_are_compared(site: Site):
     assert "row 1: 0 5 */2 * 1 in UTC: compare the runs" in result.output
     assert result.output.count(" 05:00") == 40
     assert "row 2" not in result.output
+
+
+def account(variables: dict[str, str]) -> QStash:
+    return QStash(variables["QSTASH_TOKEN"], base_url=variables["QSTASH_URL"])
+
+
+def fill(source: QStash) -> None:
+    """Create a URL group, a queue, and schedules that use them."""
+    endpoints = [{"url": "https://a.example/"}, {"url": "https://b.example/"}]
+    source.url_group.upsert_endpoints("all", endpoints=endpoints)
+    source.queue.upsert("slow", parallelism=3)
+    source.queue.pause("slow")
+    source.schedule.create(
+        destination="https://a.example/",
+        cron="CRON_TZ=Asia/Tokyo 0 9 * * *",
+        schedule_id="tokyo",
+        body="x",
+        headers={"Authorization": "Bearer s3cret"},
+        queue="slow",
+    )
+    source.schedule.create(destination="all", cron="@daily", schedule_id="to-all")
+    source.schedule.pause("to-all")
+
+
+def test_an_account_is_copied_once(site: Site):
+    fill(account(site.other))
+    command = f"import qstash --from-url {site.other['QSTASH_URL']} --from-token"
+
+    shown = site.run(f"{command} {site.other['QSTASH_TOKEN']} --dry-run")
+    none = account(site.variables).schedule.list()
+    first = site.run(f"{command} {site.other['QSTASH_TOKEN']}")
+    site.requests.clear()
+    again = site.run(f"{command} {site.other['QSTASH_TOKEN']}")
+
+    assert (shown.exit_code, none) == (0, [])
+    assert (first.exit_code, "s3cret" in first.output) == (0, False)
+    assert (again.output, site.requests) == ("nothing to change\n", [])
+    here, there = account(site.variables), account(site.other)
+    assert here.queue.get("slow").parallelism == 3
+    assert here.queue.get("slow").paused
+    urls = [each.url for each in here.url_group.get("all").endpoints]
+    assert urls == ["https://a.example/", "https://b.example/"]
+    for name in ("tokyo", "to-all"):
+        copied, original = here.schedule.get(name), there.schedule.get(name)
+        assert copied.cron == original.cron
+        assert copied.headers == original.headers
+        assert copied.paused == original.paused
+        assert copied.queue == original.queue
+        assert copied.label == original.label
+
+
+def test_schedules_with_redacted_values_are_not_copied(site: Site):
+    source = account(site.other)
+    fill(source)
+    redact = {"Upstash-Redact-Fields": "body"}
+    source.http.request(
+        path="/v2/schedules/https://a.example/",
+        method="POST",
+        headers={"Upstash-Cron": "@daily", "Upstash-Schedule-Id": "secret"} | redact,
+        body="x",
+    )
+
+    url, token = site.other["QSTASH_URL"], site.other["QSTASH_TOKEN"]
+    result = site.run(f"import qstash --from-url {url}", HOSTED_QSTASH_TOKEN=token)
+
+    assert result.exit_code == 1
+    assert "secret\n  skipped: it has redacted values" in result.output
+    assert site.pulled().keys() == {"tokyo", "to-all"}

@@ -24,9 +24,11 @@ class Site:
     Attributes:
         file: stands for FILE in a command.
         requests: those that may change something.
+        other: the variables of another tenant.
     """
 
     variables: dict[str, str]
+    other: dict[str, str]
     file: Path
     requests: list[str]
 
@@ -60,10 +62,12 @@ def serve(url: str, file: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     base_url = f"http://127.0.0.1:{server.server_port}"
-    new = web.tenant
     try:
-        variables = client_variables(new.id, new.token, new.secrets, base_url)
-        yield Site(variables, file, requests)
+        variables, other = (
+            client_variables(new.id, new.token, new.secrets, base_url)
+            for new in (web.tenant, web.tenants.create("other"))
+        )
+        yield Site(variables, other, file, requests)
     finally:
         server.shutdown()
         thread.join()

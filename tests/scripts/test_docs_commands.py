@@ -57,6 +57,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "schedules apply": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
         "schedules list": Outcome(r"jiter[\s\S]*cleanup"),
         "import crontab": Outcome(r"\+ create qstash example-com-backup"),
+        "import qstash": Outcome(r"create qstash nightly[\s\S]*1 done, 0 failed"),
     },
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/operations.md": {
@@ -113,7 +114,7 @@ class Site:
         values: dict[str, Callable[[], str]] = {
             "redis://:password@store:6379/0": lambda: self.store,
             "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
-            "https://qstash.upstash.io": lambda: "$QSTASH_URL",
+            "https://qstash.upstash.io": lambda: self._credentials()["QSTASH_URL"],
             "HOSTED_QSTASH_TOKEN=…": lambda: f"HOSTED_QSTASH_TOKEN={self._hosted()}",
         }
         for placeholder, value in values.items():
@@ -121,12 +122,13 @@ class Site:
                 text = text.replace(placeholder, value())
         return text
 
+    def _credentials(self) -> dict[str, str]:
+        text = (self.folder / "data" / "credentials.env").read_text()
+        return dict(line.split("=", 1) for line in text.split())
+
     def _hosted(self) -> str:
         """Create another tenant, which has a schedule; return the tenant's token."""
-        environ = dict(
-            line.split("=", 1)
-            for line in (self.folder / "data" / "credentials.env").read_text().split()
-        )
+        environ = self._credentials()
         operator = {
             "REDIS_URL": environ["REDIS_URL"],
             "SECRET_KEY": (self.folder / "data" / "secret.key").read_text().strip(),

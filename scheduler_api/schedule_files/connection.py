@@ -59,7 +59,8 @@ class Connection:
         except requests.JSONDecodeError as err:
             raise ApiError(f"{self._base_url} responds with something else") from err
         except requests.RequestException as err:
-            raise ApiError(f"{self._base_url} does not answer: {err}") from err
+            reason = type(err).__name__
+            raise ApiError(f"{self._base_url} does not answer: {reason}") from err
         raise ApiError(_fault(response))
 
 

@@ -169,10 +169,10 @@ def _note(number: int, name: str, value: str) -> Iterator[str]:
 def _job(number: int, row: str, *, tz: str, system: bool) -> Job:
     count = 1 if row.startswith("@") else 5
     *fields, rest = row.split(None, count) if len(row.split()) > count else [row, ""]
-    user, _, command = rest.partition(" ")
+    user, command = [*rest.split(None, 1), "", ""][:2]
     program = PurePosixPath((command.split() or [""])[0]).name
     has_user = system or (bool(_USER.fullmatch(user)) and program in PROGRAMS)
-    text = command.strip() if has_user else rest
+    text = command if has_user else rest
     command, *stdin = _PERCENT.split(text)
     return Job(
         number,

@@ -14,6 +14,7 @@ FORM = "application/x-www-form-urlencoded"
 NOWHERE = ("/dev/null", "-", "/dev/stdout")
 # What may end a command without changing its request.
 _REDIRECTION = re.compile(r"\s*(?:&>>?|[12]?>>?)\s*(&[12]|[^\s&|;<>]+)")
+_IGNORED_FAILURE = re.compile(r"\s*\|\|\s*(?:true|:)\s*$")
 _SHELL = re.compile(r"[|;&<>`]|\$[\w({]")
 _REPLACED = re.compile(r"`|(?<!\\)\$[\w({]")
 _SCHEME = re.compile(r"[a-z]+://", re.IGNORECASE)
@@ -61,7 +62,9 @@ def _words(command: str) -> list[str]:
         target = found[1]
         if not target.startswith("&") and target not in NOWHERE:
             raise NotAWebhook(f"it writes to {target}: responses are in the logs here")
-    rest = _REDIRECTION.sub(lambda found: " " * len(found[0]), plain)
+    rest = plain
+    for ending in (_IGNORED_FAILURE, _REDIRECTION):
+        rest = ending.sub(lambda found: " " * len(found[0]), rest)
     if _SHELL.search(rest):
         raise NotAWebhook("it is more than one command, or needs a shell")
     kept = "".join(

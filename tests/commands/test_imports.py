@@ -61,6 +61,10 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
             "curl -d @- example.com/a%first%50\\% done",
             {"method": "POST", "body": "first\n50% done", "headers": FORM},
         ),
+        (
+            "root\tcurl\t-s example.com/a &>/dev/null || true",
+            {"method": "GET"},
+        ),
         ("root wget -q -O - -t 3 example.com/a", {"method": "GET", "retries": 2}),
         (
             "wget -qO/dev/null --post-data x=1 example.com/a",
@@ -98,6 +102,19 @@ def test_a_refused_job_has_a_reason_and_does_not_stop_the_rest(
     assert result.exit_code == 1
     assert reason in result.output
     assert site.pulled().keys() == {"b-example"}
+
+
+def test_a_system_crontab_has_a_column_with_a_user(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(imports, "SYSTEM", (site.file,))
+    site.file.write_text("0 5 * * * root backup --all\n")
+
+    made = site.run("import crontab FILE --map backup=https://a.example")
+    refused = site.run("import crontab FILE")
+
+    assert "no job has the command" in made.output
+    assert "row 1: backup --all\n" in refused.output
 
 
 def test_times_that_cannot_be_schedules_are_refused(site: Site):

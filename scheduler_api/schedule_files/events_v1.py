@@ -1,6 +1,6 @@
 """Events of Scheduler v1 in a file. The marker of a file is a tag."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from scheduler_api.schedule_files import normal_form
 from scheduler_api.schedule_files.connection import ApiError, Connection
 from scheduler_api.schedule_files.entries import MARKER, PAUSED, Entry, Existing, Fields
@@ -11,7 +11,7 @@ VARIABLES = ("SCHEDULER_API", "SCHEDULER_API_TOKEN")
 REQUIRED = ("callbackUrl", "interval", "eventOwner", "endDate")
 FIELDS = frozenset((*REQUIRED, "context", "tags", "options", PAUSED))
 PAGE = 1_000
-END = "endDate"
+END, FINISHED = "endDate", "FINISHED"
 
 
 class EventsV1:
@@ -24,17 +24,24 @@ class EventsV1:
         self._connection = Connection(f"{url}/v1", header="x-api-key", token=token)
 
     def all(self) -> list[Existing]:
-        """List all events.
+        """List events, except finished ones that came from no file.
+
+        The API would refuse them in a file, because their end has passed.
 
         Raises: ApiError.
         """
-        found = list[Existing]()
+        found = [(_existing(each), each["status"]) for each in self._pages()]
+        return [each for each, status in found if each.id or status != FINISHED]
+
+    def _pages(self) -> Iterator[Fields]:
+        offset = 0
         while True:
-            path = f"/events?limit={PAGE}&offset={len(found)}"
+            path = f"/events?limit={PAGE}&offset={offset}"
             page = self._connection.send("GET", path)["data"]
-            found += map(_existing, page)
+            yield from page
+            offset += len(page)
             if len(page) < PAGE:
-                return found
+                return
 
     def create(self, entry: Entry) -> None:
         """Create an event.

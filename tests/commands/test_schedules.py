@@ -3,7 +3,8 @@
 import pytest
 import requests
 import yaml
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from qstash import QStash
 from tests.commands.web_site import Site, serve
@@ -177,6 +178,25 @@ def test_default_headers_of_a_url_group_are_no_changes(site: Site):
     assert site.pulled()["group"]["retries"] == 7
     assert again.output == "nothing to change\n"
     assert "options.overlap: (none) -> skip" in site.run("schedules diff FILE").output
+
+
+def test_a_pulled_file_has_no_finished_events(
+    site: Site, wait_until: Callable[..., float]
+):
+    url = f"{site.variables['SCHEDULER_API']}/v1/events"
+    key = {"x-api-key": site.variables["SCHEDULER_API_TOKEN"]}
+    end = datetime.now(UTC) + timedelta(seconds=1)
+    names = ("callbackUrl", "interval", "eventOwner")
+    body = {name: REMIND[name] for name in names} | {"endDate": end.isoformat()}
+    requests.post(url, headers=key, json=body, timeout=10).raise_for_status()
+
+    def is_finished() -> bool:
+        [event] = requests.get(url, headers=key, timeout=10).json()["data"]
+        return bool(event["status"] == "FINISHED")
+
+    wait_until(is_finished)
+
+    assert site.pulled() == {}
 
 
 def test_a_dry_run_sends_nothing(site: Site):

@@ -24,6 +24,9 @@ class Form:
         delay: how long after now the event is due.
         at_ms: when the event is due instead; None: as `delay` says.
         expression, zone: the rule of a schedule.
+        label: one label, or several that are separated by commas.
+        queue: the name of the queue that delivers the event.
+        failure_callback: the URL to call if the event becomes a dead letter.
     """
 
     url: str
@@ -35,6 +38,9 @@ class Form:
     at_ms: int | None = None
     expression: str = ""
     zone: str = ""
+    label: str = ""
+    queue: str = ""
+    failure_callback: str = ""
 
 
 class Composer(Protocol):

@@ -23,6 +23,12 @@ FORM = {
 }
 CRON = FORM | {"when": "cron", "expression": "0 9 * * *", "zone": "Europe/Berlin"}
 
+MORE = {
+    "label": "J\u00f6rg, orders",
+    "queue": "mail",
+    "failure_callback": "https://h/failed",
+}
+
 
 def send(browser: Browser, form: dict[str, str]) -> TestResponse:
     return browser.client.post("/create", data=form, headers=OWN_PAGE)
@@ -52,6 +58,60 @@ def test_an_event_is_created_as_the_form_says(web: Web, browser: Browser) -> Non
     assert published["maxRetries"] == 2
     [record] = audit.newest(web.cell, web.tenant.id, count=9)
     assert (record.change.action, record.change.object) == ("event.create", name)
+
+
+@pytest.mark.parametrize("form", [FORM, CRON], ids=["event", "schedule"])
+def test_label_queue_and_failure_callback_are_as_the_form_says(
+    web: Web, browser: Browser, form: dict[str, str]
+) -> None:
+    is_schedule = form is CRON
+    location = send(browser, form | MORE).location
+    name = location.rpartition("/")[2]
+    path = f"/v2/schedules/scd_{name}" if is_schedule else f"/v2/messages/{name}"
+    authorization = {"Authorization": f"Bearer {web.tenant.token}"}
+    published = browser.client.get(path, headers=authorization).json
+
+    assert published["labels"] == ["J\u00f6rg", "orders"]
+    assert published["queueName"] == "mail"
+    assert published["failureCallback"] == "https://h/failed"
+
+
+def test_more_fields_are_closed_until_one_is_filled_in(browser: Browser) -> None:
+    assert '<details class="more">' in browser.page("/create")
+    for name in MORE:
+        assert '<details class="more" open>' in browser.page(f"/create?{name}=x")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"label": "x" * 1_025}, "It should have at most 1024 characters"),
+        ({"label": ",".join(map(str, range(33)))}, "It should have at most 32 labels"),
+        ({"queue": "no blanks"}, "It should be 1 to 256 letters"),
+        ({"queue": ".."}, "It should not be"),
+        ({"failure_callback": "h/failed"}, "begins with http:// or https://"),
+        ({"failure_callback": "http://127.0.0.1/"}, "a loopback address: 127.0.0.1"),
+        ({"failure_callback": "http://h:x/"}, "port"),
+    ],
+)
+@pytest.mark.parametrize("good", [FORM, CRON], ids=["event", "schedule"])
+def test_an_error_among_more_fields_opens_them_and_keeps_what_was_typed(
+    web: Web,
+    browser: Browser,
+    good: dict[str, str],
+    wrong: dict[str, str],
+    sentence: str,
+) -> None:
+    [name] = wrong
+    response = send(browser, good | MORE | wrong)
+    more = response.text.partition('<details class="more" open>')[2]
+    problem = more.partition(f'<p id="{name}-hint" class="problem" role="alert">')[2]
+
+    assert response.status_code == 400
+    assert sentence in problem.partition("</p>")[0]
+    for field, typed in (MORE | wrong).items():
+        assert f'name="{field}" value="{typed}"' in more
+    assert stored_ids(web) == []
 
 
 @pytest.mark.parametrize("when", ["delay", "at"])
@@ -183,6 +243,7 @@ def test_a_test_request_goes_to_the_built_in_receiver_if_it_is_on(
 
 def test_what_was_typed_comes_back_as_text(web: Web, browser: Browser) -> None:
     names = ("url", "headers", "body", "delay", "at", "expression", "zone", "retries")
+    names += tuple(MORE)
     for when in ("now", "delay", "at", "cron", SCRIPT):
         response = send(browser, dict.fromkeys(names, SCRIPT) | {"when": when})
 

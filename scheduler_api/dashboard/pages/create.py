@@ -37,7 +37,12 @@ DEFAULTS = {
     "expression": "0 9 * * 1-5",
     "zone": "UTC",
     "retries": "3",
+    "label": "",
+    "queue": "",
+    "failure_callback": "",
 }
+# The fields that most requests do without.
+MORE = ("label", "queue", "failure_callback")
 # The names of the buttons beside the one that creates.
 TEST, PREVIEW = "test", "preview"
 RUNS, MAX_ATTEMPTS = 10, 10
@@ -185,6 +190,8 @@ class CreatePages:
             ways=WAYS,
             methods=self._composer.methods,
             forecast=self._forecast(values),
+            # A field that is wrong is not empty.
+            has_more=any(values[name] for name in MORE),
             receiver=self._receiver,
         )
 
@@ -211,8 +218,9 @@ def _form(
     values: dict[str, str], more: dict[str, str], *, at_ms: int | None = None
 ) -> Form:
     """Raises: BadField."""
-    if not values["url"].lower().startswith(("http://", "https://")):
-        raise BadField("url", NO_URL)
+    _check_scheme("url", values["url"])
+    if values["failure_callback"]:
+        _check_scheme("failure_callback", values["failure_callback"])
     return Form(
         url=values["url"],
         method=values["method"],
@@ -220,8 +228,15 @@ def _form(
         body=values["body"].encode("utf-8", "surrogatepass"),
         retries=values["retries"],
         at_ms=at_ms,
+        **{name: values[name] for name in MORE},
         **more,
     )
+
+
+def _check_scheme(field: str, url: str) -> None:
+    """Raises: BadField."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise BadField(field, NO_URL)
 
 
 def _headers(lines: Iterable[str]) -> Iterable[tuple[str, str]]:

@@ -33,6 +33,8 @@ from scheduler_api.services import Services
 
 NAME = "qstash"
 RETRIES = "Upstash-Retries"
+LABEL, QUEUE = "Upstash-Label", "Upstash-Queue-Name"
+FAILURE_CALLBACK = "Upstash-Failure-Callback"
 # The field of a form that each header comes from; other headers are those to forward.
 FIELDS = {
     DESTINATION: "url",
@@ -43,6 +45,9 @@ FIELDS = {
     "Upstash-Not-Before": "at",
     "Upstash-Cron": "expression",
     "Scheduler-Time-Zone": "zone",
+    LABEL: "label",
+    QUEUE: "queue",
+    FAILURE_CALLBACK: "failure_callback",
 }
 NO_ROOM = "It has more than {} bytes"
 
@@ -130,16 +135,16 @@ def _headers(form: Form) -> Headers:
     for name, _ in form.headers:
         if is_reserved_name(name):
             raise BadField("headers", f"{name} is set by this server")
-    forwarded = [
-        # Values of headers have one character per byte.
-        (f"Upstash-Forward-{name}", value.encode().decode("latin-1"))
-        for name, value in form.headers
-    ]
-    return (
+    headers = (
         ("Upstash-Method", form.method),
         (RETRIES, form.retries),
-        *forwarded,
+        (LABEL, form.label),
+        (QUEUE, form.queue),
+        (FAILURE_CALLBACK, form.failure_callback),
+        *((f"Upstash-Forward-{name}", value) for name, value in form.headers),
     )
+    # Values of headers have one character per byte.
+    return tuple((name, value.encode().decode("latin-1")) for name, value in headers)
 
 
 @contextmanager

@@ -86,3 +86,24 @@ def test_after_a_failed_installation_nothing_is_started(checkout: Path):
         "scripts/venv: installing packages into .venv, once",
         "scripts/venv: the packages could not be installed",
     ]
+
+
+def test_what_the_tests_need_includes_what_the_system_needs(checkout: Path):
+    add_python(
+        checkout,
+        '[ "$2" != venv ] && exit\n'
+        'PATH="$PATH:/bin:/usr/bin"; mkdir -p .venv/bin; cp "$0" .venv/bin/python',
+    )
+    results = [
+        subprocess.run(
+            [checkout / "scripts" / "venv", *extra],
+            check=True,
+            env={"PATH": str(checkout / "bin")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        for extra in (["test"], [])
+    ]
+
+    assert [bool(result.stderr) for result in results] == [True, False]

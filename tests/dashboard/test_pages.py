@@ -1,9 +1,20 @@
 """Tests of what pages show, and to whom."""
 
 import pytest
+import re
+from html import unescape
 from scheduler_api.core import public_ids
-from scheduler_api.core.model import Content, Draft
-from tests.dashboard.browser import Browser, sign_in
+from scheduler_api.core.cron.expression import FULL
+from scheduler_api.core.model import (
+    Content,
+    Draft,
+    FlowLimits,
+    Gates,
+    ScheduleOptions,
+)
+from scheduler_api.core.schedules.schedules import Schedules
+from tests.dashboard.browser import OWN_PAGE, Browser, sign_in
+from tests.dashboard.test_flow import count
 from tests.dialects.engine import Engine, Web
 
 DIALECT = "qstash"
@@ -45,6 +56,59 @@ def test_s27_no_page_shows_an_event_of_another_tenant(
     assert other.post(f"/events/{name}/cancel") == 404
     assert name not in other.text("/events")
     assert "Status due" in browser.text(f"/events/{name}")
+
+
+@pytest.fixture
+def failed_run(web: Web, browser: Browser) -> str:
+    """The path of a failed event of a schedule, with a queue and a flow-control key."""
+    gates = Gates("mail", FlowLimits("customer", parallelism=1))
+    schedule = Schedules(web.cell, grace_ms=60_000).create(
+        *(web.owner(DIALECT), Content("https://h/x", b"b")),
+        expression="0 9 * * *",
+        tz="UTC",
+        grammar=FULL,
+        deadline_ms=1_000,
+        name="nightly",
+        options=ScheduleOptions(gates=gates),
+    )
+    run = browser.client.post(f"/schedules/{schedule.id}/run", headers=OWN_PAGE)
+    engine = Engine(web.cell.client, web.cell.prefix)
+    event_id = public_ids.stored_ids(run.location.rpartition("/")[2])[DIALECT]
+    engine.settle(engine.begin(event_id), "dead", error="refused")
+    count(web, "https://h", 0, 1)
+    return str(run.location)
+
+
+@pytest.mark.parametrize(
+    ("link", "title", "shown"),
+    [
+        ("nightly", "nightly", "At 09:00 every day"),
+        ("mail", "mail", "Running 0 of at most 1"),
+        ("customer", "customer", "Running 0 of at most 1"),
+        ("Its events", "Events", "https://h/x"),
+        ("How https://h does", "Destinations", "https://h 0 1 0 %"),
+        ("its dead letter", "Dead letters", "refused the connection"),
+    ],
+)
+def test_the_page_of_an_event_links_to_what_it_belongs_to(
+    browser: Browser, failed_run: str, link: str, title: str, shown: str
+) -> None:
+    page = browser.page(failed_run)
+    [path] = re.findall(rf'<a [^>]*href="([^"]*)"[^>]*>{link}</a>', page)
+    linked = browser.text(unescape(path))
+
+    assert linked.startswith(title)
+    assert shown in linked
+
+
+def test_an_event_without_schedule_and_gates_links_to_none(
+    web: Web, browser: Browser
+) -> None:
+    page = browser.text(f"/events/{create(web)}")
+    facts = page.partition("Destination https://h/x")[2].partition("Timeline")[0]
+
+    for name in ("Schedule", "Queue", "Flow control", "dead letter"):
+        assert name not in facts
 
 
 def test_a_page_that_does_not_exist_says_what_that_means(browser: Browser) -> None:

@@ -190,6 +190,27 @@ def test_an_operator_sees_the_tenant_that_was_chosen(web: Web) -> None:
     assert "No events here" in browser.text("/events")
 
 
+def test_each_page_names_the_chosen_tenant_until_all_are_shown_again(
+    web: Web,
+) -> None:
+    browser = sign_in(web, web.tenants.tokens.create(None, "boss"))
+    paths = ("/overview", "/events", "/settings/tokens")
+    everything = [browser.text(path) for path in paths]
+    browser.post("/view", tenant=web.tenant.id)
+    chosen = [browser.text(path) for path in paths]
+    returned = browser.post("/view")
+    again = [browser.text(path) for path in paths]
+
+    assert returned == 303
+    assert {"Tenant test Show all tenants" in page for page in chosen} == {True}
+    assert {"Show all tenants" in page for page in everything + again} == {False}
+    assert "Choose a tenant" in again[1]
+
+
+def test_a_tenant_has_no_other_tenants_to_show(browser: Browser) -> None:
+    assert "Show all tenants" not in browser.text("/overview")
+
+
 def test_s27_a_tenant_cannot_choose_another_tenant(web: Web, browser: Browser) -> None:
     other = web.tenants.create("other")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from flask import Response, abort, request
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.causes import Cause, cause_of, end_of
-from scheduler_api.core.delivery.destinations import BadDestination, parse
+from scheduler_api.core.delivery.destinations import BadDestination
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, State
 from scheduler_api.core.queries.event_pages import (
@@ -17,6 +17,7 @@ from scheduler_api.core.queries.event_pages import (
 from scheduler_api.core.queries.event_places import read_place
 from scheduler_api.core.queries.filters import Phase, Target, phase_of
 from scheduler_api.core.queries.ids import find
+from scheduler_api.core.store.gate_names import readable_origin
 from scheduler_api.dashboard.curl import curl_of
 from scheduler_api.dashboard.examples import EVENT, example
 from scheduler_api.dashboard.list_parameters import following, position, read_span
@@ -158,7 +159,7 @@ def status_of(event: Event, now_ms: int) -> Status:
 def origin_of(url: str) -> str:
     """Return the origin of a URL, as the page of destinations has it."""
     try:
-        return str(parse(url).origin)
+        return readable_origin(url)
     except BadDestination:
         return url
 

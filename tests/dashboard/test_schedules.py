@@ -4,6 +4,7 @@ import pytest
 from scheduler_api.core.cron.expression import FULL
 from scheduler_api.core.model import (
     Content,
+    Gates,
     Overlap,
     Schedule,
     ScheduleOptions,
@@ -102,6 +103,17 @@ def test_the_list_is_filtered(web: Web, browser: Browser) -> None:
     assert "bank" not in page
     assert "No schedule matches" in browser.text("/schedules?state=paused")
     assert "bank" in browser.text("/schedules?state=unknown&after=x")
+
+
+def test_the_list_is_filtered_by_queue(web: Web, browser: Browser) -> None:
+    create(web, name="queued", gates=Gates("mail"))
+    create(web, name="free")
+    page = browser.page("/schedules?queue=mail")
+
+    assert "queued" in page
+    assert "free" not in page
+    assert 'name="queue" value="mail"' in page
+    assert "No schedule matches" in browser.text("/schedules?queue=mai")
 
 
 def test_the_list_is_filtered_by_label_owner_and_tag(

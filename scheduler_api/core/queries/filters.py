@@ -109,7 +109,7 @@ def has_label(
 
 @dataclass(frozen=True)
 class Target:
-    """Where events go.
+    """Where events go, or the occurrences of schedules.
 
     Attributes:
         url: the beginning of the URL; '' for any.
@@ -120,14 +120,16 @@ class Target:
     queue: str = ""
 
     def may_match(self, record: Record) -> bool:
-        """Whether an event can match, by its record. `matches` decides.
+        """Whether an event or a schedule can match, by its record. `matches` decides.
 
         Args:
             record: with `owner`, `gates` and `destination`.
         """
         if self.queue:
             owner = Owner.parse(record["owner"].decode())
-            gates = record.get("gates", b"").decode().split()
+            # Schedules store the limits of each gate after a comma.
+            words = record.get("gates", b"").decode().split()
+            gates = [word.partition(",")[0] for word in words]
             if gate_names.queue_gate(owner, self.queue) not in gates:
                 return False
         # The beginning of a URL may end in the middle of its host.

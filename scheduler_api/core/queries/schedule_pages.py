@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
 from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
-from scheduler_api.core.queries.filters import ALWAYS, Labels, Target, has_label
+from scheduler_api.core.queries.filters import (
+    ALWAYS,
+    ANYWHERE,
+    Labels,
+    Target,
+    has_label,
+)
 from scheduler_api.core.queries.heads import read_heads
 from scheduler_api.core.queries.positions import Position, collect, walk
 from scheduler_api.core.store import codec, keys, schedule_records
@@ -17,7 +23,9 @@ from scheduler_api.core.store.records import SCHEDULE, Record
 PAGE_SIZE = 50
 # How many schedules a page examines at most to find those that match.
 MAX_EXAMINED = 750
-EXAMINED = SCHEDULE.codes(*("owner", "state", "end_ms", "revision", "destination"))
+EXAMINED = SCHEDULE.codes(
+    *("owner", "state", "end_ms", "revision", "destination", "gates")
+)
 NO_TIME = float("inf")
 
 
@@ -27,18 +35,13 @@ class ScheduleFilter:
 
     Attributes:
         state: None for any. A schedule whose end has passed has ended.
-        url: the beginning of the URL; '' for any.
+        target: where the occurrences go.
         label: a label that the client gave; '' for any.
     """
 
     state: ScheduleState | None = None
-    url: str = ""
+    target: Target = ANYWHERE
     label: str = ""
-
-    @property
-    def target(self) -> Target:
-        """Where the occurrences go."""
-        return Target(url=self.url)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class SchedulePages:
             for schedule_id, record in records.items()
             if _record_matches(record, wanted, now_ms=now_ms)
         }
-        if wanted.url or wanted.label:
+        if wanted.target.url or wanted.label:
             matching = self._by_content(matching, wanted)
         for position in batch:
             yield position, position.id if position.id in matching else None

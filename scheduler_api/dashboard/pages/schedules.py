@@ -7,6 +7,7 @@ from scheduler_api.core.cron.preview import Preview
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Schedule, ScheduleState, State
 from scheduler_api.core.queries.event_pages import STATUSES
+from scheduler_api.core.queries.filters import Target
 from scheduler_api.core.queries.schedule_pages import (
     ScheduleFilter,
     SchedulePages,
@@ -31,7 +32,8 @@ from scheduler_api.web.schedule_words import (
 from typing import NamedTuple
 
 # The names in the queries.
-STATE, URL, LABEL, RUNS = "state", "url", "label", "runs"
+STATE, URL, QUEUE, LABEL = "state", "url", "queue", "label"
+RUNS = "runs"
 FEW_RUNS, MANY_RUNS = 10, 100
 UNREADABLE = "This schedule cannot be read; an operator finds it in the quarantine"
 
@@ -66,7 +68,10 @@ class SchedulePagesView:
             viewer.owners(self._dialects),
             ScheduleFilter(
                 state=ScheduleState(state) if state in [*ScheduleState] else None,
-                url=request.args.get(URL, "").strip(),
+                target=Target(
+                    request.args.get(URL, "").strip(),
+                    request.args.get(QUEUE, "").strip(),
+                ),
                 label=request.args.get(LABEL, "").strip(),
             ),
             now_ms=now_ms,

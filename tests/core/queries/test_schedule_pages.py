@@ -4,8 +4,18 @@ import pytest
 import redis
 from collections.abc import Mapping
 from scheduler_api.core.cron.expression import FULL
-from scheduler_api.core.model import Content, Owner, Schedule, ScheduleState
+from scheduler_api.core.model import (
+    NO_GATES,
+    Content,
+    FlowLimits,
+    Gates,
+    Owner,
+    Schedule,
+    ScheduleOptions,
+    ScheduleState,
+)
 from scheduler_api.core.queries import schedule_pages
+from scheduler_api.core.queries.filters import Target
 from scheduler_api.core.queries.schedule_pages import (
     ScheduleFilter,
     SchedulePages,
@@ -32,6 +42,7 @@ def create(
     owner: Owner = OWNER,
     url: str = "https://h",
     options: Mapping[str, object] = NO_OPTIONS,
+    gates: Gates = NO_GATES,
 ) -> list[Schedule]:
     return [
         schedules.create(
@@ -40,6 +51,7 @@ def create(
             tz="UTC",
             grammar=FULL,
             deadline_ms=1_000,
+            options=ScheduleOptions(gates=gates),
         )
         for _ in range(count)
     ]
@@ -81,9 +93,28 @@ def test_a_filter_selects_by_state_and_url(schedules: Schedules) -> None:
 
     assert ids_of(schedules, ScheduleFilter(state=ScheduleState.ACTIVE)) == [shop.id]
     assert ids_of(schedules, ScheduleFilter(state=ScheduleState.PAUSED)) == [paused.id]
-    assert ids_of(schedules, ScheduleFilter(url="https://shop.example/")) == [shop.id]
-    assert len(ids_of(schedules, ScheduleFilter(url="https://sh"))) == 2
-    assert ids_of(schedules, ScheduleFilter(url="https://shop.example/b")) == []
+    assert ids_of(
+        schedules, ScheduleFilter(target=Target("https://shop.example/"))
+    ) == [shop.id]
+    assert len(ids_of(schedules, ScheduleFilter(target=Target("https://sh")))) == 2
+    assert (
+        ids_of(schedules, ScheduleFilter(target=Target("https://shop.example/b"))) == []
+    )
+
+
+def test_a_filter_selects_by_queue(schedules: Schedules) -> None:
+    flow = FlowLimits("mail", parallelism=1)
+    [mail] = create(schedules, 1, gates=Gates("mail", flow))
+    [foreign] = create(schedules, 1, gates=Gates("mail"), owner=OTHER)
+    create(schedules, 1, gates=Gates("mails"))
+    create(schedules, 1, gates=Gates(flow=flow))
+    create(schedules, 1)
+    wanted = ScheduleFilter(target=Target(queue="mail"))
+
+    assert ids_of(schedules, wanted) == [mail.id]
+    assert {*ids_of(schedules, wanted, OWNER, OTHER)} == {mail.id, foreign.id}
+    elsewhere = ScheduleFilter(target=Target("https://other/", "mail"))
+    assert ids_of(schedules, elsewhere) == []
 
 
 def test_a_filter_selects_by_label(schedules: Schedules) -> None:
@@ -112,12 +143,13 @@ def test_a_schedule_whose_end_has_passed_has_ended(schedules: Schedules) -> None
     assert ids_of(schedules, ended, now_ms=NOW_MS + 2) == [schedule.id]
 
 
+@pytest.mark.parametrize("target", [Target("https://nowhere/"), Target(queue="none")])
 def test_a_page_examines_a_bounded_number(
-    schedules: Schedules, monkeypatch: pytest.MonkeyPatch
+    schedules: Schedules, monkeypatch: pytest.MonkeyPatch, target: Target
 ) -> None:
     monkeypatch.setattr(schedule_pages, "MAX_EXAMINED", 2)
     create(schedules, 5)
-    wanted = ScheduleFilter(url="https://nowhere/")
+    wanted = ScheduleFilter(target=target)
     page = SchedulePages(schedules._cell, LABELS).read([OWNER], wanted, now_ms=NOW_MS)
 
     assert (list(page.schedules), page.is_searched) == ([], True)

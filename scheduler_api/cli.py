@@ -8,6 +8,7 @@ from scheduler_api.commands.audit import audit
 from scheduler_api.commands.cron import preview_cron
 from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
+from scheduler_api.commands.doctor import doctor
 from scheduler_api.commands.environment import OPTION, Environment
 from scheduler_api.commands.forget import forget
 from scheduler_api.commands.imports import imports
@@ -66,6 +67,7 @@ COMMANDS = (
     check_store,
     dead_letters,
     destinations,
+    doctor,
     empty_store,
     forget,
     imports,

@@ -12,8 +12,9 @@ from rq.exceptions import StopRequested
 from rq.utils import now as rq_now
 from rq.worker import BaseWorker
 from scheduler_api.core import logfmt
+from scheduler_api.core.store import rq_workers
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
-from typing import TypeVar
+from typing import Any, TypeVar
 
 log = logging.getLogger("scheduler.worker")
 
@@ -35,6 +36,10 @@ class PatientWorker(BaseWorker):
         """End the process if it works on another queue, or on several."""
         if self.queue_names() != [name]:
             sys.exit(f"{type(self).__name__} works on the queue {name} only")
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what RQ's registration contains, and that this is our worker."""
+        return super().serialize() | {rq_workers.CLASS: type(self).__name__}
 
     def register_birth(self) -> None:
         """Register with RQ, or leave it to a later heartbeat."""

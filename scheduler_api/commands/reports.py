@@ -7,7 +7,6 @@ from redis.exceptions import RedisError
 from scheduler_api.commands.common import to_seconds
 from scheduler_api.commands.environment import PROGRAM
 from scheduler_api.core.delivery.causes import sentence_of
-from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.queries import failing, held, lateness, sentences, store_state
 from scheduler_api.core.queries.failing import Destination
 from scheduler_api.core.queries.held import Held, Waiters
@@ -24,13 +23,15 @@ from scheduler_api.core.store.gate_names import DESTINATION, FLOW
 from scheduler_api.core.timestamps import duration
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
-from scheduler_api.web.banners import RUN, Banner, banners
+from scheduler_api.web.banners import RUN, Banner, banners, sentence
 from scheduler_api.web.readiness import STORE_AWAY, Answer, Readiness
 
 TIMEOUT_S = 2.0
 # How many failing destinations are reported one by one.
 LISTED = 5
-UNTOLD = fitness.UNKNOWN.partition("{}")[0]
+# What a hosted store does not tell, no command mends. The eviction policy is among the
+# faults that `/readyz` finds.
+LEFT_OUT = tuple(text.partition("{}")[0] for text in (fitness.UNKNOWN, fitness.EVICTS))
 APPENDONLY = "`appendonly yes`"
 APPEND = 'redis-cli -u "$REDIS_URL" config set appendonly yes'
 
@@ -111,6 +112,16 @@ class Reporter:
             found += self._held(details.held.fullest)
         return Report([*map(self._called, found)], answer, details)
 
+    def faults(self) -> Report:
+        """Return what is wrong with the store and the processes, without `details`.
+
+        Redis: about five round trips.
+        """
+        self._watch.load()
+        answer = self._readiness.check()
+        found = [*banners(answer), *self._unfit()]
+        return Report([*map(self._called, found)], answer, None)
+
     def blockers(self) -> list[Banner]:
         """Return what keeps the whole cell from delivering. Redis: four round trips."""
         self._watch.load()
@@ -149,15 +160,10 @@ class Reporter:
 
     def _unfit(self) -> Sequence[Banner]:
         """Return why the store may lose what it is given."""
-        try:
-            found = fitness.check(self._cell.client, self._settings)
-        except UnfitStore as err:
-            found = [str(err)]
-        # What a hosted store does not tell, no command mends.
-        found = [each for each in found if not each.startswith(UNTOLD)]
         return [
-            Banner(f"{each[:1].upper()}{each[1:]}", APPEND * (APPENDONLY in each))
-            for each in found
+            Banner(sentence(each), APPEND * (APPENDONLY in each))
+            for each in fitness.faults(self._cell.client, self._settings)
+            if not each.startswith(LEFT_OUT)
         ]
 
     def _failing(self, destination: Destination) -> Banner:

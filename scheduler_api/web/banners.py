@@ -3,13 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.store.processes import Process
+from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.web import readiness
 from scheduler_api.web.readiness import Answer
 
 RUN = {
     "ticker": "python -m workers.ticker",
     "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
+    "clock": "python -m workers.clock",
+    "chores": "rq worker -S json -w workers.ChoresWorker housekeeping",
 }
 MISSING = "No {} runs, so nothing is delivered. Start one"
 PING = 'redis-cli -u "$REDIS_URL" ping'
@@ -23,6 +27,16 @@ COMMANDS: Mapping[str, str] = {
     readiness.STORE_OLDER: "scheduler accept-store",
     readiness.STORE_EVICTING: (
         'redis-cli -u "$REDIS_URL" config set maxmemory-policy noeviction'
+    ),
+}
+# The settings that help with other problems.
+SETTINGS: Mapping[str, str] = {
+    str(WrongSecretKey.__doc__): (
+        "set SECRET_KEY to that of the running processes, or the key that encrypted"
+        " them in SCHED_OLDER_SECRET_KEYS"
+    ),
+    str(ForeignDatabase.__doc__): (
+        "set REDIS_URL and SCHED_CELL to those of the running processes"
     ),
 }
 CLOCK_STOPS = readiness.CLOCK_STOPS.partition("{}")[2]
@@ -51,7 +65,14 @@ def _banner(problem: str) -> Banner:
         command = PING
     if problem.endswith(CLOCK_STOPS):
         command = "scheduler accept-clock"
-    return Banner(f"{problem[:1].upper()}{problem[1:]}", command)
+    if problem in SETTINGS:
+        problem = f"{problem.rstrip('.')}: {SETTINGS[problem]}"
+    return Banner(sentence(problem), command)
+
+
+def sentence(problem: str) -> str:
+    """Return a problem with a capital letter."""
+    return f"{problem[:1].upper()}{problem[1:]}"
 
 
 def _versions(processes: Sequence[Process]) -> Iterator[Banner]:

@@ -19,6 +19,7 @@ from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.clock_step import ClockStep
+from scheduler_api.core.store.connection import RefusedCertificate
 from scheduler_api.core.store.epoch import EpochWatch, claim_database
 from scheduler_api.core.store.fitness import NO_LONGER_PERSISTENT, Persistence
 from scheduler_api.core.store.memory import has_no_room
@@ -198,7 +199,7 @@ class Readiness:
         try:
             seen = self._inspect()
         except redis.RedisError as err:
-            return Answer([_reason(err)])
+            return Answer([reason_of(err)])
         missing = self._data_faults(seen)
         missing += _kind_faults(seen) or self._write_faults()
         if seen.clock_step and self._stops_on_clock_step:
@@ -277,7 +278,7 @@ class Readiness:
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
             return [str(err) or str(err.__doc__)]
         except redis.RedisError as err:
-            return [_reason(err)]
+            return [reason_of(err)]
         return []
 
     def _degraded(self, seen: _Seen) -> list[str]:
@@ -328,8 +329,10 @@ def _kind_faults(seen: _Seen) -> list[str]:
     return found
 
 
-def _reason(err: redis.RedisError) -> str:
+def reason_of(err: redis.RedisError) -> str:
     """Return why the store cannot be used."""
+    if isinstance(err, RefusedCertificate):
+        return str(err)
     for kind, reason in REASONS.items():
         if isinstance(err, kind):
             return reason

@@ -1,7 +1,8 @@
 """Checks at the start of a process that the store keeps what it is given."""
 
 import redis
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from redis.exceptions import ResponseError
 from scheduler_api.core.errors import UnfitStore
 from scheduler_api.core.settings import sentinel_url
@@ -62,12 +63,31 @@ def check(client: redis.Redis, settings: EngineSettings) -> list[str]:
 
     Raises: UnfitStore.
     """
+    return [warning for each in _checks(client, settings) for warning in each()]
+
+
+def faults(client: redis.Redis, settings: EngineSettings) -> list[str]:
+    """Return what `check` returns, and all reasons for which it would raise."""
+    found = []
+    for each in _checks(client, settings):
+        try:
+            found += each()
+        except UnfitStore as err:
+            found.append(str(err))
+    return found
+
+
+def _checks(
+    client: redis.Redis, settings: EngineSettings
+) -> tuple[Callable[[], list[str]], ...]:
     info = client.info()
-    warnings = _check_tls(client) + _check_policy(client, info)
-    warnings += _check_persistence(
-        client, info, may_forget=settings.allow_no_persistence
+    may_forget = settings.allow_no_persistence
+    return (
+        partial(_check_tls, client),
+        partial(_check_policy, client, info),
+        partial(_check_persistence, client, info, may_forget=may_forget),
+        partial(_check_failover, settings),
     )
-    return warnings + _check_failover(settings)
 
 
 def _check_tls(client: redis.Redis) -> list[str]:

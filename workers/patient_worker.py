@@ -37,7 +37,7 @@ class PatientWorker(BaseWorker):
         if self.queue_names() != [name]:
             sys.exit(f"{type(self).__name__} works on the queue {name} only")
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[Any, Any]:
         """Return what RQ's registration contains, and that this is our worker."""
         return super().serialize() | {rq_workers.CLASS: type(self).__name__}
 

@@ -1,11 +1,17 @@
 """What `doctor` checks, from the settings to a delivery."""
 
 import redis
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from scheduler_api.commands.environment import PROGRAM
 from scheduler_api.commands.reports import TIMEOUT_S, Reporter
+from scheduler_api.core.delivery.destinations import (
+    AddressPolicy,
+    BadDestination,
+    Destination,
+)
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys, rq_workers
 from scheduler_api.core.store.connection import connect
@@ -33,6 +39,17 @@ DIFFER = (
     "Processes have different settings, such as SCHED_ALLOW_NETWORKS: {}. Restart them"
     " with the same environment; compare the line `….started` in their logs"
 )
+
+
+REFUSED = "Workers refuse to deliver to {}: {} ({})"
+# The settings that allow a destination, by the reason of its refusal.
+ALLOWING = {
+    "link-local": "no setting allows this address",
+    "metadata": "no setting allows this address",
+    "port not allowed": "add its port to SCHED_DESTINATION_PORTS",
+}
+ALLOW = "add its network to SCHED_ALLOW_NETWORKS"
+NOT_FOUND = "The host name of {} has no address on this machine: {}"
 
 
 def settings_faults(err: SettingsError) -> Iterator[Banner]:
@@ -109,3 +126,29 @@ def cell(settings: Settings, program: str = PROGRAM) -> Iterator[Banner]:
         yield from clock(client)
         yield from processes(report.answer.processes)
         yield from workers(client, report.answer.processes)
+
+
+def delivery(settings: Settings, url: str) -> Iterator[Banner]:
+    """Check that the address policy allows a destination. Sends nothing."""
+    policy = AddressPolicy.of(settings)
+    try:
+        destination = policy.read(url)
+        addresses = _addresses(destination)
+    except BadDestination as err:
+        setting = "see SCHED_HTTPS_ONLY and SCHED_DESTINATION_PORTS"
+        yield Banner(REFUSED.format(url, err, setting))
+        return
+    except OSError as err:
+        yield Banner(NOT_FOUND.format(destination.origin, err.strerror))
+        return
+    for address in addresses:
+        reason = policy.refusal(address, destination.port)
+        if reason is not None:
+            what = f"{address} is refused, {reason}"
+            setting = ALLOWING.get(reason, ALLOW)
+            yield Banner(REFUSED.format(destination.origin, what, setting))
+
+
+def _addresses(destination: Destination) -> list[str]:
+    found = socket.getaddrinfo(destination.host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -16,13 +16,14 @@ from scheduler_api.web.banners import Banner
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--deliver", "url", help="Check that workers may deliver to this URL.")
 @click.pass_context
-def doctor(ctx: click.Context, *, as_json: bool) -> None:
+def doctor(ctx: click.Context, *, as_json: bool, url: str | None) -> None:
     """Say what is wrong with the installation, and what mends it; exit 1 if anything.
 
     Checks the settings, the store, its clock, the processes and the workers.
     """
-    found = [*_examine(ctx)]
+    found = [*_examine(ctx, url)]
     if as_json:
         findings = [{"text": each.text, "command": each.command} for each in found]
         body = {"findings": findings}
@@ -33,13 +34,15 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     ctx.exit(1 if found else 0)
 
 
-def _examine(ctx: click.Context) -> Iterator[Banner]:
+def _examine(ctx: click.Context, url: str | None) -> Iterator[Banner]:
     """Yield what is wrong; a fault that hides others ends the checks."""
     try:
         settings = settings_of(ctx)
     except SettingsError as err:
         yield from checks.settings_faults(err)
         return
+    if url is not None:
+        yield from checks.delivery(settings, url)
     try:
         found = [*checks.reach(settings)] or checks.cell(settings, program_of(ctx))
         yield from found

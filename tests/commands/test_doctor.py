@@ -45,9 +45,9 @@ def tls_url(cell: OperatedCell, tmp_path: Path) -> Iterator[str]:
         yield f"rediss://localhost:{port}/0"
 
 
-def found(cell: OperatedCell, **environ: str) -> list[tuple[str, str]]:
+def found(cell: OperatedCell, words: str = "", **environ: str) -> list[tuple[str, str]]:
     """The text and the command of each finding."""
-    result = cell.run("doctor --json", **environ)
+    result = cell.run(f"doctor --json {words}", **environ)
     findings = json.loads(result.output)["findings"]
 
     assert result.exit_code == bool(findings)
@@ -183,6 +183,24 @@ def test_workers_with_different_networks_are_named(cell: OperatedCell):
 
     assert text.startswith("Processes have different settings")
     assert "SCHED_ALLOW_NETWORKS" in text and text.count("worker") == 2
+
+
+def test_a_receiver_that_the_guard_refuses_is_named_with_the_setting(
+    cell: OperatedCell,
+):
+    words = "--deliver http://127.0.0.1:9000/hook"
+    [(text, _)] = found(cell, words)
+
+    assert "127.0.0.1 is refused, blocked 127.0.0.0/8" in text
+    assert "add its network to SCHED_ALLOW_NETWORKS" in text
+    assert found(cell, words, SCHED_ALLOW_NETWORKS="127.0.0.0/8") == []
+
+
+def test_a_port_that_is_not_allowed_is_named_with_the_setting(cell: OperatedCell):
+    words = "--deliver http://192.0.2.1:9000/hook"
+    [(text, _)] = found(cell, words, SCHED_DESTINATION_PORTS="443")
+
+    assert "port 9000 is not allowed" in text and "SCHED_DESTINATION_PORTS" in text
 
 
 def test_another_secret_key_is_named(cell: OperatedCell):

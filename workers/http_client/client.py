@@ -10,6 +10,7 @@ from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.frozen import frozen
 from scheduler_api.core.headers import BadHeader, check_outbound, is_framing
 from time import perf_counter
+from traceback import clear_frames
 from types import TracebackType
 from typing import Self
 from workers.http_client.deadline import Deadline
@@ -179,6 +180,9 @@ class HttpClient:
                 await self._perform(request, exchange)
         except _EXPECTED as err:
             failure, detail = explain(err, exchange)
+            # Frames of the traceback refer to the error. Without this, only a rare full
+            # garbage collection would free them.
+            clear_frames(err.__traceback__)
         has_head = exchange.has_head
         body, truncated = bytes(exchange.body), exchange.truncated
         if body and is_compressed(exchange.headers):

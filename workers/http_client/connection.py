@@ -46,6 +46,9 @@ EARLY_MAX_BYTES = 64 * 1024
 # acknowledgement in ms, bytes that were not sent.
 TCP_INFO = struct.Struct("24xI28xI84xI")
 TCP_TICK_MS = 50
+# Replaces the parser of a connection that has ended. A connection and its own parser
+# refer to each other, so only a rare full garbage collection would free them.
+NO_PARSER = HttpResponseParser(object())
 
 
 def is_unheard(sock: socket.socket, since_s: float) -> bool:
@@ -221,6 +224,8 @@ class HttpConnection(asyncio.Protocol):
             self.closed_idle()
         self._transport = None
         self._reusable = False
+        if not self._early:
+            self._parser = NO_PARSER
         if exchange is None:
             return
         if isinstance(exc, ConnectionResetError) and not self._exchanges:

@@ -24,6 +24,7 @@ from scheduler_api.commands.stores import (
 )
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
+from scheduler_api.commands.up import up
 from scheduler_api.commands.why import why
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
@@ -51,7 +52,7 @@ class Group(click.Group):
     "folder",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Data folder of `scripts/up`, which has the settings of its processes.",
+    help="Data folder of `scheduler up`, which has the settings of its processes.",
 )
 @click.pass_context
 def main(ctx: click.Context, folder: Path | None) -> None:
@@ -77,6 +78,7 @@ COMMANDS = (
     status,
     tenant,
     token,
+    up,
     why,
 )
 for command in COMMANDS:

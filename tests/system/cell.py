@@ -2,12 +2,12 @@
 
 import os
 import sys
-from data_folder import DataFolder, wait_for_store
 from pathlib import Path
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
+from scheduler_api.up.data_folder import DataFolder, wait_for_store
 from tests.system.observer import CREATED_WITHIN_MS, Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType

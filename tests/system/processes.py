@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from watchdog import descendants, kill_trees
+from scheduler_api.up.watchdog import descendants, kill_trees
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,9 +5,9 @@ import select
 import socket
 import threading
 from contextlib import suppress
-from data_folder import DataFolder, wait_for_store
 from pathlib import Path
 from redis import Redis
+from scheduler_api.up.data_folder import DataFolder, wait_for_store
 from tests.system.processes import Process
 from tests.system.versions import LibraryCell, libraries
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""A system supervised by `scripts/up`, which restarts processes that die."""
+"""A system supervised by `scheduler up`, which restarts processes that die."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ from pathlib import Path
 from scheduler_api.core.model import Owner
 from scheduler_api.settings import from_env
 from tests.system.observer import Observer
-from tests.system.processes import ROOT, Process, free_port, wait_until
+from tests.system.processes import Process, free_port, wait_until
 from types import TracebackType
 from typing import Self
 
-UP = ROOT / "scripts" / "up.py"
+UP = (sys.executable, "-m", "scheduler_api", "up")
 GREETING = "Ctrl-C stops everything"
 
 
@@ -22,7 +22,7 @@ class Supervised:
         port = free_port()
         self._environ = {"PATH": os.defpath, "PORT": str(port), **settings}
         self._up = Process(
-            [sys.executable, str(UP), "--data", str(self._data), "--port", str(port)],
+            [*UP, "--data", str(self._data), "--port", str(port)],
             environ=self._environ,
             log=folder / "up.log",
         )

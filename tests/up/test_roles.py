@@ -1,9 +1,9 @@
-"""Tests of the processes that `scripts/up` runs."""
+"""Tests of the processes that `scheduler up` runs."""
 
 import os
-from data_folder import DataFolder
 from pathlib import Path
-from roles import store
+from scheduler_api.up.data_folder import DataFolder
+from scheduler_api.up.roles import store
 
 
 def test_s24_the_store_gets_no_secret_and_no_setting(tmp_path: Path):
@@ -11,7 +11,11 @@ def test_s24_the_store_gets_no_secret_and_no_setting(tmp_path: Path):
     secrets = {"SECRET_KEY": folder.secret_key(), "REDIS_URL": folder.store_url()}
     others = {"SCHED_HOST": "127.0.0.1", "A_PASSWORD_OF_SOMEBODY": "a" * 16}
 
-    role = store(folder, environ={"PATH": "/bin", "TZ": "UTC"} | secrets | others)
+    role = store(
+        Path("valkey-server"),
+        folder,
+        environ={"PATH": "/bin", "TZ": "UTC"} | secrets | others,
+    )
 
     os.close(folder.lock_fd)
     assert role.environ == {"PATH": "/bin", "TZ": "UTC"}

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from watchdog import descendants, kill_trees
+from scheduler_api.up.watchdog import descendants, kill_trees
 
-WATCHDOG = Path(__file__).parents[2] / "scripts" / "watchdog.py"
+WATCHDOG = Path(__file__).parents[2] / "scheduler_api" / "up" / "watchdog.py"
 # A shell with a child in another process group, like the work horse of an RQ worker.
 # The shell waits with `read`: `wait` would also return when the child is suspended.
 FAMILY = "set -m; sleep 300 & echo started; read"

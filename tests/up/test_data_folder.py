@@ -1,12 +1,12 @@
-"""Tests of keys and credentials in the data folder of `scripts/up`."""
+"""Tests of keys and credentials in the data folder of `scheduler up`."""
 
 import fakeredis
 import pytest
-from data_folder import DataFolder, Refusal, memory_bytes
 from pathlib import Path
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.up.data_folder import DataFolder, Refusal, memory_bytes
 
 NAME = "SCHEDULER_API_SIGNING_SECRET"
 

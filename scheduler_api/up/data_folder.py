@@ -1,4 +1,4 @@
-"""The data folder of `scripts/up`: lock, secret key, store, credentials."""
+"""The data folder of `scheduler up`: lock, secret key, store, credentials."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ from scheduler_api.credentials import (
 STORE_PORTS = range(16_384, 32_768)
 LOCK_TIMEOUT_S = 2
 # Who makes changes, in the audit log; also the name of the operator's token.
-BY = "scripts/up"
+BY = "scheduler up"
 # The store gets half of the memory. The other half is for the processes, and for what
 # the store writes above its limit, or copies while it rewrites its file.
 MEMORY_DIVISOR = 2
@@ -54,7 +54,7 @@ class Refusal(Exception):
 
 
 class DataFolder:
-    """The folder with a system's state. Only one `scripts/up` at a time can lock it."""
+    """The folder with a system's state. One `scheduler up` at a time can lock it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -70,7 +70,7 @@ class DataFolder:
     def _take_lock(self) -> None:
         """Lock the folder, so that only one store runs in it.
 
-        The store process inherits the lock, and keeps it if `scripts/up` is killed.
+        The store process inherits the lock, and keeps it if `scheduler up` is killed.
 
         Raises:
             Refusal: another process has the lock for longer than the time-out.

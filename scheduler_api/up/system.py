@@ -1,29 +1,24 @@
-"""Starts store, web, ticker, workers, clock and chores; restarts those that exit.
+"""Starts store, web, ticker, workers, clock and chores; restarts those that exit."""
 
-`scripts/up` runs this module in the checkout's virtual environment.
-"""
-
-import argparse
 import http.client
 import os
 import shlex
-import signal
 import sys
 import threading
 import time
 from contextlib import suppress
-from data_folder import DataFolder, Refusal, is_free, wait_for_store
-from keeper import ROOT, Keeper, Output, Role, Watchdog
 from pathlib import Path
-from roles import BIN, stages, store
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
+from scheduler_api.up import embedded_store
+from scheduler_api.up.data_folder import DataFolder, Refusal, is_free, wait_for_store
+from scheduler_api.up.keeper import Keeper, Output, Role, Watchdog
+from scheduler_api.up.roles import BIN, stages, store
 
 DEFAULTS = {
     # All attempts are logged.
@@ -68,6 +63,10 @@ class Up:
     """A complete system on this machine: data folder and processes."""
 
     def __init__(self, *, port: int, data: Path, workers: int) -> None:
+        """
+        Raises: Refusal, SettingsError: the system cannot start.
+        """
+        self._store_program = embedded_store.find_program()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._workers = workers
@@ -111,7 +110,8 @@ class Up:
 
     def _start_store(self) -> None:
         client = connect(self._settings.store_url)
-        [keeper] = self._start([store(self._folder, environ=self._environ)])
+        role = store(self._store_program, self._folder, environ=self._environ)
+        [keeper] = self._start([role])
 
         def should_stop() -> bool:
             return self._stopping.is_set() or keeper.exits > 0
@@ -235,40 +235,3 @@ def _compose_environ(folder: DataFolder, *, port: int) -> dict[str, str]:
         "SCHED_STATE_DIR": str(folder.path),
     }
     return DEFAULTS | inherited | ours
-
-
-def main() -> None:
-    """Parse the command line and run until a signal to stop."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/up", description="Start the whole system in the foreground."
-    )
-    parser.add_argument("--port", type=_port, default=8080, help="default: 8080")
-    parser.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR")
-    parser.add_argument("--workers", type=_count, default=1, metavar="N")
-    options = parser.parse_args()
-    os.umask(0o077)
-    try:
-        up = Up(**vars(options))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup, SIGHUP is ignored; continue to ignore it.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, up.stop)
-        up.run()
-    except (Refusal, SettingsError) as err:
-        sys.exit(f"scripts/up: {err}")
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
-        raise argparse.ArgumentTypeError(f"expected a port, got {text!r}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 64):
-        raise argparse.ArgumentTypeError(f"expected 1 to 64, got {text!r}")
-    return int(text)
-
-
-if __name__ == "__main__":
-    main()

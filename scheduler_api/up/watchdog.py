@@ -1,6 +1,6 @@
 """Kills the guarded processes and their descendants when standard input closes.
 
-Standard input is a pipe from `scripts/up`; the pipe closes even if `scripts/up` is
+Standard input is a pipe from `scheduler up`; the pipe closes even if `scheduler up` is
 killed with SIGKILL. On standard input, the line `+<pid>` adds a guarded process, and
 the line `-<pid>` removes a guarded process. Other processes of the process group, such
 as the calling shell, are not killed.

@@ -14,10 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from scheduler_api.core import logfmt
+from scheduler_api.up.watchdog import kill_trees
 from typing import IO
-from watchdog import kill_trees
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve()
+# Processes run in the folder of the packages: in the current folder, they could import
+# other modules named `workers`.
+ROOT = HERE.parents[2]
 MAX_PAUSE_S = 30
 STABLE_AFTER_S = 2
 OWN_ROLE = "up"
@@ -54,7 +57,7 @@ class Output:
         self._writer.start()
 
     def print(self, text: str) -> None:
-        """Print a message of `scripts/up` itself; it is never diverted."""
+        """Print a message of `scheduler up` itself; it is never diverted."""
         self.print_from(OWN_ROLE, text.encode())
 
     def print_from(self, role: str, line: bytes) -> None:
@@ -186,7 +189,7 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 class Watchdog:
-    """Run a watchdog process, which kills guarded processes if `scripts/up` is killed.
+    """Run a process that kills guarded processes if `scheduler up` is killed.
 
     The watchdog process is restarted if it exits.
     """
@@ -204,7 +207,7 @@ class Watchdog:
         return self._process.pid
 
     def guard(self, pid: int) -> None:
-        """Tell the watchdog to kill a process if `scripts/up` is killed."""
+        """Tell the watchdog to kill a process if `scheduler up` is killed."""
         with self._lock:
             self._guarded.add(pid)
             self._send(f"+{pid}")
@@ -230,7 +233,7 @@ class Watchdog:
                     self._start()
 
     def _start(self) -> None:
-        command = [sys.executable, str(ROOT / "scripts" / "watchdog.py")]
+        command = [sys.executable, str(HERE.with_name("watchdog.py"))]
         read_end, write_end = os.pipe()
         self._process = subprocess.Popen(command, stdin=read_end)
         os.close(read_end)

@@ -1,0 +1,1 @@
+"""Runs a complete system on one machine: the embedded store and all processes."""

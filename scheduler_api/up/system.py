@@ -14,9 +14,16 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.sign_ins import SignIns
 from scheduler_api.dialects import outbound
+from scheduler_api.dialects.dialect import Development
 from scheduler_api.settings import from_env
 from scheduler_api.up import embedded_store
-from scheduler_api.up.data_folder import DataFolder, Refusal, is_free, wait_for_store
+from scheduler_api.up.data_folder import (
+    DataFolder,
+    Refusal,
+    is_free,
+    is_loopback,
+    wait_for_store,
+)
 from scheduler_api.up.keeper import Keeper, Output, Role, Watchdog
 from scheduler_api.up.roles import BIN, stages, store
 
@@ -40,7 +47,7 @@ dashboard: {base_url}/sign-in/{sign_in}
   (this address signs in once, within ten minutes; later ones with the operator's token)
 credentials for its clients in {credentials}
 all data in {folder}; the processes' output during the start is in start.log there
-deliveries may reach {networks}
+{development}deliveries may reach {networks}
   (for development; by default the Procfile's processes reach none of these)
 to create a first event, due in five seconds, for the built-in receiver:
 
@@ -54,6 +61,10 @@ CURL = (
     """-d '{{"payload": "hello", "destination": "{base_url}/receiver/hello","""
     """ "scheduledTime": "'$({date} +%Y-%m-%dT%H:%M:%SZ)'"}}'"""
 )
+DEVELOPMENT = """\
+clients with {environment} find it
+  (everybody knows their token and signing keys, so it serves this machine only)
+"""
 IN_FIVE_SECONDS = (
     "date -u -v+5S" if sys.platform == "darwin" else "date -u -d '+5 seconds'"
 )
@@ -62,18 +73,34 @@ IN_FIVE_SECONDS = (
 class Up:
     """A complete system on this machine: data folder and processes."""
 
-    def __init__(self, *, port: int, data: Path, workers: int) -> None:
+    def __init__(
+        self,
+        *,
+        port: int,
+        data: Path,
+        workers: int,
+        development: Development | None = None,
+    ) -> None:
         """
+        Args:
+            development: a token and secrets that everybody knows, for the first tenant.
+
         Raises: Refusal, SettingsError: the system cannot start.
         """
         self._store_program = embedded_store.find_program()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._workers = workers
+        self._development = development
         self._folder = DataFolder(data)
         self._environ = _compose_environ(self._folder, port=port)
         self._settings = from_env(self._environ)
         host = self._settings.host
+        if development is not None and not is_loopback(host):
+            raise Refusal(
+                f"SCHED_HOST is {host}: with --qstash-dev it must be a loopback"
+                " address, because everybody knows the token"
+            )
         if not is_free(port, host):
             raise Refusal(f"port {port} of {host} is taken; --port chooses another")
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -133,6 +160,7 @@ class Up:
                 outbound.tenants(cell, self._settings),
                 base_url=self._base_url,
                 store=self._settings.redis_url,
+                development=self._development,
             )
             self._sign_in = SignIns(cell).create(token, tenant)
             self._print_started([keeper])
@@ -170,12 +198,19 @@ class Up:
             sign_in=self._sign_in,
             credentials=self._folder.credentials,
             folder=self._folder.path,
+            development=self._development_note(),
             networks=networks or "public addresses only",
             curl=curl,
         )
         self._wait_for_web()
         self._output.print(welcome)
         self._output.end_diversion(show=False)
+
+    def _development_note(self) -> str:
+        if self._development is None:
+            return ""
+        environment = self._development.environment.format(port=self._settings.port)
+        return DEVELOPMENT.format(environment=environment)
 
     def _wait_for_web(self) -> None:
         """Wait until all web processes have logged their start, but not for long.

@@ -2,13 +2,24 @@
 
 import fakeredis
 import pytest
+from functools import partial
 from pathlib import Path
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.dialects.outbound import SECRETS
+from scheduler_api.dialects.qstash.credentials import DEVELOPMENT, rotate
 from scheduler_api.up.data_folder import DataFolder, Refusal, memory_bytes
 
 NAME = "SCHEDULER_API_SIGNING_SECRET"
+PUBLISHED_TOKEN = (
+    "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0="
+)
+CURRENT_SIGNING_KEY = "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r"
+
+
+def new_tenants() -> Tenants:
+    cell = Cell(fakeredis.FakeRedis(), "{s1}:")
+    return Tenants(cell, secret_key="0123456789abcdef", makers=SECRETS)
 
 
 def read(folder: DataFolder) -> dict[str, str]:
@@ -18,11 +29,7 @@ def read(folder: DataFolder) -> dict[str, str]:
 
 def test_credentials_stay_and_missing_ones_are_added(tmp_path: Path):
     folder = DataFolder(tmp_path)
-    tenants = Tenants(
-        Cell(fakeredis.FakeRedis(), "{s1}:"),
-        secret_key="0123456789abcdef",
-        makers=SECRETS,
-    )
+    tenants = new_tenants()
     folder.keep_credentials(tenants, base_url="http://a", store="redis://b")
     first = read(folder)
     folder.credentials.write_text(
@@ -76,3 +83,42 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) ->
 
     with pytest.raises(Refusal, match=r"store\.conf cannot be written"):
         folder.store_url()
+
+
+def test_published_credentials_are_those_of_the_first_tenant(tmp_path: Path) -> None:
+    folder, tenants = DataFolder(tmp_path), new_tenants()
+
+    folder.keep_credentials(
+        tenants, base_url="http://a", store="redis://b", development=DEVELOPMENT
+    )
+
+    assert tenants.tokens.find(PUBLISHED_TOKEN)
+    assert read(folder)["QSTASH_CURRENT_SIGNING_KEY"] == CURRENT_SIGNING_KEY
+
+
+def test_published_keys_return_after_a_rotation(tmp_path: Path) -> None:
+    folder, tenants = DataFolder(tmp_path), new_tenants()
+    keep = partial(
+        *(folder.keep_credentials, tenants),
+        base_url="http://a",
+        store="redis://b",
+        development=DEVELOPMENT,
+    )
+    keep()
+    first = read(folder)
+    rotate(tenants, "1", grace_ms=0)
+
+    keep()
+
+    assert read(folder) == first
+
+
+def test_a_store_with_a_published_token_needs_the_option(tmp_path: Path) -> None:
+    folder, tenants = DataFolder(tmp_path), new_tenants()
+    keep = partial(
+        folder.keep_credentials, tenants, base_url="http://a", store="redis://b"
+    )
+    keep(development=DEVELOPMENT)
+
+    with pytest.raises(Refusal, match="everybody knows the token"):
+        keep()

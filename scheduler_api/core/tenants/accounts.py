@@ -78,12 +78,17 @@ class Tenants:
         self._prefix = cell.prefix
         self._cipher = Cipher(secret_key, older_keys)
 
-    def create(self, name: str, *, by: str | None = None) -> NewTenant:
+    def create(
+        self, name: str, *, by: str | None = None, token: str | None = None
+    ) -> NewTenant:
         """Create a tenant with a token and secrets.
 
         Atomic, one MULTI. A crash before the MULTI leaves the tenant's id unused.
+
+        Args:
+            token: the token; None: a random one.
         """
-        new = self._new()
+        new = self._new(token)
         with self._client.pipeline(transaction=True) as pipe:
             self._write(pipe, new, name, by)
             pipe.execute()
@@ -112,10 +117,10 @@ class Tenants:
                 except WatchError:
                     continue
 
-    def _new(self) -> NewTenant:
+    def _new(self, token: str | None = None) -> NewTenant:
         tenant_id = str(self._client.incr(keys.tenant_sequence(self._prefix)))
         secrets = {name: make() for name, make in self._makers.items()}
-        return NewTenant(tenant_id, new_token(), Secrets(secrets))
+        return NewTenant(tenant_id, token or new_token(), Secrets(secrets))
 
     def _write(self, pipe: Pipeline, new: NewTenant, name: str, by: str | None) -> None:
         record: Record = {

@@ -9,13 +9,24 @@ from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import RotationRefused, Secrets
 from scheduler_api.core.tenants.token_forms import with_user
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects.dialect import RotationEffect, RotationOrder
+from scheduler_api.dialects.dialect import Development, RotationEffect, RotationOrder
 from scheduler_api.dialects.qstash.settings import QstashSettings
 
 CURRENT_KEY, NEXT_KEY = "qstash.current", "qstash.next"
 _LETTERS = string.ascii_letters + string.digits
 _KEY_LENGTH = 28
 
+# As in version 2.12 of the JavaScript client. Its token is the base64 of an object with
+# the user `defaultUser` and this password.
+DEVELOPMENT = Development(
+    dialect="qstash",
+    token="defaultPassword",
+    secrets={
+        CURRENT_KEY: "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r",
+        NEXT_KEY: "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs",
+    },
+    environment="QSTASH_DEV=true QSTASH_DEV_PORT={port}",
+)
 ROTATION_EFFECT = RotationEffect(
     "The next key becomes the current one, and signs; a new next key is made. Receivers"
     " that have the present pair of keys still verify. Give them the new pair before"

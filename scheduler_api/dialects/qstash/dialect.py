@@ -6,6 +6,7 @@ from scheduler_api.core.settings.limits import OwnerLimits
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.dialects.qstash.credentials import (
     CURRENT_KEY,
+    DEVELOPMENT,
     NEXT_KEY,
     ROTATION_EFFECT,
     client_variables,
@@ -62,5 +63,6 @@ QSTASH = Dialect(
     verification=VERIFICATION,
     redraft=redraft_with,
     labels=labels_of,
+    development=DEVELOPMENT,
     examples=EXAMPLES,
 )

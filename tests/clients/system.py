@@ -64,13 +64,13 @@ class System:
 
 
 @contextmanager
-def running(system: System) -> Iterator[None]:
+def running(system: System, *options: str, **environ: str) -> Iterator[None]:
     """Context manager that runs the system and waits until it is ready."""
-    options = ["--data", str(system.data), "--port", str(system.port)]
+    own = ["--data", str(system.data), "--port", str(system.port)]
     with system.log.open("wb") as log:
         process = subprocess.Popen(
-            [ROOT / "scripts" / "up", *options],
-            env=plain_environ(),
+            [ROOT / "scripts" / "up", *own, *options],
+            env=plain_environ() | environ,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -34,6 +34,7 @@ from scheduler_api.dialects.qstash.parsing.message import (
     to_gates,
     to_options,
 )
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.dialects.qstash.signing import jwt
 
 USER_AGENT = ("User-Agent", "Upstash-QStash")
@@ -47,6 +48,8 @@ class QstashOutbound:
     def __init__(self, settings: EngineSettings) -> None:
         self._response_log_bytes = settings.response_log_bytes
         self._secret_key = settings.secret_key
+        region = settings.of(QstashSettings).region
+        self._region = (("Upstash-Region", region.upper()),) if region else ()
 
     def render(self, begun: Begun, *, secrets: Secrets, now_ms: int) -> Outgoing:
         """Return the signed request of an attempt, or the url group to expand.
@@ -76,6 +79,7 @@ class QstashOutbound:
                 ("Upstash-Message-Id", message_id(begun.id)),
                 *_retry_headers(message, retried=str(begun.failures)),
                 ("Upstash-Signature", signature),
+                *self._region,
                 *_flow_headers(message.flow_control),
                 *_origin(begun, message),
                 *duplicate_warning(begun).items(),

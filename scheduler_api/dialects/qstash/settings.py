@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from scheduler_api.core.settings.limits import OwnerLimits
-from scheduler_api.core.settings.variables import DAY_MS, MIB, read_integer, variable
+from scheduler_api.core.settings.variables import (
+    DAY_MS,
+    MIB,
+    read_choice,
+    read_integer,
+    variable,
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class QstashSettings:
-    """The settings of QStash: deadlines, limits and the rotation of signing keys."""
+    """The settings of QStash: deadlines, limits, signing keys and the region."""
 
     timeout_ms: int = variable(
         "SCHED_QSTASH_TIMEOUT_MS",
@@ -83,6 +89,15 @@ class QstashSettings:
         read_integer(0, 90 * DAY_MS),
         default=DAY_MS,
         doc="QStash: milliseconds that replaced signing keys still verify",
+    )
+
+    region: str = variable(
+        "SCHED_QSTASH_REGION",
+        read_choice("eu-central-1", "us-east-1"),
+        default="",
+        doc="QStash: region that deliveries name in `Upstash-Region`, by which"
+        " receivers of two QStashes pick the keys: eu-central-1 or us-east-1; none: no"
+        " such header",
     )
 
     @property

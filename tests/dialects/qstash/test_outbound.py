@@ -13,6 +13,7 @@ from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.dialects.qstash.credentials import CURRENT_KEY, NEXT_KEY
 from scheduler_api.dialects.qstash.outbound import QstashOutbound
 from scheduler_api.dialects.qstash.parsing.message import Callback, FlowControl, Message
+from scheduler_api.dialects.qstash.settings import QstashSettings
 from scheduler_api.settings import Settings
 from tests.attempts import NOW_MS
 from tests.dialects.qstash.attempts import BEGUN, BODY, URL, Reply, begun_of
@@ -82,6 +83,15 @@ def test_s17_a_header_that_an_older_version_stored_does_not_replace_the_servers(
 
     assert (headers["Upstash-Max-Retries"], headers["X-A"]) == ("3", "1")
     assert "Upstash-Retry-Delay" not in headers
+
+
+def test_the_region_is_sent_as_the_clients_spell_it() -> None:
+    own = QstashSettings(region="us-east-1")
+    dialect = QstashOutbound(replace(SETTINGS, dialects=(own,)))
+
+    outgoing = dialect.render(BEGUN, secrets=SECRETS, now_ms=NOW_MS)
+
+    assert sent(outgoing)["Upstash-Region"] == "US-EAST-1"
 
 
 @pytest.mark.parametrize(

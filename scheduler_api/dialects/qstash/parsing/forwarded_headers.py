@@ -19,8 +19,7 @@ HEADERS_MAX_BYTES = 65_536
 CONTENT_TYPE = "Content-Type"
 
 # Headers that publishers may not set. The server sets these headers in deliveries,
-# except for `upstash-region`. Receivers choose their verification keys by
-# `upstash-region`, so no delivery may contain this header.
+# `upstash-region` if a setting says so: receivers choose their keys by it.
 DELIVERY_HEADERS = frozenset(
     {
         "user-agent",

@@ -115,6 +115,7 @@ class Site:
             "redis://:password@store:6379/0": lambda: self.store,
             "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
             "https://qstash.upstash.io": lambda: self._credentials()["QSTASH_URL"],
+            "sig_…": lambda: "sig_hosted",
             "HOSTED_QSTASH_TOKEN=…": lambda: f"HOSTED_QSTASH_TOKEN={self._hosted()}",
         }
         for placeholder, value in values.items():

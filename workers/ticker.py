@@ -29,6 +29,7 @@ from scheduler_api.settings import Settings
 from types import FrameType
 from typing import Any
 from workers.bootstrap import start_process
+from workers.claim_pace import ClaimPace
 from workers.store_clock import StoreClock
 
 log = logging.getLogger("scheduler.ticker")
@@ -92,6 +93,8 @@ class Ticker:
         self._stops_on_step = settings.stop_on_clock_step
         self._unreported: ClockStep | None = None
         self._claimed_at: float | None = None
+        self._pace = ClaimPace()
+        self._rest_s = 0.0
         self._is_working = False
 
     def tick(self) -> float:
@@ -115,6 +118,9 @@ class Ticker:
             self._is_working = True
             self._report()
         self._log(claimed)
+        rest_s = self._pace.rest_s(len(claimed.ids), self._claimed_at)
+        # A backlog is claimed without a rest.
+        self._rest_s = rest_s if claimed.next_us else 0.0
         if claimed.next_us is None or claimed.rq_full:
             return MAX_WAIT_S
         wait_s = claimed.next_us / 1_000_000 - WAKE_UP_S
@@ -309,7 +315,9 @@ class Ticker:
             # confirmation does end the sleep, because a wake-up may have been missed.
             channel.get_message(timeout=TIMEOUT_S)
             while not self.stopping.is_set():
-                _sleep(self.tick(), channel)
+                wait_s = self.tick()
+                time.sleep(self._rest_s)
+                _sleep(wait_s - self._rest_s, channel)
 
     def stop(self) -> None:
         """End `run` after the current tick or sleep."""

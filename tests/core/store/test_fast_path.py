@@ -37,7 +37,7 @@ BEGIN = {
 RENEW = {"hmget": 50, "zadd": 50}
 DELIVERED = {
     **{"exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
-    **{"zadd": 100, "zrem": 100},
+    **{"zadd": 2, "zrem": 2},
 }
 RETRY = {
     **{"hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},

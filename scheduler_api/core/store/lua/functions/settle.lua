@@ -59,8 +59,8 @@ local function settle_without_outcome(ctx, id, event, number, outcome, entry)
   return {id, 'settled', ctx.now}
 end
 
--- Settles one attempt. The arguments of its callbacks start at `first` and end before `last`.
-local function settle(ctx, first, last, id, token, number, outcome, delay, reason, entry)
+-- Settles one attempt. Adds an event that has ended to `batch`. The arguments of its callbacks start at `first` and end before `last`.
+local function settle(ctx, batch, first, last, id, token, number, outcome, delay, reason, entry)
   local key = keys.event(ctx, id)
   local event = records.read(key, SETTLED)
   if not records.exists(key, event) then return {id, 'gone', 0} end
@@ -89,21 +89,25 @@ local function settle(ctx, first, last, id, token, number, outcome, delay, reaso
   for at = first, last - 1, callbacks.WIDTH do callbacks.create(ctx, id, event, at) end
   event.attempts = number
   if outcome == 'retry' then endings.retry(ctx, id, event, next_ms)
-  else endings.finish(ctx, id, event, outcome, reason ~= '' and reason or nil) end
+  else endings.record(ctx, batch, id, event, outcome, reason ~= '' and reason or nil) end
   return {id, 'settled', next_ms}
 end
 
 local function settle_attempts(key_names, args)
-  local ctx, replies, i = context.new(key_names, args), {}, 2
+  local ctx, batch, replies, i = context.new(key_names, args), endings.batch(), {}, 2
   while i <= #args do
     local first = i + WIDTH
     local last = first + tonumber(args[first - 1]) * callbacks.WIDTH
-    local ok, reply = pcall(settle, ctx, first, last, unpack(args, i, first - 2))
+    local ok, reply = pcall(settle, ctx, batch, first, last, unpack(args, i, first - 2))
     if not ok then
       due.quarantine(ctx, args[i], reply)
       reply = {args[i], 'quarantined', 0}
     end
     replies[#replies + 1], i = reply, last
+  end
+  local failed = endings.place(ctx, batch)
+  for _, reply in ipairs(replies) do
+    if failed[reply[1]] then reply[2], reply[3] = 'quarantined', 0 end
   end
   return replies
 end

@@ -5,20 +5,28 @@ local FOLLOWING = records.fields(EVENT, 'owner', 'state', 'attempts', 'first_due
 local DEAD = records.fields(EVENT, 'owner', 'due_ms', 'first_due_ms', 'schedule', 'state',
   'finished_ms')
 
--- Removes an event from its place and releases its slots. Afterwards the caller must call
--- `slots.promote_at_freed`. If the event has not ended, the caller must also put the event into a
--- new place.
-function endings.dequeue(ctx, id, event)
-  local member = due.member(id, event)
-  if redis.call('ZREM', keys.leased(ctx), member) == 0
-    and redis.call('ZREM', keys.due(ctx), member) == 0
-    and redis.call('ZREM', keys.quarantine(ctx), id) == 1 then
-    redis.call('HDEL', keys.quarantine_reasons(ctx), id)
+-- Removes members from their places: from `leased`, `due` or the quarantine.
+local function remove_from_places(ctx, members, ids)
+  local left = #members - redis.call('ZREM', keys.leased(ctx), unpack(members))
+  if left > 0 then left = left - redis.call('ZREM', keys.due(ctx), unpack(members)) end
+  if left > 0 and redis.call('ZREM', keys.quarantine(ctx), unpack(ids)) > 0 then
+    redis.call('HDEL', keys.quarantine_reasons(ctx), unpack(ids))
   end
+end
+
+local function leave_gates(ctx, id, event)
   if due.any_isolated(ctx) then redis.call('SREM', keys.isolated(ctx), id) end
   if not event.gates then return end
   slots.stop_waiting(ctx, id, event)
   slots.release(ctx, id, event)
+end
+
+-- Removes an event from its place and releases its slots. Afterwards the caller must call
+-- `slots.promote_at_freed`. If the event has not ended, the caller must also put the event into a
+-- new place.
+function endings.dequeue(ctx, id, event)
+  remove_from_places(ctx, {due.member(id, event)}, {id})
+  leave_gates(ctx, id, event)
 end
 
 -- Removes an ended event from its queues. Then promotes waiting events into the turns and slots
@@ -50,9 +58,25 @@ local function clear_attempt(key)
     EVENT.interruptions)
 end
 
--- Ends an event as delivered, dead or cancelled. The caller must have read these fields: owner,
--- due_ms, first_due_ms, schedule, journaled, attempts, following, gates, waits_at, passed_over.
-function endings.finish(ctx, id, event, state, reason)
+-- Creates a batch. A batch collects the events that one call ends; then `place` moves all of them
+-- with one command for each sorted set.
+function endings.batch() return {members = {}, ids = {}, groups = {}} end
+
+-- Returns what a batch collects of an owner's events that end in one state.
+local function group_of(batch, owner, state)
+  local name = owner .. ':' .. state
+  local group = batch.groups[name]
+  if not group then
+    group = {owner = owner, state = state, ids = {}, finished = {}, by_time = {}}
+    batch.groups[name] = group
+  end
+  return group
+end
+
+-- Records that an event has ended as delivered, dead or cancelled. The caller must call `place`
+-- afterwards, and must have read these fields: owner, due_ms, first_due_ms, schedule, journaled,
+-- attempts, following, gates, waits_at, passed_over.
+function endings.record(ctx, batch, id, event, state, reason)
   local key, owner, first_due = keys.event(ctx, id), event.owner, records.first_due_ms(event)
   if reason then
     redis.call('HSET', key, EVENT.state, state, EVENT.finished_ms, ctx.now, EVENT.updated_ms,
@@ -63,13 +87,49 @@ function endings.finish(ctx, id, event, state, reason)
   end
   clear_attempt(key)
   if state ~= 'delivered' then deduplication.release(ctx, owner, id, key) end
-  redis.call('ZADD', keys.finished(ctx, owner, state), ctx.now, id)
-  redis.call('ZREM', keys.by_time(ctx, owner, 'active'), id)
-  if not event.schedule then redis.call('ZADD', keys.by_time(ctx, owner, state), first_due, id) end
+  local group, count = group_of(batch, owner, state), #batch.ids + 1
+  batch.ids[count], batch.members[count] = id, due.member(id, event)
+  local ids, finished, by_time = group.ids, group.finished, group.by_time
+  ids[#ids + 1] = id
+  finished[#finished + 1], finished[#finished + 2] = ctx.now, id
+  if not event.schedule then
+    by_time[#by_time + 1], by_time[#by_time + 2] = first_due, id
+  end
   journal.append(ctx, event, id, state, event.attempts)
-  endings.dequeue(ctx, id, event)
+  leave_gates(ctx, id, event)
   if event.gates then leave_queues(ctx, id, event) end
   if event.following then start_following(ctx, event.following) end
+end
+
+local function place_group(ctx, group)
+  local owner, state = group.owner, group.state
+  redis.call('ZADD', keys.finished(ctx, owner, state), unpack(group.finished))
+  redis.call('ZREM', keys.by_time(ctx, owner, 'active'), unpack(group.ids))
+  if group.by_time[1] then
+    redis.call('ZADD', keys.by_time(ctx, owner, state), unpack(group.by_time))
+  end
+end
+
+-- Moves all recorded events from their places to the indexes of ended events. Moves those that fail
+-- to quarantine, and returns their ids as the keys of a table.
+function endings.place(ctx, batch)
+  local failed = {}
+  if batch.ids[1] then remove_from_places(ctx, batch.members, batch.ids) end
+  for _, group in pairs(batch.groups) do
+    local ok, problem = pcall(place_group, ctx, group)
+    for _, id in ipairs(ok and {} or group.ids) do
+      due.quarantine(ctx, id, problem)
+      failed[id] = true
+    end
+  end
+  return failed
+end
+
+-- Records and places one ended event.
+function endings.finish(ctx, id, event, state, reason)
+  local batch = endings.batch()
+  endings.record(ctx, batch, id, event, state, reason)
+  endings.place(ctx, batch)
 end
 
 -- Cancels an event that has not ended. `...` lists fields and values to store with the

@@ -79,8 +79,8 @@ end
 -- Returns the value of an integer field. Raises an error if the value is not an integer. The
 -- function that catches the error moves the event, schedule or gate to quarantine.
 function records.integer(record, name, default)
-  local value = record[name] or default
-  if not value then error(name .. ' is missing', 0) end
+  local value = record[name]
+  if not value then return default or error(name .. ' is missing', 0) end
   if not string.find(value, '^%-?%d+$') then error(name .. ' is not an integer: ' .. value, 0) end
   return tonumber(value)
 end

@@ -1,7 +1,7 @@
 """Tests of settle, which checks the token of an attempt and records the outcome."""
 
 import pytest
-from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, State
+from scheduler_api.core.model import AttemptKind, Begun, Content, Outcome, Owner, State
 from scheduler_api.core.queries.events import Queries
 from scheduler_api.core.store import codec, keys
 from tests.core.engine import (
@@ -49,6 +49,19 @@ def test_an_ended_event_is_indexed_by_both_its_times(engine: Engine, outcome: Ou
     finished = engine.scores(keys.finished(PREFIX, owner, outcome.value))
     assert finished == {begun.id: engine.now_ms}
     assert engine.scores(keys.by_time(PREFIX, owner, "active")) == {}
+
+
+def test_a_broken_index_quarantines_only_the_events_of_its_owner(engine: Engine):
+    engine.checks_faults = False
+    broken = engine.begun(owner=Owner("2", "jiter"))
+    begun = [broken, engine.begun()]
+    engine.client.set(keys.finished(PREFIX, "2:jiter", "delivered"), "broken")
+
+    answers = engine.worker.settle(*map(settlement, begun))
+
+    assert [each.code for each in answers] == ["quarantined", "settled"]
+    assert engine.places(begun[0].id) == ["quarantine"]
+    assert engine.places(begun[1].id) == []
 
 
 def test_a_dead_letter_has_its_reason(engine: Engine):

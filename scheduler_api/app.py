@@ -4,6 +4,7 @@ import logging
 import os
 import redis
 import sys
+import werkzeug
 from collections.abc import Sequence
 from flask import Flask, Response, request
 from functools import partial
@@ -185,7 +186,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
         return answer.render(with_processes=with_processes)
 
     @app.get("/metrics")
-    def scrape() -> Response:
+    def scrape() -> werkzeug.Response:
         if not settings.receiver and not is_from_loopback(request.environ):
             require_operator(built)
         return metrics.render(built.cell, cell_readiness)

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from redis.client import PubSub
 from scheduler_api.core import gc_tuning, logfmt
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
-from scheduler_api.core.store import fitness, keys
+from scheduler_api.core.store import fitness, keys, statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.claims import Claim, ClaimTimeouts, LastContact, claim
 from scheduler_api.core.store.clock_step import ClockStep
@@ -96,6 +97,8 @@ class Ticker:
         self._pace = ClaimPace()
         self._rest_s = 0.0
         self._is_working = False
+        # What claims have done and the store does not have in its totals yet.
+        self._claimed = self._lost_leases = 0
 
     def tick(self) -> float:
         """Claim once; return how many seconds to sleep until the next tick.
@@ -114,6 +117,8 @@ class Ticker:
         if claimed.is_unexpected:
             return 0.0
         self._claimed_at = time.monotonic()
+        self._claimed += len(claimed.ids) + len(claimed.isolated_ids)
+        self._lost_leases += len(claimed.interrupted)
         if not self._is_working:
             self._is_working = True
             self._report()
@@ -176,7 +181,10 @@ class Ticker:
         return True
 
     def _check_store(self) -> None:
-        """Report that a ticker runs; check the store: memory, policy, epoch, clock."""
+        """Report that a ticker runs, and what it has claimed.
+
+        Check the memory, policy, epoch and clock of the store.
+        """
         self._checked_at, since_ms = time.monotonic(), self._clock.now_ms()
         pipe = self.client.pipeline(transaction=False)
         pipe.info("memory", "persistence")
@@ -200,8 +208,17 @@ class Ticker:
         self._is_full = has_no_room(info, high_water_percent=self.high_water_percent)
         if not self._observe(now[0] * 1000 + now[1] // 1000, since_ms=since_ms):
             self._report()
+        self._add_totals()
         if is_evicting:
             raise EvictingStore(EvictingStore.__doc__)
+
+    def _add_totals(self) -> None:
+        """Add to the store what claims have done since the last time."""
+        if self._claimed or self._lost_leases:
+            statistics.add_totals(
+                self.cell, claimed=self._claimed, lost_leases=self._lost_leases
+            )
+            self._claimed = self._lost_leases = 0
 
     def _check_persistence(self, info: Mapping[str, Any]) -> None:
         """Log once that the store stops to write its append-only file."""
@@ -302,6 +319,8 @@ class Ticker:
             except Exception:
                 log.exception(logfmt.line("tick.failed"))
             self.stopping.wait(RETRY_INTERVAL_S)
+        with suppress(redis.RedisError):
+            self._add_totals()
 
     def _run_until_error(self) -> None:
         """Tick until `stop`; between ticks, sleep until a wake-up or the next due time.

@@ -3,16 +3,24 @@
 import asyncio
 import pytest
 import redis
+from collections import Counter
+from dataclasses import replace
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from scheduler_api import services
 from scheduler_api.app import create_app
-from scheduler_api.core.store import keys, statistics
+from scheduler_api.core.model import Content, Draft, Gates, Owner
+from scheduler_api.core.store import claims, keys, statistics
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.epoch import accept, claim_database
+from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.rq_envelopes import RqEnqueuer
 from scheduler_api.core.store.statistics import Counts, DestinationCounts, bucket_of
 from scheduler_api.core.tenants.tokens import Tokens
 from scheduler_api.settings import Settings
+from scheduler_api.web import readiness
+from tests.core.engine import TIMEOUTS
 from tests.sync_worker import AwaitableClient
 from typing import Any, cast
 
@@ -39,6 +47,7 @@ def count_attempts(cell: Cell) -> None:
     counts = Counts(delivered=1, failed=2, late_ms=30)
     counts.causes["http_500"] = 2
     counts.late[bucket_of(30)] = 1
+    counts.durations, counts.duration_ms = Counter({bucket_of(200): 3}), 600
     counts.add_destination(ORIGIN, DestinationCounts(1, 2, is_failing=True))
     parts = list(statistics.parts_of({"7": counts}))
     client = cast(Any, AwaitableClient(cell.client))
@@ -73,6 +82,9 @@ def test_attempts_of_all_workers_and_tenants_are_counted_once(
     assert found["scheduler_lateness_seconds_bucket", "0.05"] == 2
     assert found["scheduler_lateness_seconds_count",] == 2
     assert found["scheduler_lateness_seconds_sum",] == 0.06
+    assert found["scheduler_attempt_duration_seconds_bucket", "0.1"] == 0
+    assert found["scheduler_attempt_duration_seconds_bucket", "0.25"] == 6
+    assert found["scheduler_attempt_duration_seconds_sum",] == 1.2
     assert found["scheduler_destination_recent_failures", ORIGIN] == 4
 
 
@@ -94,6 +106,51 @@ def test_an_event_is_due_until_it_is_claimed(cell: Cell, valkey: str) -> None:
 
     assert found["scheduler_due",] == 1
     assert found["scheduler_oldest_due_age_seconds",] >= 90
+
+
+def test_events_are_counted_where_they_are(cell: Cell, valkey: str) -> None:
+    store, draft = EventStore(cell), Draft(Content("https://a.example/", b""), 1_000)
+    queued = replace(draft, gates=Gates(queue="orders"))
+    store.create_many(Owner("7", "qstash"), [draft, queued, queued, queued])
+    claims.claim(cell, room=10, timeouts=TIMEOUTS, enqueuer=RqEnqueuer(cell.client))
+    statistics.add_totals(cell, claimed=2, lost_leases=1)
+    cell.client.zadd(keys.finished(PREFIX, "7:qstash", "dead"), {"a": 1, "b": 2})
+
+    found = scrape(app_on(valkey).test_client())
+
+    assert found["scheduler_created_events_total",] == 4
+    assert found["scheduler_claimed_events_total",] == 2
+    assert found["scheduler_lost_leases_total",] == 1
+    assert found["scheduler_leased_events",] == 2
+    assert found["scheduler_waiting_events", "queue"] == 2
+    assert found["scheduler_waiting_events", "host_limit"] == 0
+    assert found["scheduler_rq_jobs", "deliveries"] == 1
+    assert found["scheduler_dead_letters",] == 2
+
+
+def test_nothing_is_reported_while_the_store_hangs(
+    cell: Cell, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(services, "TIMEOUT_S", 0.05)
+    http = app_on(valkey).test_client()
+    scrape(http)
+    cell.client.client_pause(500)
+
+    found = scrape(http)
+
+    assert found == {}
+
+
+def test_what_the_store_refuses_is_left_out(cell: Cell, valkey: str) -> None:
+    cell.client.set(keys.totals(PREFIX), "not a hash")
+
+    found = scrape(app_on(valkey).test_client())
+
+    assert ("scheduler_attempts_total", "", "delivered") not in found
+    assert ("scheduler_lateness_seconds_count",) not in found
+    assert found["scheduler_processes", "web"] == 0
+    assert found["scheduler_dead_letters",] == 0
 
 
 def test_missing_processes_are_reported_as_none(cell: Cell, valkey: str) -> None:

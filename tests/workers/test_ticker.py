@@ -7,11 +7,13 @@ from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 from scheduler_api.core.model import Content, Draft, Owner
-from scheduler_api.core.store import keys, layout
+from scheduler_api.core.store import keys, layout, statistics
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.processes import read_processes
+from scheduler_api.core.store.statistics import Totals
 from scheduler_api.settings import Settings
 from tests.core.round_trips import CountingConnection, RoundTrips
+from tests.sync_worker import new_sync_worker
 from workers.ticker import EvictingStore, Ticker
 
 PREFIX = "{s1}:"
@@ -199,3 +201,36 @@ def test_r10_a_ticker_says_once_that_the_store_stops_to_write_its_file(
         ticker.tick()
 
     assert caplog.text.count("store.doubtful") == 1
+
+
+def totals(ticker: Ticker) -> Totals:
+    """What the store has when the ticker has checked it."""
+    ticker._checked_at = 0.0
+    ticker.tick()
+    return statistics.read_totals(ticker.cell)
+
+
+def test_a_ticker_counts_what_it_has_claimed_once(ticker: Ticker) -> None:
+    ticker.client.delete("rq:queue:deliveries")
+    EventStore(ticker.cell).create_many(OWNER, [DRAFT] * 3)
+    ticker.tick()
+
+    assert [totals(ticker).claimed for _ in range(2)] == [4, 4]
+
+
+def test_a_ticker_that_stops_counts_its_last_claims(ticker: Ticker) -> None:
+    ticker.stop()
+    ticker.run()
+
+    assert statistics.read_totals(ticker.cell).claimed == 1
+
+
+def test_a_ticker_counts_a_lease_that_ended_during_the_attempt(
+    ticker: Ticker,
+) -> None:
+    [member] = ticker.client.zrange(keys.leased(PREFIX), 0, -1)
+    new_sync_worker(ticker.client, PREFIX).begin(member.decode())
+    ticker.client.zadd(keys.leased(PREFIX), {member: 1})
+    ticker.tick()
+
+    assert totals(ticker).lost_leases == 1

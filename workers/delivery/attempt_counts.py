@@ -11,7 +11,7 @@ from scheduler_api.core.delivery.causes import cause
 from scheduler_api.core.delivery.destinations import BadDestination
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.store import gate_names, statistics
-from scheduler_api.core.store.leases import Settlement, WorkerStore
+from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
 from scheduler_api.core.store.statistics import (
     OTHERS,
     Counts,
@@ -32,14 +32,23 @@ WITHOUT_OUTCOME = (Outcome.INTERRUPTED, Outcome.UNSENT)
 class Tally:
     """What became of the attempts of a tenant at an origin since the last write."""
 
-    __slots__ = ("causes", "delivered", "is_failing", "last_cause", "name")
+    __slots__ = (
+        *("causes", "delivered", "durations_ms", "is_failing", "last_cause"),
+        "name",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.delivered = 0
         self.causes: Counter[str] = Counter()
+        self.durations_ms: list[int] = []
         self.is_failing = False
         self.last_cause = ""
+
+    def add_duration(self, report: Report) -> None:
+        """Count how long an attempt took, if it has made a request."""
+        if report.total_ms is not None:
+            self.durations_ms.append(report.total_ms)
 
 
 class AttemptCounts:
@@ -92,11 +101,13 @@ class AttemptCounts:
             if report.status is not None:
                 tally.delivered += 1
                 tally.is_failing = False
+                tally.add_duration(report)
         elif settlement.outcome not in WITHOUT_OUTCOME:
             found = cause(report.status, report.error, report.detail)
             tally.is_failing = True
             tally.last_cause = found.code if found else f"http-{report.status}"
             tally.causes[tally.last_cause] += 1
+            tally.add_duration(report)
 
     def _new_tally(self, key: tuple[str, str], url: str) -> Tally:
         origin = key[1]
@@ -146,6 +157,8 @@ class AttemptCounts:
             counts.delivered += tally.delivered
             counts.failed += failed
             counts.causes += tally.causes
+            counts.durations += Counter(map(bucket_of, tally.durations_ms))
+            counts.duration_ms += sum(tally.durations_ms)
             counts.add_destination(
                 tally.name,
                 DestinationCounts(

@@ -1,5 +1,6 @@
 """What is held, by which gate, and how much."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from scheduler_api.core.model import Owner
@@ -62,12 +63,14 @@ class Held:
     Attributes:
         fullest: up to ten gates, those with most events first.
         gates, events: how many there are in all.
+        by_kind: how many events wait, by `Waiters.kind`.
         is_complete: whether all gates were examined.
     """
 
     fullest: Sequence[Waiters]
     gates: int
     events: int
+    by_kind: Counter[str]
     is_complete: bool
 
 
@@ -87,10 +90,14 @@ def held(cell: Cell, tenant: str | None, owners: Sequence[Owner]) -> Held:
         (each for each in _read(cell, gates[:MAX_GATES]) if each.events),
         key=lambda each: -each.events,
     )
+    by_kind = Counter[str]()
+    for each in fullest:
+        by_kind[each.kind] += each.events
     return Held(
         fullest[:LISTED],
         len(fullest),
-        sum(each.events for each in fullest),
+        by_kind.total(),
+        by_kind,
         is_complete=len(gates) <= MAX_GATES and len(owners) <= MAX_OWNERS,
     )
 

@@ -254,11 +254,13 @@ def counts(prefix: str, holder: str, hour: int | str) -> str:
 
 
 def totals(prefix: str) -> str:
-    """Hash of what became of all attempts of the cell. Never expires.
+    """Hash of what has happened in the cell. Never expires.
 
     Fields, all numbers that only grow: `delivered`; `failed:<code>`, failures by cause;
-    `late:<bucket>`, first attempts by lateness; `late_ms`, the sum of their lateness
-    (`statistics`).
+    `late:<bucket>`, first attempts by lateness; `late_ms`, the sum of their lateness;
+    `duration:<bucket>`, attempts by duration; `duration_ms`, the sum of their
+    durations; `created`, events that were stored; `claimed`, offers of events;
+    `lost_leases`, attempts whose lease ended (`statistics`).
     """
     return f"{prefix}totals"
 

@@ -3,11 +3,14 @@
 Workers count in memory and add what they have counted once a second. The store has the
 counts of each tenant, and those of all tenants together, by hour. Attempts that a
 worker did not finish, because it died, are not counted.
+
+The totals of the whole life of the cell are for programs. Tickers add to them too, and
+functions that create events count these themselves.
 """
 
 import orjson
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from scheduler_api.core.batches import batches
@@ -27,9 +30,11 @@ OTHERS = ""
 # Calls with more parts, or with parts of more destinations, would block the store for
 # longer than 2 ms.
 PARTS_AT_ONCE, DESTINATIONS_AT_ONCE = 5, 50
+NOTHING: Mapping[str, object] = {}
 # Whose counts, and some of them.
 Part = tuple[str, bytes]
-# Upper bounds of the buckets of lateness. The last bucket has no bound.
+# Upper bounds of the buckets of lateness and of the duration of attempts. The last
+# bucket has no bound.
 LATE_BOUNDS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
     *(1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000),
@@ -71,6 +76,8 @@ class Counts:
         causes: failures by code.
         late: first attempts by bucket (`bucket_of`).
         late_ms: the sum of their lateness.
+        durations: attempts by bucket of their duration. Only totals have them.
+        duration_ms: the sum of their durations; likewise.
         destinations: by origin, such as `https://shop.example`. Not read by `read`.
     """
 
@@ -79,6 +86,8 @@ class Counts:
     causes: Counter[str] = field(default_factory=Counter)
     late: Counter[int] = field(default_factory=Counter)
     late_ms: int = 0
+    durations: Counter[int] = field(default_factory=Counter)
+    duration_ms: int = 0
     destinations: dict[str, DestinationCounts] = field(default_factory=dict)
 
     def add(self, later: "Counts") -> None:
@@ -88,6 +97,8 @@ class Counts:
         self.causes += later.causes
         self.late += later.late
         self.late_ms += later.late_ms
+        self.durations += later.durations
+        self.duration_ms += later.duration_ms
         for name, counts in later.destinations.items():
             self.add_destination(name, counts)
 
@@ -120,17 +131,29 @@ class Hour:
 
 @dataclass(slots=True)
 class Totals:
-    """What became of attempts since the cell was first used; as in `Counts`."""
+    """What has happened since the cell was first used.
+
+    Attributes:
+        delivered, causes, late, late_ms, durations, duration_ms: as in `Counts`.
+        created: events that were stored.
+        claimed: offers of events by claims.
+        lost_leases: attempts whose lease ended before their worker settled them.
+    """
 
     delivered: int = 0
     causes: Counter[str] = field(default_factory=Counter)
     late: Counter[int] = field(default_factory=Counter)
     late_ms: int = 0
+    durations: Counter[int] = field(default_factory=Counter)
+    duration_ms: int = 0
+    created: int = 0
+    claimed: int = 0
+    lost_leases: int = 0
 
 
-def bucket_of(late_ms: float) -> int:
-    """Return the bucket of a lateness."""
-    return bisect_left(LATE_BOUNDS_MS, late_ms)
+def bucket_of(ms: float) -> int:
+    """Return the bucket of a lateness or duration."""
+    return bisect_left(LATE_BOUNDS_MS, ms)
 
 
 def parts_of(counts: Mapping[str, Counts]) -> Iterator[Part]:
@@ -138,7 +161,9 @@ def parts_of(counts: Mapping[str, Counts]) -> Iterator[Part]:
     everything = Counts()
     for each in counts.values():
         everything.add(each)
-    for holder, each in ((OPERATOR, everything), *counts.items()):
+    for part in _encode(everything, {"totals": _totals_of(everything)}):
+        yield OPERATOR, part
+    for holder, each in counts.items():
         for part in _encode(each):
             yield holder, part
 
@@ -154,7 +179,6 @@ async def add_parts(cell: Cell, client: AsyncClient, parts: Sequence[Part]) -> i
     """
     options = {
         "ttl_ms": TTL_MS,
-        "all": OPERATOR,
         "max_destinations": MAX_DESTINATIONS,
     }
     args: list[Arg] = [word for part in parts for word in part]
@@ -162,6 +186,17 @@ async def add_parts(cell: Cell, client: AsyncClient, parts: Sequence[Part]) -> i
         client, "add_counts", cell.with_clock(options), args
     )
     return cast(int, reply)
+
+
+def add_totals(cell: Cell, *, claimed: int, lost_leases: int) -> None:
+    """Add to the totals what tickers count, as in `Totals`.
+
+    If the client repeats the call because its reply was lost, it may count twice. A
+    full store still counts. Redis: add_counts.
+    """
+    totals = {"claimed": claimed, "lost_leases": lost_leases}
+    part = orjson.dumps({"totals": totals, "destinations": []})
+    cell.call("add_counts", args=[OPERATOR, part])
 
 
 def read(cell: Cell, tenant: str | None, *, since_ms: int, now_ms: int) -> list[Hour]:
@@ -183,17 +218,26 @@ def read(cell: Cell, tenant: str | None, *, since_ms: int, now_ms: int) -> list[
 
 def read_totals(cell: Cell) -> Totals:
     """Return the counts of the whole life of the cell. Redis: HGETALL."""
-    found = Totals()
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     stored = cast(Mapping[bytes, bytes], cell.client.hgetall(keys.totals(cell.prefix)))
     for name, value in stored.items():
         kind, _, rest = name.decode().partition(":")
-        if kind == "failed":
-            found.causes[rest] = int(value)
-        elif kind == "late":
-            found.late[int(rest)] = int(value)
-        else:
-            setattr(found, kind, int(value))
-    return found
+        found[kind][rest] = int(value)
+    return Totals(
+        delivered=found["delivered"][""],
+        causes=found["failed"],
+        late=_buckets(found["late"]),
+        late_ms=found["late_ms"][""],
+        durations=_buckets(found["duration"]),
+        duration_ms=found["duration_ms"][""],
+        created=found["created"][""],
+        claimed=found["claimed"][""],
+        lost_leases=found["lost_leases"][""],
+    )
+
+
+def _buckets(stored: Mapping[str, int]) -> Counter[int]:
+    return Counter({int(bucket): count for bucket, count in stored.items()})
 
 
 def read_destinations(
@@ -231,9 +275,25 @@ def _hours(since_ms: int, now_ms: int) -> range:
     return range(since_ms // HOUR_MS, now_ms // HOUR_MS + 1)
 
 
-def _encode(counts: Counts) -> Iterator[bytes]:
-    """Yield the counts in parts, each with some of the destinations."""
-    totals = {
+def _totals_of(counts: Counts) -> dict[str, int]:
+    """Return what the counts add to the totals, by field of `keys.totals`."""
+    return {
+        "delivered": counts.delivered,
+        **{f"failed:{code}": count for code, count in counts.causes.items()},
+        **{f"late:{bucket}": count for bucket, count in counts.late.items()},
+        "late_ms": counts.late_ms,
+        **{f"duration:{each}": count for each, count in counts.durations.items()},
+        "duration_ms": counts.duration_ms,
+    }
+
+
+def _encode(counts: Counts, more: Mapping[str, object] = NOTHING) -> Iterator[bytes]:
+    """Yield the counts in parts, each with some of the destinations.
+
+    Args:
+        more: what the first part has besides.
+    """
+    numbers = {
         "delivered": counts.delivered,
         "failed": counts.failed,
         "causes": counts.causes,
@@ -245,7 +305,7 @@ def _encode(counts: Counts) -> Iterator[bytes]:
         for name, each in counts.destinations.items()
     ]
     first = destinations[:DESTINATIONS_AT_ONCE]
-    yield orjson.dumps({**totals, "destinations": first})
+    yield orjson.dumps({**numbers, **more, "destinations": first})
     for batch in batches(destinations[len(first) :], DESTINATIONS_AT_ONCE):
         yield orjson.dumps({"destinations": batch})
 

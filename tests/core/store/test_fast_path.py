@@ -24,7 +24,7 @@ from tests.core.engine import (
 # not among the commands, because the test sets the clock.
 CREATE = {
     **{"get": 1, "set": 1 + 50, "exists": 1 + 50},
-    **{"hset": 50, "sadd": 1, "zadd": 2, "publish": 1},
+    **{"hset": 50, "sadd": 1, "zadd": 2, "hincrby": 1, "publish": 1},
 }
 CLAIM = {
     **{"mget": 2, "set": 2, "exists": 1, "zrange": 3},

@@ -2,6 +2,8 @@
 
 import redis
 from collections import Counter
+from scheduler_api.core.model import Draft, FollowUp, Outcome
+from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.store import keys, statistics
 from scheduler_api.core.store.statistics import (
     DAY_MS,
@@ -13,7 +15,14 @@ from scheduler_api.core.store.statistics import (
     DestinationCounts,
     Hour,
 )
-from tests.core.engine import PREFIX, Engine
+from tests.core.engine import (
+    CONTENT,
+    DEADLINE_MS,
+    OWNER,
+    PREFIX,
+    Engine,
+    settlement,
+)
 
 SHOP, BANK = "https://shop.example", "https://bank.example:8443"
 
@@ -176,3 +185,61 @@ def test_a_worker_without_counts_learns_the_time_and_stores_nothing(
 
     assert engine.worker.add_counts({}) == engine.now_ms
     assert store_client.dbsize() == before
+
+
+def created(engine: Engine) -> int:
+    return statistics.read_totals(engine.cell).created
+
+
+def test_every_event_is_counted_when_it_is_stored(engine: Engine) -> None:
+    draft = Draft(CONTENT, DEADLINE_MS)
+    engine.store.create(OWNER, draft)
+    engine.store.create_many(OWNER, [draft] * 2)
+    assert created(engine) == 3
+
+    schedule = engine.schedule("* * * * *")
+    engine.schedules.run(schedule)
+    engine.now_ms += MINUTE_MS
+    engine.claim()
+    assert created(engine) == 5
+
+    callback = FollowUp("callback", CONTENT, DEADLINE_MS)
+    begun = engine.begun()
+    dead = settlement(begun, Outcome.DEAD, follow_ups=(callback,))
+    engine.worker.settle(dead)
+    assert created(engine) == 7
+
+    DeadLetters(engine.store).replay(OWNER, [(begun.id, draft)])
+    assert created(engine) == 8
+
+
+def test_an_event_is_counted_once_if_calls_are_repeated(engine: Engine) -> None:
+    with engine.repeating():
+        engine.create()
+
+    assert created(engine) == 1
+
+
+def test_totals_add_up_what_workers_and_tickers_count(engine: Engine) -> None:
+    counts = Counts(2, 1, Counter(timeout=1), Counter({3: 2}), 40)
+    counts.durations, counts.duration_ms = Counter({5: 2, 14: 1}), 400_000
+    for tenant in ("1", "2"):
+        engine.worker.add_counts({tenant: counts})
+        statistics.add_totals(engine.cell, claimed=4, lost_leases=1)
+
+    assert statistics.read_totals(engine.cell) == statistics.Totals(
+        delivered=4,
+        causes=Counter(timeout=2),
+        late=Counter({3: 4}),
+        late_ms=80,
+        durations=Counter({5: 4, 14: 2}),
+        duration_ms=800_000,
+        claimed=8,
+        lost_leases=2,
+    )
+
+
+def test_totals_of_a_newer_version_do_no_harm(engine: Engine) -> None:
+    engine.client.hset(keys.totals(PREFIX), mapping={"forged": 1, "forged:1": 1})
+
+    assert statistics.read_totals(engine.cell) == statistics.Totals()

@@ -164,6 +164,19 @@ def test_lateness_is_measured_with_the_clock_of_the_store(worker: Worker) -> Non
     assert hour.late_ms == 140
 
 
+def test_the_duration_of_each_request_is_counted(worker: Worker) -> None:
+    worker.end(Outcome.DELIVERED, status=200, total_ms=30)
+    worker.end(Outcome.RETRY, error="timeout", total_ms=10_001)
+    worker.end(Outcome.DEAD, error="unreadable")
+    worker.end(Outcome.INTERRUPTED, error="lease-lost", total_ms=5)
+    worker.write()
+
+    totals = statistics.read_totals(worker.cell)
+    buckets = statistics.bucket_of(30), statistics.bucket_of(10_001)
+    assert totals.durations == dict.fromkeys(buckets, 1)
+    assert totals.duration_ms == 10_031
+
+
 def test_what_the_store_does_not_take_is_written_later(worker: Worker) -> None:
     worker.end(Outcome.DELIVERED, status=200)
     worker.calls_left = 0

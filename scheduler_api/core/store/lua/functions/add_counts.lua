@@ -3,14 +3,13 @@
 -- Keys: prefix.
 -- Options:
 --   ttl_ms: how long the counts of an hour are kept after the last addition.
---   all: the holder whose counts are those of all tenants together. They are also added to
---     `totals`.
 --   max_destinations: how many destinations of a holder are counted separately in an hour. Further
 --     ones are counted together, under the name ''.
 -- Args per holder: its name, then JSON with `destinations`, a list of {name, delivered, failed, 1 if
 --   the last attempt failed or 0, code of the last failure}, and, at least in one part of what was
 --   counted, `delivered`, `failed`, `causes` (failures by code), `late` (number of first attempts by
---   bucket of lateness) and `late_ms` (sum).
+--   bucket of lateness) and `late_ms` (sum). `totals`, if present, are numbers to add to the totals of
+--   the cell, by field.
 --   A holder that is being removed, or whose counts are unreadable, is left out.
 -- Answer: the time of the store in ms.
 -- Atomic per holder. A repeated call counts again.
@@ -30,16 +29,10 @@ local function count_totals(ctx, key, counts)
   add('late_ms', counts.late_ms)
 end
 
--- Adds the counts of all tenants together to those of the whole life of the cell.
-local function count_lifetime(ctx, counts)
-  local key = keys.totals(ctx)
-  local function add(field, count)
-    if count > 0 then redis.call('HINCRBY', key, field, count) end
+local function count_lifetime(ctx, totals)
+  for field, count in pairs(totals) do
+    if count > 0 then redis.call('HINCRBY', keys.totals(ctx), field, count) end
   end
-  add('delivered', counts.delivered)
-  for code, count in pairs(counts.causes) do add('failed:' .. code, count) end
-  for bucket, count in pairs(counts.late) do add('late:' .. bucket, count) end
-  add('late_ms', counts.late_ms)
 end
 
 -- Returns what is stored of some destinations and of '', by name.
@@ -75,8 +68,8 @@ local function add(ctx, holder, counts)
     local totals = keys.counts(ctx, holder, hour)
     count_totals(ctx, totals, counts)
     redis.call('PEXPIRE', totals, ctx.options.ttl_ms)
-    if holder == ctx.options.all then count_lifetime(ctx, counts) end
   end
+  if counts.totals then count_lifetime(ctx, counts.totals) end
   if not counts.destinations[1] then return end
   local destinations = keys.destination_counts(ctx, holder, hour)
   count_destinations(ctx, destinations, counts.destinations)

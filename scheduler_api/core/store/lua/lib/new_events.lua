@@ -89,7 +89,7 @@ function new_events.record(ctx, batch, id, event)
   placed[#placed + 1], placed[#placed + 2] = due_ms, due.member(id, event)
 end
 
--- Adds all recorded events to `due` and the indexes; empties the batch.
+-- Adds all recorded events to `due` and the indexes, and counts them; empties the batch.
 function new_events.place(ctx, batch)
   for owner in pairs(batch.owners) do redis.call('SADD', keys.owners(ctx), owner) end
   if #batch.due == 0 then return end
@@ -97,6 +97,7 @@ function new_events.place(ctx, batch)
     redis.call('ZADD', keys.by_time(ctx, owner, 'active'), unpack(active))
   end
   redis.call('ZADD', keys.due(ctx), unpack(batch.due))
+  redis.call('HINCRBY', keys.totals(ctx), 'created', #batch.due / 2)
   local first = math.huge
   for i = 1, #batch.due, 2 do first = math.min(first, batch.due[i]) end
   due.wake_for(ctx, first)

@@ -20,7 +20,7 @@ function occurrences.overlaps(ctx, record)
   return newest.owner and not newest.state
 end
 
--- Writes the record of a new occurrence. The caller adds the occurrence to `due` or `leased`.
+-- Writes the record of a new occurrence, and counts it. The caller adds the occurrence to `due` or `leased`.
 -- Returns false if the occurrence exists. If the new occurrence must not overlap the newest one,
 -- links the two, so that the new occurrence waits for the end of the other one.
 function occurrences.record(ctx, sid, record, id, due_ms)
@@ -41,6 +41,7 @@ function occurrences.record(ctx, sid, record, id, due_ms)
   redis.call('HSET', key, unpack(stored))
   redis.call('ZADD', keys.occurrences(ctx, sid), due_ms, id)
   redis.call('ZADD', keys.by_time(ctx, record.owner, 'active'), due_ms, id)
+  redis.call('HINCRBY', keys.totals(ctx), 'created', 1)
   journal.append(ctx, record, id, 'created')
   return true
 end

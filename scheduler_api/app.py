@@ -41,6 +41,7 @@ from scheduler_api.web import (
 )
 from scheduler_api.web.access import require_operator
 from scheduler_api.web.client_address import ClientAddresses, is_from_loopback
+from scheduler_api.web.metrics_port import MetricsPort
 
 # One byte of an event's body can take six bytes in JSON. For example, JSON writes the
 # control character 31 as `\u001f`.
@@ -190,6 +191,13 @@ def _add_health(app: Flask, built: services.Services) -> None:
         if not settings.receiver and not is_from_loopback(request.environ):
             require_operator(built)
         return metrics.render(built.cell, cell_readiness)
+
+    if settings.metrics_port:
+        app.wsgi_app = MetricsPort(  # type: ignore[method-assign]
+            app.wsgi_app,
+            port=settings.metrics_port,
+            render=partial(metrics.render, built.cell, cell_readiness),
+        )
 
 
 def _may_see_processes(built: services.Services) -> bool:

@@ -22,7 +22,9 @@ warnings.filterwarnings("ignore", "Monkey-patching ssl", RuntimeWarning)
 _settings = from_env(os.environ)
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
-bind = f"{_host}:{_settings.port}"
+bind = [f"{_host}:{_settings.port}"]
+if _settings.metrics_address:
+    bind.append(_settings.metrics_address)
 workers = _settings.web_workers
 worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 # Before a process has this many connections, it closes some of them; see `connections`.

@@ -195,3 +195,25 @@ def test_a_system_for_experiments_is_open(cell: Cell, valkey: str) -> None:
     http = app_on(valkey, receiver=True).test_client()
 
     assert http.get("/metrics", environ_base=REMOTE).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/"])
+def test_a_port_of_its_own_serves_metrics_to_anyone_and_nothing_else(
+    cell: Cell, valkey: str, path: str
+) -> None:
+    app = app_on(valkey, metrics_address="0.0.0.0:9180", allowed_hosts=("a.example",))
+    own = {"SERVER_PORT": "9180", **REMOTE}
+
+    response = app.test_client().get(path, environ_overrides=own)
+
+    assert response.status_code == (200 if path == "/metrics" else 404)
+    assert ("scheduler_due 0" in response.text) == (path == "/metrics")
+
+
+def test_a_client_cannot_name_the_port_of_the_metrics(cell: Cell, valkey: str) -> None:
+    http = app_on(valkey, metrics_address="127.0.0.1:9180").test_client()
+    headers = {"Host": "a.example:9180", "X-Forwarded-Port": "9180"}
+
+    response = http.get("/metrics", headers=headers, environ_overrides=REMOTE)
+
+    assert response.status_code == 401

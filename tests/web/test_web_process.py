@@ -29,6 +29,7 @@ class Web:
     """A running web process."""
 
     port: int
+    metrics_port: int
     token: str
     log: Path
 
@@ -42,8 +43,12 @@ class Web:
         sock.sendall(data)
         return sock
 
-    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    def get(
+        self, path: str, port: int | None = None, **headers: str
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", port or self.port, timeout=10
+        )
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -60,9 +65,10 @@ def web(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         layout.ensure(client, "{s1}:")
         cell = Cell(client, "{s1}:")
         token = Tenants(cell, secret_key=SECRET_KEY, makers=SECRETS).create("a").token
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
+            probe.bind(("127.0.0.1", 0))
+        port, metrics_port = (each.getsockname()[1] for each in (first, second))
     log = tmp_path_factory.mktemp("web") / "log"
     environ = {
         "PATH": os.environ["PATH"],
@@ -70,6 +76,7 @@ def web(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         "PORT": str(port),
         "SECRET_KEY": SECRET_KEY,
         "SCHED_HOST": "127.0.0.1",
+        "SCHED_METRICS_ADDRESS": f"127.0.0.1:{metrics_port}",
         "SCHED_WEB_WORKERS": "1",
         "SCHED_ALLOW_NO_PERSISTENCE": "true",
         "SCHED_ADDRESS_CONNECTIONS": str(PER_ADDRESS),
@@ -84,7 +91,7 @@ def web(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             stderr=output,
         )
     try:
-        yield Web(port, token, log)
+        yield Web(port, metrics_port, token, log)
     finally:
         process.terminate()
         process.wait(30)
@@ -113,6 +120,14 @@ def test_a_client_cannot_change_where_the_application_is(
     running: Web, headers: dict[str, str]
 ) -> None:
     assert running.get("/healthz", **headers)[0] == 200
+
+
+def test_the_port_of_the_metrics_serves_nothing_else(running: Web) -> None:
+    status, body = running.get("/metrics", running.metrics_port)
+
+    assert (status, b"scheduler_due 0" in body) == (200, True)
+    assert running.get("/healthz", running.metrics_port)[0] == 404
+    assert running.get("/healthz", Host=f"a.example:{running.metrics_port}")[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scheduler_api.core.settings.variables import (
     Network,
     mask_all,
     mask_password,
+    read_address,
     read_cell,
     read_certificates,
     read_choice,
@@ -101,6 +102,14 @@ class EngineSettings:
         default="0.0.0.0",
         local=True,
         doc="address that the web process listens on",
+    )
+    metrics_address: str = variable(
+        "SCHED_METRICS_ADDRESS",
+        read_address,
+        default="",
+        local=True,
+        doc="address and port where the web process serves `/metrics` to anyone, such"
+        " as `127.0.0.1:9180`; none: only on `PORT`, where it needs a token",
     )
     web_workers: int = variable(
         "SCHED_WEB_WORKERS",
@@ -434,6 +443,10 @@ class EngineSettings:
                 "SCHED_QUIET_MS: expected at least SCHED_LEASE_MS"
                 f" ({self.lease_ms}), got {self.lease_grace_ms}"
             )
+        if self.metrics_port == self.port:
+            faults.append(
+                f"SCHED_METRICS_ADDRESS: expected another port than PORT ({self.port})"
+            )
         if faults:
             raise SettingsError("\n".join(faults))
 
@@ -443,6 +456,11 @@ class EngineSettings:
             if isinstance(own, kind):
                 return own
         return kind()
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port that serves only metrics, if there is one."""
+        return int(self.metrics_address.rpartition(":")[2] or 0) or None
 
     @property
     def prefix(self) -> str:

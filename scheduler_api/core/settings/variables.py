@@ -161,6 +161,20 @@ def read_host(text: str) -> str:
     return text
 
 
+def read_address(text: str) -> str:
+    """Read an address and a port, `[address]:port` for IPv6."""
+    host, _, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        read_integer(1, 65_535)(port)
+        read_host(host[1:-1] if is_bracketed else host)
+    except ValueError as err:
+        raise ValueError("an address and port, such as 127.0.0.1:9180") from err
+    if ":" in host and not is_bracketed:
+        raise ValueError("brackets around the address, such as [::1]:9180")
+    return text
+
+
 def read_names(text: str) -> tuple[str, ...]:
     names = [part.strip().lower() for part in text.split(",") if part.strip()]
     if not all(re.fullmatch(r"[a-z0-9.:_-]+", name) for name in names):

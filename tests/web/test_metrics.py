@@ -2,6 +2,7 @@
 
 import asyncio
 import pytest
+import re
 import redis
 from collections import Counter
 from dataclasses import replace
@@ -21,10 +22,12 @@ from scheduler_api.core.tenants.tokens import Tokens
 from scheduler_api.settings import Settings
 from scheduler_api.web import readiness
 from tests.core.engine import TIMEOUTS
+from tests.pages import ROOT
 from tests.sync_worker import AwaitableClient
 from typing import Any, cast
 
 PREFIX = "{s1}:"
+PROMETHEUS = ROOT / "docs" / "prometheus"
 REMOTE = {"REMOTE_ADDR": "203.0.113.9"}
 ORIGIN = "https://shop.example"
 
@@ -151,6 +154,26 @@ def test_what_the_store_refuses_is_left_out(cell: Cell, valkey: str) -> None:
     assert ("scheduler_lateness_seconds_count",) not in found
     assert found["scheduler_processes", "web"] == 0
     assert found["scheduler_dead_letters",] == 0
+
+
+@pytest.mark.parametrize("name", ["rules.yml", "dashboard.json"])
+def test_every_metric_of_rules_and_dashboard_exists(
+    cell: Cell, valkey: str, name: str
+) -> None:
+    text = app_on(valkey).test_client().get("/metrics").text
+    families = {*re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
+    used = re.findall(r"scheduler_\w+", (PROMETHEUS / name).read_text())
+
+    assert len(used) > 5
+    assert {each.removesuffix("_bucket") for each in used} <= families
+
+
+def test_the_page_describes_every_metric(cell: Cell, valkey: str) -> None:
+    text = app_on(valkey).test_client().get("/metrics").text
+    page = (PROMETHEUS.parent / "metrics.md").read_text()
+
+    described = re.findall(r"^\| `(scheduler_\w+)` \| (\w+) \|", page, re.MULTILINE)
+    assert sorted(described) == sorted(re.findall(r"^# TYPE (\w+) (\w+)", text, re.M))
 
 
 def test_missing_processes_are_reported_as_none(cell: Cell, valkey: str) -> None:

@@ -35,6 +35,8 @@ from werkzeug import Response
 
 # Further destinations are left out: each one would be a time series of its own.
 MAX_DESTINATIONS = 10
+# The roles whose processes are missing if none has reported.
+ROLES = ("web", "ticker", "worker", "clock", "chores")
 # The values of the label `gate`, by the kind of a gate.
 GATES = {
     QUEUE: "queue",
@@ -81,7 +83,7 @@ class CellCollector(Collector):
             "How long the oldest event that nobody has claimed has been due.",
             value=answer.oldest_due_ms / 1000,
         )
-        running = Counter({"web": 0, "ticker": 0, "worker": 0})
+        running = Counter(dict.fromkeys(ROLES, 0))
         running.update(each.role for each in answer.processes)
         yield _gauges(
             "scheduler_processes",

@@ -181,6 +181,7 @@ def test_missing_processes_are_reported_as_none(cell: Cell, valkey: str) -> None
 
     assert found["scheduler_processes", "worker"] == 0
     assert found["scheduler_processes", "ticker"] == 0
+    assert found["scheduler_processes", "chores"] == 0
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])

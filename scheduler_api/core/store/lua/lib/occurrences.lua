@@ -20,9 +20,9 @@ function occurrences.overlaps(ctx, record)
   return newest.owner and not newest.state
 end
 
--- Writes the record of a new occurrence, and counts it. The caller adds the occurrence to `due` or `leased`.
--- Returns false if the occurrence exists. If the new occurrence must not overlap the newest one,
--- links the two, so that the new occurrence waits for the end of the other one.
+-- Writes the record of a new occurrence, and counts it. The caller adds the occurrence to `due` or
+-- `leased`. Returns false if the occurrence exists. If the new occurrence must not overlap the newest
+-- one, links the two, so that the new occurrence waits for the end of the other one.
 function occurrences.record(ctx, sid, record, id, due_ms)
   local key = keys.event(ctx, id)
   if redis.call('EXISTS', key) == 1 then return false end

@@ -10,10 +10,13 @@ from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
 from scheduler_api.commands.doctor import doctor
 from scheduler_api.commands.environment import OPTION, Environment
+from scheduler_api.commands.flow_keys import flow_keys
 from scheduler_api.commands.forget import forget
 from scheduler_api.commands.imports import imports
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
+from scheduler_api.commands.queues import queues
+from scheduler_api.commands.schedule_states import pause_schedule, resume_schedule
 from scheduler_api.commands.schedules import schedules
 from scheduler_api.commands.status import status
 from scheduler_api.commands.stores import (
@@ -61,6 +64,8 @@ def main(ctx: click.Context, folder: Path | None) -> None:
 
 
 tenant.add_command(set_limits)
+schedules.add_command(pause_schedule)
+schedules.add_command(resume_schedule)
 COMMANDS = (
     accept_clock,
     accept_store,
@@ -70,10 +75,12 @@ COMMANDS = (
     destinations,
     doctor,
     empty_store,
+    flow_keys,
     forget,
     imports,
     keys,
     preview_cron,
+    queues,
     schedules,
     status,
     tenant,

@@ -2,12 +2,14 @@
 
 import click
 import getpass
+import orjson
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from scheduler_api.commands.environment import settings_of
+from scheduler_api.core.model import Owner
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.content_encryption import content_cipher
@@ -54,6 +56,34 @@ def existing_tenant(
     if tenant_id is not None and not open_tenants(settings_of(ctx)).exists(tenant_id):
         raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
     return tenant_id
+
+
+TENANT = click.option(
+    "--tenant", "tenant_id", metavar="ID", required=True, callback=existing_tenant
+)
+ONE_TENANT = click.option(
+    "--tenant",
+    "tenant_id",
+    metavar="ID",
+    callback=existing_tenant,
+    help="Only of this tenant.",
+)
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document."
+)
+
+
+def owners_of(tenant_id: str) -> list[Owner]:
+    """Return the owners of a tenant, one for each dialect."""
+    return [Owner(tenant_id, dialect.name) for dialect in outbound.DIALECTS]
+
+
+def owners_of_all(settings: Settings, tenant_id: str | None) -> list[Owner]:
+    """Return the owners of a tenant or, if it is None, of all tenants."""
+    if tenant_id is not None:
+        return owners_of(tenant_id)
+    tenants = open_tenants(settings).all_ids()
+    return [owner for tenant in tenants for owner in owners_of(tenant)]
 
 
 def read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
@@ -124,6 +154,20 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
+
+
+def print_json(body: object) -> None:
+    """Print one JSON document."""
+    click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+
+
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Return a table of names and values, without those that are empty."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(printable(value), overflow="fold"))
+    return table
 
 
 def screen() -> Console:

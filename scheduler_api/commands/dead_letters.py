@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from rich.table import Column, Table
 from scheduler_api.commands.common import (
-    existing_tenant,
+    TENANT,
     open_cell,
+    owners_of,
     print_table,
     to_seconds,
     user,
@@ -14,7 +15,6 @@ from scheduler_api.commands.common import (
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.letters import LetterCount, LetterFilter, Letters
 from scheduler_api.core.recovery.letter_jobs import (
@@ -51,13 +51,6 @@ def _read_time(
         raise click.BadParameter("a time looks like 2027-03-01T12:00:00Z") from err
 
 
-def tenant_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--tenant`, which must be given."""
-    return click.option(
-        "--tenant", "tenant_id", metavar="ID", required=True, callback=existing_tenant
-    )(command)
-
-
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which dead letters are meant."""
     options = (
@@ -78,7 +71,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     for option in reversed(options):
         command = option(command)
-    return tenant_option(command)
+    return TENANT(command)
 
 
 def _filter(chosen: dict[str, Any]) -> LetterFilter:
@@ -88,10 +81,6 @@ def _filter(chosen: dict[str, Any]) -> LetterFilter:
         cause=chosen["cause"],
         label=chosen["label"],
     )
-
-
-def _owners(tenant_id: str) -> list[Owner]:
-    return [Owner(tenant_id, dialect.name) for dialect in outbound.DIALECTS]
 
 
 @dead_letters.command("list")
@@ -114,7 +103,7 @@ def list_letters(
     after, listed, wanted = None, 0, _filter(chosen)
     while listed < count:
         page = letters.page(
-            _owners(tenant_id), wanted, after=after, size=count - listed
+            owners_of(tenant_id), wanted, after=after, size=count - listed
         )
         for letter in page.letters:
             cause = letter.cause
@@ -170,7 +159,7 @@ def delete(settings: Settings, tenant_id: str, **chosen: object) -> None:
 
 
 @dead_letters.command("jobs")
-@tenant_option
+@TENANT
 @pass_settings
 def list_jobs(settings: Settings, tenant_id: str) -> None:
     """List the jobs of the last 30 days, the newest first."""
@@ -184,7 +173,7 @@ def list_jobs(settings: Settings, tenant_id: str) -> None:
 
 @dead_letters.command("stop")
 @click.argument("job_id", metavar="JOB")
-@tenant_option
+@TENANT
 @pass_settings
 def stop(settings: Settings, job_id: str, tenant_id: str) -> None:
     """Stop a job, wherever it runs."""
@@ -205,7 +194,7 @@ def _run(
     """Count what matches, ask, then create a job and work on it until it ends."""
     cell, wanted = open_cell(settings), _filter(chosen)
     letters = Letters(cell, outbound.LABELS)
-    expected = letters.count(_owners(tenant_id), wanted)
+    expected = letters.count(owners_of(tenant_id), wanted)
     click.echo(f"{_words(expected)} dead letters match")
     if chosen["dry_run"] or not expected.most:
         return

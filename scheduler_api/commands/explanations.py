@@ -223,9 +223,10 @@ class Explainer:
     ) -> Iterator[Banner]:
         """Yield what must happen for a schedule to run."""
         if state == ScheduleState.PAUSED:
+            name, tenant = shlex.quote(public_id(schedule)), schedule.owner.tenant
             yield Banner(
-                "It is paused, so its runs are skipped. Resume it on the page"
-                f" /schedules/{schedule.id} of the dashboard"
+                "It is paused, so its runs are skipped. Resume it",
+                f"{self._program} schedules resume {name} --tenant {tenant}",
             )
         elif state == ScheduleState.ENDED:
             yield Banner("Nothing: it has ended, and does not run again")

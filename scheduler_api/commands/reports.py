@@ -203,8 +203,9 @@ def remedy(waiters: Waiters, *, text: str, program: str) -> Banner:
         command = f"{program} destination list"
         why = "A breaker holds it until the receiver answers a probe; see when"
         return Banner(f"{text}{why}", command)
-    page = "/queues/flow-control" if kind == FLOW else "/queues"
-    return Banner(f"{text}Resume it on the page {page} of the dashboard")
+    group = "flow" if kind == FLOW else "queue"
+    name = f"{shlex.quote(waiters.name)} --tenant {waiters.tenant}"
+    return Banner(f"{text}Resume it", f"{program} {group} resume {name}")
 
 
 def _late(answer: Answer, details: Details) -> Iterator[Banner]:

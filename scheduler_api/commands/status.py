@@ -1,7 +1,6 @@
 """`status`: one screen that says whether anything is late, failing or held."""
 
 import click
-import orjson
 import time
 from collections.abc import Sequence
 from rich.console import Group, RenderableType
@@ -9,6 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 from scheduler_api.commands.common import (
+    AS_JSON,
+    print_json,
     printable,
     problem_lines,
     screen,
@@ -33,7 +34,7 @@ UNITS = ("B", "KB", "MB", "GB", "TB")
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Show it every two seconds, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@AS_JSON
 @click.pass_context
 def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
     """Say what is late, failing or held, and what to run; exit 1 if anything is wrong.
@@ -48,7 +49,7 @@ def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
         return
     report = reporter.report()
     if as_json:
-        click.echo(orjson.dumps(to_json(report), option=orjson.OPT_INDENT_2))
+        print_json(to_json(report))
     else:
         screen().print(_screen(report))
     ctx.exit(1 if report.problems else 0)

@@ -1,14 +1,16 @@
 """`why`: what happened to an event or a schedule, and what it waits for."""
 
 import click
-import orjson
 from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from scheduler_api import services
 from scheduler_api.commands.common import (
+    AS_JSON,
+    facts_table,
     open_cell,
+    print_json,
     printable,
     problem_lines,
     screen,
@@ -25,7 +27,7 @@ LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
 
 @click.command("why")
 @click.argument("name", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@AS_JSON
 @click.pass_context
 def why(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """Tell what happened to an event or a schedule, and what it waits for.
@@ -42,8 +44,7 @@ def why(ctx: click.Context, name: str, *, as_json: bool) -> None:
             " another cell, or its retention has ended"
         )
     if as_json:
-        body = {"found": [*map(to_json, found)]}
-        click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+        print_json({"found": [*map(to_json, found)]})
     else:
         screen().print(Group(*(part for each in found for part in _parts(each))))
 
@@ -66,18 +67,15 @@ def _parts(explained: Explanation) -> Iterator[RenderableType]:
 
 
 def _facts(explained: Explanation) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
     api = LABELS.get(explained.owner.dialect, explained.owner.dialect)
-    facts = {
-        "tenant": f"{explained.owner.tenant}, API {api}",
-        "destination": explained.url,
-        **explained.facts,
-        "held by": explained.gate,
-    }
-    for name, value in facts.items():
-        if value:
-            table.add_row(name, Text(printable(value), overflow="fold"))
-    return table
+    return facts_table(
+        {
+            "tenant": f"{explained.owner.tenant}, API {api}",
+            "destination": explained.url,
+            **explained.facts,
+            "held by": explained.gate,
+        }
+    )
 
 
 def to_json(explained: Explanation) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """A cell on a real store, whose processes and faults a test chooses."""
 
+import json
 import redis
 from click.testing import CliRunner, Result
 from dataclasses import dataclass, replace
@@ -26,13 +27,26 @@ class OperatedCell:
     cell: Cell
 
     def run(self, words: str, **environ: str) -> Result:
-        """Run a command."""
+        """Run a command, given as one text."""
+        return self.call(*words.split(), **environ)
+
+    def call(self, *words: str, answer: str = "", **environ: str) -> Result:
+        """Run a command.
+
+        Args:
+            answer: what its user types.
+        """
         settings = {
             "REDIS_URL": self.url,
             "SECRET_KEY": SECRET_KEY,
             "SCHED_ALLOW_NO_PERSISTENCE": "true",
         }
-        return CliRunner().invoke(main, words.split(), env=settings | environ)
+        environ = settings | environ
+        return CliRunner().invoke(main, words, env=environ, input=answer)
+
+    def read_json(self, words: str) -> Any:
+        """Run a command; return what it prints as JSON."""
+        return json.loads(self.run(f"{words} --json").output)
 
     def read(self, words: str) -> str:
         """Run a command; return its output with single blanks between words."""

@@ -122,7 +122,7 @@ def test_an_event_in_a_paused_queue_names_the_queue(cell: OperatedCell):
     text = cell.read(f"why {public(event, 'qstash')}")
 
     assert "held by the queue orders: paused" in text
-    assert "Resume it on the page /queues of the dashboard" in text
+    assert "Resume it: scheduler queue resume orders --tenant 1" in text
 
 
 def test_a_late_event_names_a_dead_ticker(cell: OperatedCell):
@@ -171,10 +171,14 @@ def test_a_paused_schedule_says_that_its_runs_are_skipped(cell: OperatedCell):
     schedules = Schedules(cell.cell, grace_ms=60_000)
     schedules.edit(made, grammar=FULL, state=ScheduleState.PAUSED)
     text = cell.read(f"why {schedule_id(made)}")
+    resume = f"schedules resume {schedule_id(made)} --tenant 1"
+    resumed = cell.run(resume)
 
     assert f"Schedule {schedule_id(made)}: paused" in text
-    assert "It is paused, so its runs are skipped. Resume it on the page" in text
+    assert f"so its runs are skipped. Resume it: scheduler {resume}" in text
     assert "if it is resumed" in text
+    assert resumed.exit_code == 0
+    assert ": active" in cell.read(f"why {schedule_id(made)}")
 
 
 def test_the_json_document_has_the_same(cell: OperatedCell):

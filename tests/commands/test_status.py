@@ -3,8 +3,9 @@
 import json
 import pytest
 from scheduler_api.commands import status
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
-from scheduler_api.core.model import Gates, Owner
+from scheduler_api.core.model import FlowLimits, Gates, Owner
 from tests.commands.cells import TENANT, OperatedCell, new_cell
 from tests.dialects.breakers import open_origin
 
@@ -130,12 +131,28 @@ def test_a_paused_queue_needs_attention_and_a_busy_one_does_not(cell: OperatedCe
     busy = cell.run("status")
     Queues(cell.cell).set_paused(Owner(TENANT, "qstash"), "orders", paused=True)
     paused = cell.run("status")
+    resume = "queue resume orders --tenant 1"
+    resumed = cell.run(resume)
 
     assert "2 events are held." in busy.output
     assert (busy.exit_code, paused.exit_code) == (0, 1)
-    assert "Resume it on the page /queues of the dashboard" in " ".join(
-        paused.output.split()
-    )
+    assert f"Resume it: scheduler {resume}" in " ".join(paused.output.split())
+    assert resumed.exit_code == 0
+    assert cell.run("status").exit_code == 0
+
+
+def test_a_paused_flow_control_key_is_named_with_the_command_that_resumes_it(
+    cell: OperatedCell,
+):
+    cell.live(*ALL_ROLES)
+    gates = Gates(flow=FlowLimits("a key", parallelism=1))
+    cell.create(BANK, "qstash", gates=gates)
+    FlowKeys(cell.cell).set_paused(Owner(TENANT, "qstash"), "a key", paused=True)
+    cell.engine.worker().try_begin(*cell.engine.offer().ids)
+    text = cell.read("status")
+
+    assert "Resume it: scheduler flow resume 'a key' --tenant 1" in text
+    assert cell.call("flow", "resume", "a key", "--tenant", "1").exit_code == 0
 
 
 def test_the_screen_has_80_columns_and_no_control_characters(cell: OperatedCell):

@@ -28,6 +28,7 @@ from scheduler_api.commands.stores import (
 from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
 from scheduler_api.commands.up import up
+from scheduler_api.commands.usage import show_usage
 from scheduler_api.commands.why import why
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
@@ -64,6 +65,7 @@ def main(ctx: click.Context, folder: Path | None) -> None:
 
 
 tenant.add_command(set_limits)
+tenant.add_command(show_usage)
 schedules.add_command(pause_schedule)
 schedules.add_command(resume_schedule)
 COMMANDS = (

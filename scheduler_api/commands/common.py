@@ -24,6 +24,7 @@ from typing import Any
 
 MAX_NAME_LENGTH = 64
 PIPE_WIDTH, MAX_WIDTH = 10_000, 80
+UNITS = ("B", "KB", "MB", "GB", "TB")
 GONE = "the tenant is being removed"
 
 
@@ -200,3 +201,13 @@ def problem_lines(
 def to_seconds(at_ms: int) -> str:
     """Return a time as ISO 8601 text in UTC, without the milliseconds."""
     return f"{to_iso(at_ms)[:-5]}Z"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in words, such as `1.5 GB`."""
+    value, unit = float(count), UNITS[0]
+    for unit in UNITS:
+        if value < 1_000 or unit == UNITS[-1]:
+            break
+        value /= 1_000
+    return f"{value:.3g} {unit}"

@@ -13,6 +13,7 @@ from scheduler_api.commands.common import (
     printable,
     problem_lines,
     screen,
+    size,
     to_seconds,
 )
 from scheduler_api.commands.environment import program_of, settings_of
@@ -29,7 +30,6 @@ LABELS = ("late", "failing", "held")
 COLOURS = {GOOD: "green", BAD: "red"}
 # How many processes fit on the screen.
 MAX_PROCESSES = 12
-UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 @click.command("status")
@@ -147,10 +147,10 @@ def _store(store: StoreState) -> Text:
 
 
 def _memory(store: StoreState) -> str:
-    used, percent = _bytes(store.used_bytes), store.used_percent
+    used, percent = size(store.used_bytes), store.used_percent
     if percent is None:
         return f"{used} of memory used, no limit"
-    return f"{percent:.1f} % of {_bytes(store.limit_bytes)} of memory used"
+    return f"{percent:.1f} % of {size(store.limit_bytes)} of memory used"
 
 
 def _persistence(store: StoreState) -> str:
@@ -160,15 +160,6 @@ def _persistence(store: StoreState) -> str:
     if store.replicas:
         words += f"; {sentences.count(store.replicas, 'replica')}"
     return words
-
-
-def _bytes(count: int) -> str:
-    value, unit = float(count), UNITS[0]
-    for unit in UNITS:
-        if value < 1_000 or unit == UNITS[-1]:
-            break
-        value /= 1_000
-    return f"{value:.3g} {unit}"
 
 
 def to_json(report: Report) -> dict[str, object]:

@@ -25,7 +25,7 @@ PAUSE_S = 1.0
 
 @click.group()
 def tenant() -> None:
-    """Create, list and remove tenants."""
+    """Create, list, limit and remove tenants."""
 
 
 @tenant.command("create")

@@ -132,6 +132,11 @@ class Limits:
             now_ms = second * SECOND_MS + micros // SECOND_MS
             raise TooManyRequests(limit, now_ms + max(left_ms, 0))
 
+    def requests(self, tenant: str) -> int:
+        """Return how many requests were counted in this second. Redis: one read."""
+        key = keys.requests_now(self._cell.prefix, tenant)
+        return int(self._cell.client.get(key) or 0)
+
     def options(self, tenant: str) -> dict[str, object]:
         """Return the options of Lua functions that store something for a tenant."""
         limits = self.of(tenant)

@@ -1,0 +1,137 @@
+"""`tenant usage`: what tenants have and do, next to their limits."""
+
+import click
+from collections.abc import Sequence
+from dataclasses import dataclass
+from rich.table import Column, Table
+from scheduler_api.commands.common import (
+    AS_JSON,
+    existing_tenant,
+    open_cell,
+    print_json,
+    print_table,
+    printable,
+    size,
+)
+from scheduler_api.commands.environment import pass_settings
+from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.queries.recent_hours import RecentHours, per_minute
+from scheduler_api.core.settings.limits import TenantLimits
+from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.tenants import usage
+from scheduler_api.core.tenants.accounts import Account
+from scheduler_api.dialects import outbound
+from scheduler_api.settings import Settings
+
+MINUTES_A_DAY = 24 * 60
+COLUMNS = ("pending", "stored", "requests/s", "running", "delivered", "failed")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a tenant has and does.
+
+    Attributes:
+        pending: unfinished events, and schedules.
+        stored_bytes: content; None if it was never limited, and so not counted.
+        requests: those of this second; None if they are not limited.
+        running: attempts in progress; None if they are not limited.
+        delivered, failed: attempts of the last 24 hours.
+    """
+
+    account: Account
+    limits: TenantLimits
+    pending: int
+    stored_bytes: int | None
+    requests: int | None
+    running: int | None
+    most_running: int
+    delivered: int
+    failed: int
+
+
+@click.command("usage")
+@click.argument("tenant_id", metavar="[TENANT]", default=None, callback=existing_tenant)
+@AS_JSON
+@pass_settings
+def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> None:
+    """Show what a tenant, or each, has and does, next to its limits.
+
+    Delivered and failed are attempts of the last 24 hours. `-` is not counted, because
+    there is no limit.
+    """
+    cell = open_cell(settings)
+    accounts = outbound.tenants(cell, settings).accounts()
+    wanted = [each for each in accounts if tenant_id in (None, each.id)]
+    found = _read(cell, settings, wanted)
+    if as_json:
+        print_json({"tenants": [*map(to_json, found)]})
+        return
+    table = Table("tenant", Column("name", overflow="fold"), *COLUMNS)
+    for each in found:
+        table.add_row(each.account.id, printable(each.account.name), *_cells(each))
+    print_table(table)
+
+
+def _read(cell: Cell, settings: Settings, accounts: Sequence[Account]) -> list[Usage]:
+    limits, hours = outbound.tenant_limits(cell, settings), RecentHours(cell)
+    flow_keys, most = FlowKeys(cell), settings.caps.tenant
+    now_ms = cell.now_ms()
+    found = []
+    for account in accounts:
+        own, day = limits.of(account.id), hours.read(account.id, now_ms=now_ms)
+        delivered, failed = (
+            sum(per_minute(day, name, count=MINUTES_A_DAY, now_ms=now_ms))
+            for name in ("delivered", "failed")
+        )
+        found.append(
+            Usage(
+                account,
+                own,
+                pending=usage.pending(cell, limits.owners(account.id)),
+                stored_bytes=usage.stored_bytes(cell, account.id),
+                requests=limits.requests(account.id) if own.requests_per_s else None,
+                running=flow_keys.running(account.id) if most else None,
+                most_running=most,
+                delivered=delivered,
+                failed=failed,
+            )
+        )
+    return found
+
+
+def _cells(each: Usage) -> tuple[str, ...]:
+    stored, most = each.stored_bytes, each.limits.stored_bytes
+    return (
+        _of(each.pending, each.limits.pending_events),
+        "-" if stored is None else size(stored) + (f" of {size(most)}" if most else ""),
+        _of(each.requests, each.limits.requests_per_s),
+        _of(each.running, each.most_running),
+        f"{each.delivered:,}",
+        f"{each.failed:,}",
+    )
+
+
+def _of(used: int | None, most: int) -> str:
+    if used is None:
+        return "-"
+    return f"{used:,} of {most:,}" if most else f"{used:,}"
+
+
+def to_json(each: Usage) -> dict[str, object]:
+    """Return the usage of a tenant as JSON; a limit that is null is none."""
+    used = {
+        "pending": (each.pending, each.limits.pending_events),
+        "storedBytes": (each.stored_bytes, each.limits.stored_bytes),
+        "requestsPerSecond": (each.requests, each.limits.requests_per_s),
+        "running": (each.running, each.most_running),
+    }
+    return {
+        "tenant": each.account.id,
+        "name": each.account.name,
+        **{
+            name: {"used": count, "limit": most or None}
+            for name, (count, most) in used.items()
+        },
+        "lastDay": {"delivered": each.delivered, "failed": each.failed},
+    }

@@ -203,6 +203,11 @@ def to_seconds(at_ms: int) -> str:
     return f"{to_iso(at_ms)[:-5]}Z"
 
 
+def iso_or_none(at_ms: int | None) -> str | None:
+    """Return a time as ISO 8601 text, for JSON."""
+    return None if at_ms is None else to_iso(at_ms)
+
+
 def size(count: int) -> str:
     """Return a number of bytes in words, such as `1.5 GB`."""
     value, unit = float(count), UNITS[0]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from rich.table import Table
-from scheduler_api.commands.common import print_table
+from scheduler_api.commands.common import AS_JSON, print_json, print_table
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import (
@@ -16,7 +16,7 @@ from scheduler_api.core.cron.preview import (
     preview,
 )
 from scheduler_api.dialects import outbound
-from scheduler_api.web.cron_preview import parse_parameters
+from scheduler_api.web.cron_preview import parse_parameters, render
 from scheduler_api.web.refusal import Refusal
 
 DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
@@ -38,13 +38,17 @@ DAY_AND_TIME = "%a %Y-%m-%d %H:%M:%S"
     "--gap", help=f"When times skipped by a clock change run: {', '.join(Gap)}."
 )
 @click.option("--fold", help=f"At which pass repeated times run: {', '.join(Fold)}.")
-def preview_cron(**options: str | None) -> None:
+@AS_JSON
+def preview_cron(*, as_json: bool, **options: str | None) -> None:
     """Show when a cron expression would run. Needs no store and no settings."""
     try:
         pairs = ((name, text) for name, text in options.items() if text is not None)
         query = parse_parameters(pairs, grammars=outbound.GRAMMARS)
         now_ms = time.time_ns() // 1_000_000
         after_ms = now_ms if query.after_ms is None else query.after_ms
+        if as_json:
+            print_json(render(query, after_ms))
+            return
         result = preview(query.rule, after_ms=after_ms, count=query.count)
     except (CronError, Refusal) as err:
         message = _with_position(err, options["expression"] or "")

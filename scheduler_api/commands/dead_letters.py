@@ -1,13 +1,16 @@
 """`dead-letters`: lists, retries and deletes dead letters."""
 
 import click
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from rich.table import Column, Table
 from scheduler_api.commands.common import (
+    AS_JSON,
     TENANT,
     open_cell,
     owners_of,
+    print_json,
     print_table,
     to_seconds,
     user,
@@ -16,7 +19,12 @@ from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.queries.filters import Span, Target
-from scheduler_api.core.queries.letters import LetterCount, LetterFilter, Letters
+from scheduler_api.core.queries.letters import (
+    Letter,
+    LetterCount,
+    LetterFilter,
+    Letters,
+)
 from scheduler_api.core.recovery.letter_jobs import (
     DEFAULT_RATE,
     MAX_RATE,
@@ -25,8 +33,9 @@ from scheduler_api.core.recovery.letter_jobs import (
     LetterJob,
     LetterJobs,
 )
+from scheduler_api.core.recovery.letter_work import LetterWork
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.timestamps import from_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from scheduler_api.web.tenant_limits import describe_refusal
@@ -92,32 +101,55 @@ def _filter(chosen: dict[str, Any]) -> LetterFilter:
     show_default=True,
     help="How many, the newest first.",
 )
+@AS_JSON
 @pass_settings
 def list_letters(
-    settings: Settings, /, tenant_id: str, count: int, **chosen: object
+    settings: Settings, /, tenant_id: str, count: int, *, as_json: bool, **chosen: Any
 ) -> None:
     """List dead letters and why they failed, the newest first."""
     letters = Letters(open_cell(settings), outbound.LABELS)
+    found = [*_newest(letters, tenant_id, _filter(chosen), count=count)]
+    if as_json:
+        print_json({"deadLetters": [*map(to_json, found)]})
+        return
     url, why = Column("destination", overflow="fold"), Column("why", overflow="fold")
     table = Table("failed", "event", url, "attempts", why)
-    after, listed, wanted = None, 0, _filter(chosen)
-    while listed < count:
-        page = letters.page(
-            owners_of(tenant_id), wanted, after=after, size=count - listed
+    for letter in found:
+        cause = letter.cause
+        table.add_row(
+            to_seconds(letter.failed_ms),
+            public_ids.event_id(letter.owner, letter.id),
+            letter.content.url if letter.content else "unreadable",
+            str(letter.attempts),
+            f"{cause.sentence} ({cause.code})" if cause else letter.end,
         )
-        for letter in page.letters:
-            cause = letter.cause
-            table.add_row(
-                to_seconds(letter.failed_ms),
-                public_ids.event_id(letter.owner, letter.id),
-                letter.content.url if letter.content else "unreadable",
-                str(letter.attempts),
-                f"{cause.sentence} ({cause.code})" if cause else letter.end,
-            )
-        listed, after = listed + len(page.letters), page.next
-        if after is None:
-            break
     print_table(table)
+
+
+def _newest(
+    letters: Letters, tenant_id: str, wanted: LetterFilter, *, count: int
+) -> Iterator[Letter]:
+    """Yield the newest letters that match, up to a number."""
+    owners, after = owners_of(tenant_id), None
+    while count > 0:
+        page = letters.page(owners, wanted, after=after, size=count)
+        yield from page.letters
+        count, after = count - len(page.letters), page.next
+        if after is None:
+            return
+
+
+def to_json(letter: Letter) -> dict[str, object]:
+    """Return a dead letter as JSON."""
+    return {
+        "event": public_ids.event_id(letter.owner, letter.id),
+        "destination": letter.content.url if letter.content else None,
+        "created": to_iso(letter.created_ms),
+        "failed": to_iso(letter.failed_ms),
+        "attempts": letter.attempts,
+        "code": letter.cause.code if letter.cause else None,
+        "cause": letter.cause.sentence if letter.cause else letter.end,
+    }
 
 
 def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -160,15 +192,33 @@ def delete(settings: Settings, tenant_id: str, **chosen: object) -> None:
 
 @dead_letters.command("jobs")
 @TENANT
+@AS_JSON
 @pass_settings
-def list_jobs(settings: Settings, tenant_id: str) -> None:
+def list_jobs(settings: Settings, tenant_id: str, *, as_json: bool) -> None:
     """List the jobs of the last 30 days, the newest first."""
+    jobs = LetterJobs(open_cell(settings)).all_of(tenant_id)
+    if as_json:
+        print_json({"jobs": [*map(_job_json, jobs)]})
+        return
     table = Table("created", "job", "action", "state", "done", "skipped", "by")
-    for job in LetterJobs(open_cell(settings)).all_of(tenant_id):
+    for job in jobs:
         counts = str(job.done), str(job.skipped)
         created = to_seconds(job.created_ms)
         table.add_row(created, job.id, job.action, job.state, *counts, job.by)
     print_table(table)
+
+
+def _job_json(job: LetterJob) -> dict[str, object]:
+    return {
+        "job": job.id,
+        "action": job.action,
+        "state": job.state,
+        "created": to_iso(job.created_ms),
+        "rate": job.rate,
+        "done": job.done,
+        "skipped": job.skipped,
+        "by": job.by,
+    }
 
 
 @dead_letters.command("stop")
@@ -216,24 +266,40 @@ def _words(count: LetterCount) -> str:
 
 
 def _work(settings: Settings, cell: Cell, job: LetterJob) -> None:
-    jobs, work = LetterJobs(cell), outbound.letter_work(cell, settings)
-
-    def show() -> None:
-        done = jobs.get(job.tenant, job.id).done
-        click.echo(f"\r{done} of {_words(job.expected)}", nl=False, err=True)
-
-    while True:
-        work.work(job.tenant, job.id, for_s=FOREVER_S, on_progress=show)
-        after = jobs.get(job.tenant, job.id)
-        if after.state is not JobState.RUNNING or after.refused:
-            break
-        # Another process works on it.
-        show()
-        time.sleep(SHOW_INTERVAL_S)
-    click.echo(err=True)
+    with click.progressbar(
+        length=job.expected.most, label=job.action, show_pos=True, file=sys.stderr
+    ) as bar:
+        after = _work_until_it_ends(
+            LetterJobs(cell),
+            outbound.letter_work(cell, settings),
+            job,
+            show=lambda done: bar.update(done - bar.pos),
+        )
     skipped = f", {after.skipped} cannot be read" if after.skipped else ""
     click.echo(f"{after.state}: {after.done}{skipped}")
     if after.refused:
         raise click.ClickException(
             f"{describe_refusal(after.refused)}; job {job.id} goes on by itself"
         )
+
+
+def _work_until_it_ends(
+    jobs: LetterJobs, work: LetterWork, job: LetterJob, *, show: Callable[[int], None]
+) -> LetterJob:
+    """Work on a job until it ends or the store refuses more; return its last state.
+
+    Args:
+        show: is called with the number of letters that are done.
+    """
+
+    def report() -> None:
+        show(jobs.get(job.tenant, job.id).done)
+
+    while True:
+        work.work(job.tenant, job.id, for_s=FOREVER_S, on_progress=report)
+        after = jobs.get(job.tenant, job.id)
+        show(after.done)
+        if after.state is not JobState.RUNNING or after.refused:
+            return after
+        # Another process works on it.
+        time.sleep(SHOW_INTERVAL_S)

@@ -3,8 +3,11 @@
 import click
 from rich.table import Column, Table
 from scheduler_api.commands.common import (
+    AS_JSON,
     existing_tenant,
+    iso_or_none,
     open_cell,
+    print_json,
     print_table,
     to_seconds,
     user,
@@ -37,18 +40,39 @@ def destinations() -> None:
 
 
 @destinations.command("list")
+@AS_JSON
 @pass_settings
-def list_held_destinations(settings: Settings) -> None:
+def list_held_destinations(settings: Settings, *, as_json: bool) -> None:
     """List origins and routes that are paused, failing, or over their share."""
+    found = HeldDestinations(open_cell(settings)).all()
+    if as_json:
+        print_json({"destinations": [*map(to_json, found)]})
+        return
     url = Column("destination", overflow="fold")
     cause = Column("last failure", overflow="fold")
     state = Column("state", overflow="fold")
     table = Table("tenant", url, state, cause, "waiting", "running")
-    for held in HeldDestinations(open_cell(settings)).all():
+    for held in found:
         counts = str(held.waiting), str(held.running)
         failure = _failure(held)
         table.add_row(held.tenant, held.url or "-", _state(held), failure, *counts)
     print_table(table)
+
+
+def to_json(held: HeldDestination) -> dict[str, object]:
+    """Return a destination as JSON; times are ISO 8601."""
+    return {
+        "tenant": held.tenant,
+        "destination": held.url,
+        "pausedSince": iso_or_none(held.paused_ms),
+        "breaker": held.state,
+        "breakerSince": iso_or_none(held.since_ms),
+        "nextProbe": iso_or_none(held.probe_ms),
+        "cause": held.cause or None,
+        "lastFailure": iso_or_none(held.failed_ms),
+        "waiting": held.waiting,
+        "running": held.running,
+    }
 
 
 def _state(held: HeldDestination) -> str:

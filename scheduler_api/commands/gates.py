@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from scheduler_api.commands.common import (
+    iso_or_none,
     open_cell,
     owners_of,
     printable,
@@ -23,7 +24,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import flow_gate, queue_gate
-from scheduler_api.core.timestamps import duration, to_iso
+from scheduler_api.core.timestamps import duration
 from scheduler_api.settings import Settings
 from typing import Generic, Protocol, TypeVar
 
@@ -185,7 +186,7 @@ def to_json(row: Row[State], paused: bool | None, **state: object) -> dict[str, 
         "isPaused": paused,
         **state,
         "oldest": oldest,
-        "oldestDue": None if first.oldest_ms is None else to_iso(first.oldest_ms),
+        "oldestDue": iso_or_none(first.oldest_ms),
     }
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from rich.table import Table
 from scheduler_api.commands.common import (
+    AS_JSON,
     GONE,
     existing_tenant,
     open_cell,
+    print_json,
     print_table,
     user,
 )
@@ -44,8 +46,11 @@ class Limit(click.ParamType[int | None]):
 @click.option("--requests-per-s", type=Limit(), help="API requests per second.")
 @click.option("--pending-events", type=Limit(), help="Unfinished events, schedules.")
 @click.option("--stored-bytes", type=Limit(), help="Bytes of content.")
+@AS_JSON
 @click.pass_context
-def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> None:
+def set_limits(
+    ctx: click.Context, /, tenant_id: str, *, as_json: bool, **values: int | None
+) -> None:
     """Show the limits of a tenant, or change some of them. 0 means no limit."""
     settings, typed = settings_of(ctx), click.core.ParameterSource.COMMANDLINE
     changes = {
@@ -67,7 +72,20 @@ def set_limits(ctx: click.Context, /, tenant_id: str, **values: int | None) -> N
         "pending_events": usage.pending(cell, owners),
         "stored_bytes": usage.stored_bytes(cell, tenant_id),
     }
-    print_table(_table(limits, tenant_id, used))
+    if as_json:
+        print_json({"limits": _json(limits, tenant_id, used)})
+    else:
+        print_table(_table(limits, tenant_id, used))
+
+
+def _json(
+    limits: Limits, tenant_id: str, used: Mapping[str, int | None]
+) -> dict[str, object]:
+    own = limits.own(tenant_id)
+    return {
+        name: {"value": value or None, "isOwn": name in own, "used": used.get(name)}
+        for name, value in asdict(limits.of(tenant_id)).items()
+    }
 
 
 def _table(limits: Limits, tenant_id: str, used: Mapping[str, int | None]) -> Table:

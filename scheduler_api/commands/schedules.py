@@ -4,7 +4,7 @@ import click
 from collections.abc import Mapping
 from dataclasses import replace
 from rich.table import Column, Table
-from scheduler_api.commands.common import print_table, printable
+from scheduler_api.commands.common import AS_JSON, print_json, print_table, printable
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.schedule_files import entries, events_v1, jiter, plan, qstash
 from scheduler_api.schedule_files.connection import ApiError
@@ -38,17 +38,32 @@ def schedules() -> None:
 
 
 @schedules.command("list")
+@AS_JSON
 @click.pass_context
-def list_schedules(ctx: click.Context) -> None:
+def list_schedules(ctx: click.Context, *, as_json: bool) -> None:
     """List the schedules of all APIs, and which came from a file."""
+    found = _all(_apis(variables_of(ctx)))
+    if as_json:
+        print_json({"schedules": [*map(to_json, found)]})
+        return
     target = Column("destination", overflow="fold")
     table = Table("api", "id", "in a file as", "cron", target, "state")
-    for each in _all(_apis(variables_of(ctx))):
+    for each in found:
         state = "paused" if each.fields.get(entries.PAUSED) else "active"
         rule = _first(each, "cron", "expression", "interval")
         url = printable(_first(each, "destination", "callbackUrl"))
         table.add_row(each.api, each.key, each.id or "-", printable(rule), url, state)
     print_table(table)
+
+
+def to_json(existing: Existing) -> dict[str, object]:
+    """Return a schedule as JSON, with the fields of its API."""
+    return {
+        "api": existing.api,
+        "id": existing.key,
+        "idInFile": existing.id,
+        "fields": existing.fields,
+    }
 
 
 @schedules.command("pull")

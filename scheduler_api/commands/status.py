@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from scheduler_api.commands.common import (
     AS_JSON,
+    iso_or_none,
     print_json,
     printable,
     problem_lines,
@@ -180,7 +181,7 @@ def _details(details: Details) -> dict[str, object]:
     return {
         "at": to_iso(details.at_ms),
         "late": {
-            "oldestDue": _time(details.oldest_due_ms),
+            "oldestDue": iso_or_none(details.oldest_due_ms),
             "oldestDueAgeMs": details.at_ms - (details.oldest_due_ms or details.at_ms),
             "since": to_iso(late.since_ms),
             "begun": late.attempts,
@@ -194,7 +195,7 @@ def _details(details: Details) -> dict[str, object]:
                 "delivered": each.counts.delivered,
                 "code": each.counts.cause,
                 "cause": sentence_of(each.counts.cause),
-                "lastFailure": _time(each.counts.failed_ms),
+                "lastFailure": iso_or_none(each.counts.failed_ms),
             }
             for each in details.failing
         ],
@@ -207,7 +208,7 @@ def _details(details: Details) -> dict[str, object]:
                     "events": each.events,
                     "reason": sentences.reason(each),
                     "isPaused": each.is_paused,
-                    "since": _time(each.since_ms),
+                    "since": iso_or_none(each.since_ms),
                 }
                 for each in details.held.fullest
             ],
@@ -222,7 +223,3 @@ def _details(details: Details) -> dict[str, object]:
             "replicas": store.replicas,
         },
     }
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else to_iso(at_ms)

@@ -1,7 +1,7 @@
 """`fsck`, `accept-store`, `accept-clock`, `empty-store`: the store of the cell."""
 
 import click
-from scheduler_api.commands.common import open_cell, user
+from scheduler_api.commands.common import AS_JSON, open_cell, print_json, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import clock_step, layout
@@ -13,17 +13,21 @@ from scheduler_api.settings import Settings
 
 
 @click.command("fsck")
+@AS_JSON
 @pass_settings
-def check_store(settings: Settings) -> None:
+def check_store(settings: Settings, *, as_json: bool) -> None:
     """Print each fault in the records and sets of the store; exit 1 if any.
 
     Quarantined events, schedules and gates are printed too, with the reason. They are
     no faults.
     """
     cell = open_cell(settings)
-    faults = walk.check(cell)
-    for line in (*faults, *walk.quarantined(cell)):
-        click.echo(str(line))
+    faults, quarantined = walk.check(cell), walk.quarantined(cell)
+    if as_json:
+        print_json({"faults": faults, "quarantined": [*map(str, quarantined)]})
+    else:
+        for line in (*faults, *quarantined):
+            click.echo(str(line))
     raise SystemExit(1 if faults else 0)
 
 

@@ -4,10 +4,12 @@ import click
 import time
 from rich.table import Table
 from scheduler_api.commands.common import (
+    AS_JSON,
     env_options,
     open_cell,
     open_tenants,
     print_environment,
+    print_json,
     print_table,
     read_name,
     to_seconds,
@@ -15,6 +17,8 @@ from scheduler_api.commands.common import (
 )
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.recovery.tenant_removal import TOKENS_CACHED_MS, TenantRemoval
+from scheduler_api.core.tenants.accounts import Account
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 
@@ -44,15 +48,30 @@ def create(settings: Settings, name: str, as_env: bool, url: str | None) -> None
 
 
 @tenant.command("list")
+@AS_JSON
 @pass_settings
-def list_tenants(settings: Settings) -> None:
+def list_tenants(settings: Settings, *, as_json: bool) -> None:
     """List all tenants, oldest first."""
+    accounts = open_tenants(settings).accounts()
+    if as_json:
+        print_json({"tenants": [*map(to_json, accounts)]})
+        return
     table = Table("tenant", "name", "created")
-    for account in open_tenants(settings).accounts():
+    for account in accounts:
         state = BEING_REMOVED if account.is_being_removed else ""
         name = account.name + state
         table.add_row(account.id, name, to_seconds(account.created_at_ms))
     print_table(table)
+
+
+def to_json(account: Account) -> dict[str, object]:
+    """Return a tenant as JSON."""
+    return {
+        "tenant": account.id,
+        "name": account.name,
+        "created": to_iso(account.created_at_ms),
+        "isBeingRemoved": account.is_being_removed,
+    }
 
 
 @tenant.command("remove")

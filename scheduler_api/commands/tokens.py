@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from rich.table import Table
 from scheduler_api.commands.common import (
+    AS_JSON,
     GONE,
     env_options,
     holder,
     holder_options,
+    iso_or_none,
     open_tenants,
     print_environment,
+    print_json,
     print_table,
     read_name,
     to_seconds,
@@ -66,11 +69,18 @@ def create(
 
 @token.command("list")
 @holder_options
+@AS_JSON
 @pass_settings
-def list_tokens(settings: Settings, tenant_id: str | None, operator: bool) -> None:
+def list_tokens(
+    settings: Settings, tenant_id: str | None, operator: bool, *, as_json: bool
+) -> None:
     """List tokens by name, oldest first."""
+    tokens = open_tenants(settings).tokens.all_of(holder(tenant_id, operator))
+    if as_json:
+        print_json({"tokens": [*map(to_json, tokens)]})
+        return
     table = Table("token", "allows", "created", "valid until")
-    for each in open_tenants(settings).tokens.all_of(holder(tenant_id, operator)):
+    for each in tokens:
         table.add_row(*_row(each))
     print_table(table)
 
@@ -116,6 +126,16 @@ def _reported(name: str) -> Iterator[None]:
         raise click.ClickException(
             f"there is no token {name}: see `token list`"
         ) from err
+
+
+def to_json(token: StoredToken) -> dict[str, object]:
+    """Return a token as JSON; only its name, as the token is not stored."""
+    return {
+        "name": token.access.token,
+        "isReadOnly": token.access.read_only,
+        "created": iso_or_none(token.created_ms),
+        "validUntil": iso_or_none(token.ends_ms),
+    }
 
 
 def _row(token: StoredToken) -> tuple[str, str, str, str]:

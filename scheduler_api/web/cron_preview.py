@@ -53,7 +53,7 @@ def blueprint(services: Services) -> Blueprint:
         after_ms = wanted.after_ms
         if after_ms is None:
             after_ms = services.cell.now_ms()
-        return _respond(_preview(wanted, after_ms))
+        return _respond(render(wanted, after_ms))
 
     routes.register_error_handler(Refusal, _refusal)
     routes.register_error_handler(CronError, _cron_error)
@@ -154,7 +154,11 @@ def _choice(values: Mapping[str, str], name: str, choices: Iterable[str]) -> str
     raise Refusal(400, f"{name!r} takes one of {listed}, not {text[:40]!r}")
 
 
-def _preview(wanted: PreviewRequest, after_ms: int) -> dict[str, object]:
+def render(wanted: PreviewRequest, after_ms: int) -> dict[str, object]:
+    """Return the next runs as JSON.
+
+    Raises: CronError.
+    """
     found = preview.preview(wanted.rule, after_ms=after_ms, count=wanted.count)
     return {
         "expression": wanted.rule.expression,

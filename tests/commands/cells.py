@@ -2,6 +2,7 @@
 
 import json
 import redis
+import shlex
 from click.testing import CliRunner, Result
 from dataclasses import dataclass, replace
 from scheduler_api.cli import main
@@ -27,8 +28,8 @@ class OperatedCell:
     cell: Cell
 
     def run(self, words: str, **environ: str) -> Result:
-        """Run a command, given as one text."""
-        return self.call(*words.split(), **environ)
+        """Run a command, given as one text, as for a shell."""
+        return self.call(*shlex.split(words), **environ)
 
     def call(self, *words: str, answer: str = "", **environ: str) -> Result:
         """Run a command.
@@ -45,7 +46,7 @@ class OperatedCell:
         return CliRunner().invoke(main, words, env=environ, input=answer)
 
     def read_json(self, words: str) -> Any:
-        """Run a command; return what it prints as JSON."""
+        """Run a command, given as one text; return what it prints as JSON."""
         return json.loads(self.run(f"{words} --json").output)
 
     def read(self, words: str) -> str:

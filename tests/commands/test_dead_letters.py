@@ -1,7 +1,12 @@
 """Tests of the commands that list, retry and delete dead letters."""
 
+import os
+import pty
 import pytest
+import re
 import redis
+import subprocess
+import sys
 from click.testing import CliRunner, Result
 from scheduler_api.cli import main
 from scheduler_api.core.model import Content, Draft, Owner, State
@@ -86,6 +91,20 @@ def test_delete_removes_what_matches(environ: dict[str, str], client: redis.Redi
     assert result.output.endswith("done: 3\n")
     assert (count(client, State.DEAD), count(client, State.ACTIVE)) == (0, 0)
     assert "command line" in letters(environ, "jobs").output
+
+
+def test_a_terminal_shows_the_progress(environ: dict[str, str]):
+    command = ("-m", "scheduler_api", "dead-letters", "delete", "--yes", "--tenant")
+    terminal, stderr = pty.openpty()
+    subprocess.run(
+        [sys.executable, *command, "1"],
+        env=os.environ | environ,
+        stderr=stderr,
+        check=True,
+    )
+    os.close(stderr)
+
+    assert re.search(r"delete +\[#+\] +3/3", os.read(terminal, 10_000).decode())
 
 
 def test_a_full_store_leaves_the_job_to_the_chores(

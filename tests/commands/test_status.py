@@ -150,9 +150,10 @@ def test_a_paused_flow_control_key_is_named_with_the_command_that_resumes_it(
     FlowKeys(cell.cell).set_paused(Owner(TENANT, "qstash"), "a key", paused=True)
     cell.engine.worker().try_begin(*cell.engine.offer().ids)
     text = cell.read("status")
+    resume = "flow resume 'a key' --tenant 1"
 
-    assert "Resume it: scheduler flow resume 'a key' --tenant 1" in text
-    assert cell.call("flow", "resume", "a key", "--tenant", "1").exit_code == 0
+    assert f"Resume it: scheduler {resume}" in text
+    assert cell.run(resume).exit_code == 0
 
 
 def test_the_screen_has_80_columns_and_no_control_characters(cell: OperatedCell):

@@ -9,6 +9,7 @@ from scheduler_api.commands.common import (
     print_json,
     to_seconds,
 )
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.store.audit import MAX_RECORDS, Record, newest
 from scheduler_api.core.timestamps import to_iso
@@ -26,6 +27,7 @@ def audit() -> None:
     "tenant_id",
     metavar="ID",
     callback=existing_tenant,
+    shell_complete=complete_tenants,
     help="Changes of this tenant; default: changes that concern no tenant.",
 )
 @click.option(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import settings_of
 from scheduler_api.core.model import Owner
 from scheduler_api.core.store.cell import Cell
@@ -54,19 +55,27 @@ def existing_tenant(
     ctx: click.Context, _param: click.Parameter, tenant_id: str | None
 ) -> str | None:
     """Check that a tenant exists, unless none is given."""
-    if tenant_id is not None and not open_tenants(settings_of(ctx)).exists(tenant_id):
+    if ctx.resilient_parsing or tenant_id is None:
+        return tenant_id
+    if not open_tenants(settings_of(ctx)).exists(tenant_id):
         raise click.BadParameter(f"there is no tenant {tenant_id}: see `tenant list`")
     return tenant_id
 
 
 TENANT = click.option(
-    "--tenant", "tenant_id", metavar="ID", required=True, callback=existing_tenant
+    "--tenant",
+    "tenant_id",
+    metavar="ID",
+    required=True,
+    callback=existing_tenant,
+    shell_complete=complete_tenants,
 )
 ONE_TENANT = click.option(
     "--tenant",
     "tenant_id",
     metavar="ID",
     callback=existing_tenant,
+    shell_complete=complete_tenants,
     help="Only of this tenant.",
 )
 AS_JSON = click.option(
@@ -125,6 +134,7 @@ def holder_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "tenant_id",
         metavar="ID",
         callback=existing_tenant,
+        shell_complete=complete_tenants,
         help="Tokens of this tenant.",
     )
     operator = click.option("--operator", is_flag=True, help="Operator's tokens.")

@@ -12,6 +12,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.flow_control.held_destinations import (
@@ -96,7 +97,12 @@ def _failure(held: HeldDestination) -> str:
 
 
 @destinations.command("pause")
-@click.argument("tenant_id", metavar="TENANT", callback=existing_tenant)
+@click.argument(
+    "tenant_id",
+    metavar="TENANT",
+    callback=existing_tenant,
+    shell_complete=complete_tenants,
+)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @pass_settings
 def pause_destination(
@@ -112,7 +118,12 @@ def pause_destination(
 
 
 @destinations.command("resume")
-@click.argument("tenant_id", metavar="TENANT", callback=existing_tenant)
+@click.argument(
+    "tenant_id",
+    metavar="TENANT",
+    callback=existing_tenant,
+    shell_complete=complete_tenants,
+)
 @click.argument("destination", metavar="URL", callback=_read_url)
 @pass_settings
 def resume_destination(

@@ -15,6 +15,7 @@ from scheduler_api.commands.common import (
     printable,
     screen,
 )
+from scheduler_api.commands.completion import complete_names
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.commands.gates import FLOW
 from scheduler_api.core.flow_control.flow_keys import Flow, FlowKeys
@@ -23,7 +24,7 @@ from scheduler_api.core.flow_control.rows import Row
 from scheduler_api.core.timestamps import duration
 from scheduler_api.settings import Settings
 
-KEY = click.argument("key")
+KEY = click.argument("key", shell_complete=complete_names(FLOW.index))
 LIMIT = click.IntRange(1, MAX_LIMIT)
 BY_HAND = " (pinned)"
 

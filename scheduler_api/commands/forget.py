@@ -3,6 +3,7 @@
 import click
 from collections.abc import Sequence
 from scheduler_api.commands.common import existing_tenant, open_cell, user
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.erasure import Erasure
@@ -37,6 +38,7 @@ class Found(NamedTuple):
     "tenant_id",
     metavar="ID",
     callback=existing_tenant,
+    shell_complete=complete_tenants,
     help="Only of this tenant; needed if ID is the name of a schedule.",
 )
 @click.option(

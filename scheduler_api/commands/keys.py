@@ -2,6 +2,7 @@
 
 import click
 from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants.secrets import RotationRefused
@@ -26,6 +27,7 @@ def keys() -> None:
     metavar="ID",
     required=True,
     callback=existing_tenant,
+    shell_complete=complete_tenants,
     help="Tenant whose secret is replaced.",
 )
 @click.option("--dialect", type=click.Choice([*DIALECTS]), required=True)

@@ -16,6 +16,7 @@ from scheduler_api.commands.common import (
     screen,
     to_seconds,
 )
+from scheduler_api.commands.completion import complete_names
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.commands.gates import QUEUE
 from scheduler_api.core.flow_control.gates import MAX_LIMIT
@@ -24,7 +25,7 @@ from scheduler_api.core.flow_control.rows import Row
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.settings import Settings
 
-NAME = click.argument("name")
+NAME = click.argument("name", shell_complete=complete_names(QUEUE.index))
 
 
 @click.group("queue")

@@ -15,6 +15,7 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.recovery.tenant_removal import TOKENS_CACHED_MS, TenantRemoval
 from scheduler_api.core.tenants.accounts import Account
@@ -75,7 +76,7 @@ def to_json(account: Account) -> dict[str, object]:
 
 
 @tenant.command("remove")
-@click.argument("tenant_id", metavar="ID")
+@click.argument("tenant_id", metavar="ID", shell_complete=complete_tenants)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--wait",

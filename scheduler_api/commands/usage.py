@@ -13,6 +13,7 @@ from scheduler_api.commands.common import (
     printable,
     size,
 )
+from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.queries.recent_hours import RecentHours, per_minute
@@ -51,7 +52,13 @@ class Usage:
 
 
 @click.command("usage")
-@click.argument("tenant_id", metavar="[TENANT]", default=None, callback=existing_tenant)
+@click.argument(
+    "tenant_id",
+    metavar="[TENANT]",
+    default=None,
+    callback=existing_tenant,
+    shell_complete=complete_tenants,
+)
 @AS_JSON
 @pass_settings
 def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from redis.exceptions import RedisError
 from scheduler_api.commands.audit import audit
+from scheduler_api.commands.chaos import SCRIPT, chaos
 from scheduler_api.commands.cron import preview_cron
 from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
@@ -92,3 +93,5 @@ COMMANDS = (
 )
 for command in COMMANDS:
     main.add_command(command)
+if SCRIPT.exists():
+    main.add_command(chaos)

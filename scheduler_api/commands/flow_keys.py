@@ -130,8 +130,10 @@ def show(settings: Settings, key: str, tenant_id: str, *, as_json: bool) -> None
 @flow_keys.command("pin")
 @KEY
 @TENANT
-@click.option("--parallelism", type=LIMIT, help="Events sent at the same time.")
-@click.option("--rate", type=LIMIT, help="Events begun in a period.")
+@click.option(
+    "--parallelism", metavar="N", type=LIMIT, help="Events sent at the same time."
+)
+@click.option("--rate", metavar="N", type=LIMIT, help="Events begun in a period.")
 @click.option(
     "--period",
     "period_s",

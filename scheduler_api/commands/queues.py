@@ -121,6 +121,7 @@ def show(settings: Settings, name: str, tenant_id: str, *, as_json: bool) -> Non
 @TENANT
 @click.option(
     "--parallelism",
+    metavar="N",
     type=click.IntRange(1, MAX_LIMIT),
     required=True,
     help="How many of its events may be sent at the same time.",

@@ -76,7 +76,7 @@ def to_json(account: Account) -> dict[str, object]:
 
 
 @tenant.command("remove")
-@click.argument("tenant_id", metavar="ID", shell_complete=complete_tenants)
+@click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--wait",

@@ -60,8 +60,11 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "import qstash": Outcome(r"create qstash nightly[\s\S]*1 done, 0 failed"),
     },
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
-    "docs/operations.md": {
+    "docs/command-line.md": {
         "tenant list": Outcome(r"fsck[\s\S]*first"),
+        "tenant usage": Outcome('"pending": {'),
+    },
+    "docs/operations.md": {
         "tenant limits": Outcome(r"pending_events +│ 100000 +│ this tenant"),
         "healthz": Outcome(r'("status":"ok"[\s\S]*){2}[12] workers'),
         "accept-store": Outcome("accepted"),

@@ -105,12 +105,12 @@ class Reporter:
             answer, details, unfit = self._readiness.check(), None, ()
             if not answer.missing:
                 answer = Answer([STORE_AWAY])
-        found = [*banners(answer), *unfit]
+        found = [*map(self._called, (*banners(answer), *unfit))]
         if details is not None:
             found += _late(answer, details)
             found += map(self._failing, details.failing[:LISTED])
             found += self._held(details.held.fullest)
-        return Report([*map(self._called, found)], answer, details)
+        return Report(found, answer, details)
 
     def faults(self) -> Report:
         """Return what is wrong with the store and the processes, without `details`.

@@ -2,11 +2,12 @@
 
 import json
 import pytest
+from pathlib import Path
 from scheduler_api.commands import status
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import FlowLimits, Gates, Owner
-from tests.commands.cells import TENANT, OperatedCell, new_cell
+from tests.commands.cells import SECRET_KEY, TENANT, OperatedCell, new_cell
 from tests.dialects.breakers import open_origin
 
 BANK = "https://bank.example/pay"
@@ -139,6 +140,19 @@ def test_a_paused_queue_needs_attention_and_a_busy_one_does_not(cell: OperatedCe
     assert f"Resume it: scheduler {resume}" in " ".join(paused.output.split())
     assert resumed.exit_code == 0
     assert cell.run("status").exit_code == 0
+
+
+def test_a_command_to_run_has_the_same_data_folder(cell: OperatedCell, tmp_path: Path):
+    (tmp_path / "credentials.env").write_text(f"REDIS_URL={cell.url}\n")
+    (tmp_path / "secret.key").write_text(f"{SECRET_KEY}\n")
+    cell.create(BANK, "qstash", gates=Gates(queue="orders"))
+    Queues(cell.cell).set_paused(Owner(TENANT, "qstash"), "orders", paused=True)
+    body = cell.read_json(f"--data {tmp_path} status")
+
+    [command] = [each["command"] for each in body["problems"] if "held" in each["text"]]
+    resume = "queue resume orders --tenant 1"
+    assert command == f"scheduler --data {tmp_path} {resume}"
+    assert cell.run(command.removeprefix("scheduler ")).exit_code == 0
 
 
 def test_a_paused_flow_control_key_is_named_with_the_command_that_resumes_it(

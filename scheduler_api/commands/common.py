@@ -159,8 +159,11 @@ def user() -> str:
 def print_table(table: Table) -> None:
     """Print a table. Its cells may contain any text: `[` begins no markup.
 
-    Rows are not wrapped in a file or pipe, so that programs find the names in them.
+    On a terminal, nothing is cut off: long cells are wrapped. Rows are not wrapped in a
+    file or pipe, so that programs find the names in them.
     """
+    for column in table.columns:
+        column.overflow = "fold"
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH

@@ -112,8 +112,8 @@ def list_letters(
     if as_json:
         print_json({"deadLetters": [*map(to_json, found)]})
         return
-    url, why = Column("destination", overflow="fold"), Column("why", overflow="fold")
-    table = Table("failed", "event", url, "attempts", why)
+    failed = Column("failed", no_wrap=True)
+    table = Table(failed, "event", "destination", "attempts", "why")
     for letter in found:
         cause = letter.cause
         table.add_row(

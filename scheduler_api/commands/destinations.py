@@ -1,7 +1,7 @@
 """`destination`: pauses, resumes and lists destinations."""
 
 import click
-from rich.table import Column, Table
+from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     existing_tenant,
@@ -49,10 +49,8 @@ def list_held_destinations(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print_json({"destinations": [*map(to_json, found)]})
         return
-    url = Column("destination", overflow="fold")
-    cause = Column("last failure", overflow="fold")
-    state = Column("state", overflow="fold")
-    table = Table("tenant", url, state, cause, "waiting", "running")
+    columns = ("destination", "state", "last failure", "waiting", "running")
+    table = Table("tenant", *columns)
     for held in found:
         counts = str(held.waiting), str(held.running)
         failure = _failure(held)

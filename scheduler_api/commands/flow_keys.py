@@ -1,7 +1,7 @@
 """`flow`: lists, pauses and resumes flow-control keys, and changes their limits."""
 
 import click
-from rich.table import Column, Table
+from rich.table import Table
 from scheduler_api.commands import gates
 from scheduler_api.commands.common import (
     AS_JSON,
@@ -45,8 +45,9 @@ def list_keys(settings: Settings, tenant_id: str | None, *, as_json: bool) -> No
     if as_json:
         print_json({"flowControlKeys": [*map(to_json, rows)]})
         return
-    key, now_ms = Column("key", overflow="fold"), cell.now_ms()
-    table = Table("tenant", key, "state", "running", "rate", "waiting", "longest")
+    now_ms = cell.now_ms()
+    columns = ("state", "running", "rate", "waiting", "longest")
+    table = Table("tenant", "key", *columns)
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
     print_table(table)

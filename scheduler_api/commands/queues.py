@@ -1,7 +1,7 @@
 """`queue`: lists, pauses, resumes, changes and deletes queues."""
 
 import click
-from rich.table import Column, Table
+from rich.table import Table
 from scheduler_api.commands import gates
 from scheduler_api.commands.common import (
     AS_JSON,
@@ -44,8 +44,8 @@ def list_queues(settings: Settings, tenant_id: str | None, *, as_json: bool) -> 
     if as_json:
         print_json({"queues": [*map(to_json, rows)]})
         return
-    name, now_ms = Column("queue", overflow="fold"), cell.now_ms()
-    table = Table("tenant", name, "state", "running", "waiting", "longest")
+    now_ms = cell.now_ms()
+    table = Table("tenant", "queue", "state", "running", "waiting", "longest")
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
     print_table(table)

@@ -3,7 +3,7 @@
 import click
 from collections.abc import Mapping
 from dataclasses import replace
-from rich.table import Column, Table
+from rich.table import Table
 from scheduler_api.commands.common import AS_JSON, print_json, print_table, printable
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.schedule_files import entries, events_v1, jiter, plan, qstash
@@ -46,8 +46,7 @@ def list_schedules(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"schedules": [*map(to_json, found)]})
         return
-    target = Column("destination", overflow="fold")
-    table = Table("api", "id", "in a file as", "cron", target, "state")
+    table = Table("api", "id", "in a file as", "cron", "destination", "state")
     for each in found:
         state = "paused" if each.fields.get(entries.PAUSED) else "active"
         rule = _first(each, "cron", "expression", "interval")

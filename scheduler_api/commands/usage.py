@@ -3,7 +3,7 @@
 import click
 from collections.abc import Sequence
 from dataclasses import dataclass
-from rich.table import Column, Table
+from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     existing_tenant,
@@ -25,7 +25,7 @@ from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 
 MINUTES_A_DAY = 24 * 60
-COLUMNS = ("pending", "stored", "requests/s", "running", "delivered", "failed")
+COLUMNS = ("pending", "stored", "requests/s", "running", "attempts")
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Usage:
 def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> None:
     """Show what a tenant, or each, has and does, next to its limits.
 
-    Delivered and failed are attempts of the last 24 hours. `-` is not counted, because
-    there is no limit.
+    Attempts are those of the last 24 hours. `-` is not counted, because there is no
+    limit.
     """
     cell = open_cell(settings)
     accounts = outbound.tenants(cell, settings).accounts()
@@ -74,7 +74,7 @@ def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> N
     if as_json:
         print_json({"tenants": [*map(to_json, found)]})
         return
-    table = Table("tenant", Column("name", overflow="fold"), *COLUMNS)
+    table = Table("tenant", "name", *COLUMNS)
     for each in found:
         table.add_row(each.account.id, printable(each.account.name), *_cells(each))
     print_table(table)
@@ -114,8 +114,7 @@ def _cells(each: Usage) -> tuple[str, ...]:
         "-" if stored is None else size(stored) + (f" of {size(most)}" if most else ""),
         _of(each.requests, each.limits.requests_per_s),
         _of(each.running, each.most_running),
-        f"{each.delivered:,}",
-        f"{each.failed:,}",
+        f"{each.delivered + each.failed:,}, {each.failed:,} failed",
     )
 
 
@@ -140,5 +139,8 @@ def to_json(each: Usage) -> dict[str, object]:
             name: {"used": count, "limit": most or None}
             for name, (count, most) in used.items()
         },
-        "lastDay": {"delivered": each.delivered, "failed": each.failed},
+        "lastDay": {
+            "attempts": each.delivered + each.failed,
+            "failed": each.failed,
+        },
     }

@@ -1,6 +1,8 @@
 """Tests that what people read as a table, programs read as JSON."""
 
 import pytest
+from rich.table import Table
+from scheduler_api.commands.common import print_table
 from tests.commands.cells import OperatedCell, new_cell
 from tests.commands.click_tree import commands
 from typing import Any
@@ -82,3 +84,17 @@ def test_faults_of_the_store_are_a_document(cell: OperatedCell):
 )
 def test_every_list_has_json(words: tuple[str, ...], command: Any):
     assert "as_json" in [param.name for param in command.params]
+
+
+def test_no_cell_of_a_table_is_cut_off_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    table = Table("name", "time")
+    table.add_row("n" * 60, "2027-01-01T12:00:00Z")
+    print_table(table)
+    output = capsys.readouterr().out
+
+    assert output.count("n") >= 60
+    assert "…" not in output

@@ -53,9 +53,10 @@ def test_attempts_of_the_last_day_are_those_of_the_tenant(cell: OperatedCell):
     worker.add_counts({TENANT: Counts(delivered=3, failed=2)})
     every = cell.read_json("tenant usage")["tenants"]
 
-    assert usage(cell)["lastDay"] == {"delivered": 3, "failed": 2}
+    assert "5, 2 failed" in cell.read("tenant usage 1")
+    assert usage(cell)["lastDay"] == {"attempts": 5, "failed": 2}
     assert [each["name"] for each in every] == ["Ada", "Eve"]
-    assert every[1]["lastDay"] == {"delivered": 0, "failed": 0}
+    assert every[1]["lastDay"] == {"attempts": 0, "failed": 0}
 
 
 def test_an_unknown_tenant_is_refused(cell: OperatedCell):

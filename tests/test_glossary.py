@@ -31,6 +31,7 @@ KEPT = {
         LINE line first_line _header_line limit_request_line
         LimitRequestLine _STATUS_LINE line_bytes parse_request_line read_line
     """,
+    "the usual term for what `scheduler` is": "command_line",
     "link-local is the term for such addresses": "LINK_LOCAL link",
     "the grammar of a cron expression": "GRAMMARS grammars",
     "an envelope is an RQ job with ids": "envelopes rq_envelopes",

@@ -46,7 +46,7 @@ def list_keys(settings: Settings, tenant_id: str | None, *, as_json: bool) -> No
         print_json({"flowControlKeys": [*map(to_json, rows)]})
         return
     now_ms = cell.now_ms()
-    columns = ("state", "running", "rate", "waiting", "longest")
+    columns = ("state", "running", "rate", "waiting", "oldest")
     table = Table("tenant", "key", *columns)
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
@@ -123,7 +123,7 @@ def show(settings: Settings, key: str, tenant_id: str, *, as_json: bool) -> None
         "running": _running(flow) + BY_HAND * flow.pinned_parallelism,
         "rate": _rate(flow) + BY_HAND * flow.pinned_rate,
         "waiting": f"{flow.waiting:,}",
-        "longest": gates.waits_longest(FLOW, cell, row),
+        "oldest": gates.first_waiter(FLOW, cell, row),
     }
     screen().print(facts_table(facts))
 
@@ -159,14 +159,15 @@ def pin(
         raise click.UsageError("--period needs --rate")
     cell = open_cell(settings)
     row = gates.find(FLOW, cell, tenant_id, key)
-    FlowKeys(cell).pin(
-        row.owner,
-        key,
-        parallelism=parallelism,
-        rate=rate,
-        period_ms=None if period_s is None else period_s * 1_000,
-        change=gates.change_of(FLOW, tenant_id, key, verb="pin"),
-    )
+    with gates.changing(FLOW, tenant_id, key):
+        FlowKeys(cell).pin(
+            row.owner,
+            key,
+            parallelism=parallelism,
+            rate=rate,
+            period_ms=None if period_s is None else period_s * 1_000,
+            change=gates.change_of(FLOW, tenant_id, key, verb="pin"),
+        )
     click.echo(f"limits of {gates.title(FLOW, tenant_id, key)} are pinned")
 
 
@@ -182,13 +183,14 @@ def unpin(
     """Let events change the limits of a flow-control key again."""
     cell = open_cell(settings)
     row = gates.find(FLOW, cell, tenant_id, key)
-    FlowKeys(cell).unpin(
-        row.owner,
-        key,
-        parallelism=parallelism or not rate,
-        rate=rate or not parallelism,
-        change=gates.change_of(FLOW, tenant_id, key, verb="unpin"),
-    )
+    with gates.changing(FLOW, tenant_id, key):
+        FlowKeys(cell).unpin(
+            row.owner,
+            key,
+            parallelism=parallelism or not rate,
+            rate=rate or not parallelism,
+            change=gates.change_of(FLOW, tenant_id, key, verb="unpin"),
+        )
     click.echo(f"events may change {gates.title(FLOW, tenant_id, key)} again")
 
 
@@ -201,7 +203,8 @@ def reset(settings: Settings, key: str, tenant_id: str) -> None:
     cell = open_cell(settings)
     row = gates.find(FLOW, cell, tenant_id, key)
     change = gates.change_of(FLOW, tenant_id, key, verb="reset")
-    FlowKeys(cell).reset_rate(row.owner, key, change=change)
+    with gates.changing(FLOW, tenant_id, key):
+        FlowKeys(cell).reset_rate(row.owner, key, change=change)
     click.echo(f"{gates.title(FLOW, tenant_id, key)} begins a new period")
 
 

@@ -13,7 +13,7 @@ from scheduler_api.commands.common import (
     user,
 )
 from scheduler_api.core import public_ids
-from scheduler_api.core.errors import NotFound
+from scheduler_api.core.errors import LimitReached, NotFound, StoreFull
 from scheduler_api.core.flow_control.flow_keys import Flow, FlowKeys
 from scheduler_api.core.flow_control.holding import Holding
 from scheduler_api.core.flow_control.queues import Queue, Queues
@@ -113,10 +113,10 @@ def readable(row: Row[State]) -> State:
 
 @contextmanager
 def changing(kind: Kind[State], tenant_id: str, name: str) -> Iterator[None]:
-    """Report that it was deleted meanwhile."""
+    """Report that it was deleted meanwhile, and is not created again."""
     try:
         yield
-    except NotFound as err:
+    except (NotFound, LimitReached, StoreFull) as err:
         raise _missing(kind, tenant_id, name) from err
 
 
@@ -154,8 +154,8 @@ def held_by(kind: Kind[State], cell: Cell, row: Row[State]) -> str:
     return Holding(cell).of_event(row.owner, row.waiting.oldest_id, besides=gate)
 
 
-def waits_longest(kind: Kind[State], cell: Cell, row: Row[State]) -> str:
-    """Return in words which event waits longest, and what else holds it, or ''."""
+def first_waiter(kind: Kind[State], cell: Cell, row: Row[State]) -> str:
+    """Return in words which event waits longest, and what else holds it."""
     first = row.waiting
     if first.oldest_id is None:
         return "nothing"

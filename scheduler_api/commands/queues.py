@@ -45,7 +45,7 @@ def list_queues(settings: Settings, tenant_id: str | None, *, as_json: bool) -> 
         print_json({"queues": [*map(to_json, rows)]})
         return
     now_ms = cell.now_ms()
-    table = Table("tenant", "queue", "state", "running", "waiting", "longest")
+    table = Table("tenant", "queue", "state", "running", "waiting", "oldest")
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
     print_table(table)
@@ -109,7 +109,7 @@ def show(settings: Settings, name: str, tenant_id: str, *, as_json: bool) -> Non
         "state": _state(queue),
         "running": _running(row, queue),
         "waiting": f"{_waiting(row, queue):,}",
-        "longest": gates.waits_longest(QUEUE, cell, row),
+        "oldest": gates.first_waiter(QUEUE, cell, row),
         "created": to_seconds(queue.created_ms),
         "changed": to_seconds(queue.updated_ms),
     }

@@ -42,7 +42,7 @@ def test_a_key_says_its_limits_and_what_waits(cell: OperatedCell):
 
     assert "rate 1 of 1 in 1 min" in text
     assert "waiting 2" in text
-    assert "longest msg_" in text
+    assert "oldest msg_" in text
     assert (state(cell)["rate"], state(cell)["periodMs"]) == (1, 60_000)
     assert (state(cell)["begun"], state(cell)["waiting"]) == (1, 2)
 

@@ -113,7 +113,7 @@ def readable(row: Row[State]) -> State:
 
 @contextmanager
 def changing(kind: Kind[State], tenant_id: str, name: str) -> Iterator[None]:
-    """Report that it was deleted meanwhile, and is not created again."""
+    """Report that it was deleted meanwhile."""
     try:
         yield
     except (NotFound, LimitReached, StoreFull) as err:

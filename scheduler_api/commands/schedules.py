@@ -31,9 +31,10 @@ SIGNS = {
 
 @click.group()
 def schedules() -> None:
-    """Keep the schedules of a tenant in a YAML or JSON file.
+    """Keep the schedules of a tenant in a YAML or JSON file, or pause one.
 
-    The commands use the APIs with the environment variables of their clients.
+    All but `pause` and `resume` use the APIs, with the environment variables of their
+    clients.
     """
 
 

@@ -98,23 +98,18 @@ def test_a_new_period_lets_events_begin(cell: OperatedCell):
     assert f'flow.reset "{KEY}"' in cell.read("audit list --tenant 1")
 
 
-@pytest.mark.parametrize(
-    "words", ["pin", "pin --period 5", "pin --parallelism 0", "pin --rate x"]
-)
-def test_wrong_limits_change_nothing(cell: OperatedCell, words: str):
+def test_wrong_limits_change_nothing(cell: OperatedCell):
     before = state(cell)
-    result = cell.call("flow", *words.split(), KEY, "--tenant", TENANT)
+    for words in ("pin", "pin --period 5", "pin --parallelism 0", "pin --rate x"):
+        assert cell.run(f"flow {words} '{KEY}' --tenant 1").exit_code == 2, words
 
-    assert result.exit_code == 2
     assert state(cell) == before
 
 
-@pytest.mark.parametrize(
-    "command", ["show", "pause", "resume", "pin --rate 1", "unpin", "reset"]
-)
-def test_an_unknown_key_is_not_created(cell: OperatedCell, command: str):
-    result = cell.run(f"flow {command} other --tenant 1")
+def test_an_unknown_key_is_not_created(cell: OperatedCell):
+    for command in ("show", "pause", "resume", "pin --rate 1", "unpin", "reset"):
+        result = cell.run(f"flow {command} other --tenant 1")
 
-    assert result.exit_code == 1
-    assert "there is no flow-control key other of tenant 1" in result.output
+        assert result.exit_code == 1, command
+        assert "there is no flow-control key other of tenant 1" in result.output
     assert len(cell.read_json("flow list")["flowControlKeys"]) == 1

@@ -104,14 +104,12 @@ def test_a_deleted_queue_asks_first_and_cancels_its_events(cell: OperatedCell):
     assert 'queue.delete "orders"' in cell.read("audit list --tenant 1")
 
 
-@pytest.mark.parametrize(
-    "command", ["show", "pause", "resume", "set --parallelism 2", "delete --yes"]
-)
-def test_an_unknown_queue_is_not_created(cell: OperatedCell, command: str):
-    result = cell.run(f"queue {command} mails --tenant 1")
+def test_an_unknown_queue_is_not_created(cell: OperatedCell):
+    for command in ("show", "pause", "resume", "set --parallelism 2", "delete --yes"):
+        result = cell.run(f"queue {command} mails --tenant 1")
 
-    assert result.exit_code == 1
-    assert "there is no queue mails of tenant 1: see `queue list" in result.output
+        assert result.exit_code == 1, command
+        assert "there is no queue mails of tenant 1: see `queue list" in result.output
     assert len(cell.read_json("queue list")["queues"]) == 1
 
 

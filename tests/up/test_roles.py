@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from scheduler_api.up import embedded_store
 from scheduler_api.up.data_folder import DataFolder
 from scheduler_api.up.roles import store
 
@@ -18,4 +19,4 @@ def test_s24_the_store_gets_no_secret_and_no_setting(tmp_path: Path):
     )
 
     os.close(folder.lock_fd)
-    assert role.environ == {"PATH": "/bin", "TZ": "UTC"}
+    assert role.environ == {"PATH": "/bin", "TZ": "UTC"} | embedded_store.allocator()

@@ -42,6 +42,10 @@ class Shot(NamedTuple):
 STRANGER = (
     Shot("sign-in", "/sign-in"),
     Shot("sign-in-refused", "/sign-in/unknown"),
+    Shot("reference", "/docs"),
+    Shot("reference-jiter", "/docs/jiter"),
+    Shot("reference-qstash", "/docs/qstash"),
+    Shot("reference-v1", "/docs/v1"),
 )
 # The pages that a new tenant sees empty.
 LISTS = (

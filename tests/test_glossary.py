@@ -38,6 +38,7 @@ KEPT = {
     "search terms": "_terms add_terms remove_terms search_terms search_terms_of terms",
     "the schemas of requests, responses and headers": """
         header_schemas request_schemas response_schemas schedule_schemas
+        named_schemas schemas
     """,
     "an event waits at a gate, for its turn, or for room in RQ": """
         waits waits_at waits_for_rq waits_ms waits_since_ms

@@ -17,6 +17,7 @@ from scheduler_api.dashboard.pages.flow_keys import FlowKeyPages
 from scheduler_api.dashboard.pages.letter_jobs import LetterJobPages
 from scheduler_api.dashboard.pages.overview import Overview
 from scheduler_api.dashboard.pages.queues import QueuePages
+from scheduler_api.dashboard.pages.reference import ReferencePages
 from scheduler_api.dashboard.pages.schedule_changes import ScheduleChanges
 from scheduler_api.dashboard.pages.schedules import SchedulePagesView
 from scheduler_api.dashboard.pages.search import Search
@@ -39,7 +40,7 @@ NAME = "dashboard"
 # This module renders the errors of all requests at these paths and below.
 PREFIXES: tuple[str, ...] = (
     *("/overview", "/sign-in", "/sign-out", "/view", "/search", "/events", "/settings"),
-    *("/queues", "/destinations"),
+    *("/queues", "/destinations", "/docs"),
     *("/dead-letters", "/schedules", "/create"),
 )
 # The script of a page sends this header when it fetches the page again.
@@ -76,10 +77,13 @@ def blueprint(services: Services) -> Blueprint:
         secret_keys=(*settings.older_secret_keys, settings.secret_key),
     )
     sign_in = SignIn(services, sessions, sign_ins)
+    reference = ReferencePages(each.DOCUMENT for each in inbound.DIALECTS)
     public: list[Route] = [
         ("GET", "/sign-in", "sign_in", sign_in.form),
         ("POST", "/sign-in", "sign_in_with_token", sign_in.with_token),
         ("GET", "/sign-in/<secret>", "sign_in_with_address", sign_in.with_address),
+        ("GET", "/docs", "reference", reference.list),
+        ("GET", "/docs/<name>", "reference_document", reference.show),
     ]
     dialects = [each.name for each in outbound.DIALECTS]
     overview, tokens = Overview(services, dialects), TokenPages(services)

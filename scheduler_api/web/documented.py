@@ -65,7 +65,8 @@ class Document:
     `blueprint` is the name of the blueprint with the routes. `security` maps names to
     security schemes; a request needs only one of the schemes. `errors` are statuses
     that every route can return; `error` is the body of these responses. `in_path` maps
-    path variables to their descriptions.
+    path variables to their descriptions, `path_examples` maps some of them to a value
+    for example requests.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Document:
     error: type[Schema]
     errors: tuple[int, ...] = (401, 403, 429, 500, 503)
     in_path: Mapping[str, str] = field(default_factory=dict)
+    path_examples: Mapping[str, str] = field(default_factory=dict)
 
 
 def documented(**fields: Any) -> Callable[[View], View]:

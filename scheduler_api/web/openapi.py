@@ -102,6 +102,16 @@ def path_of(rule: Rule) -> str:
     return _VARIABLE.sub(r"{\1}", rule.rule)
 
 
+def resolve(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a part of a document, or if it is a reference, what it refers to."""
+    while "$ref" in part:
+        target: Any = document
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            target = target[name]
+        part = target
+    return part
+
+
 def _operation(rule: Rule, view: Callable[..., object], document: Document) -> Json:
     route: Route | None = getattr(view, ATTRIBUTE, None)
     if route is None:
@@ -122,13 +132,12 @@ def _operation(rule: Rule, view: Callable[..., object], document: Document) -> J
 
 def _parameters(rule: Rule, route: Route, document: Document) -> Iterator[Json]:
     for name in _VARIABLE.findall(rule.rule):
-        description = document.in_path.get(name)
-        yield {
-            "in": "path",
-            "name": name,
-            "schema": {"type": "string"},
-            **({"description": description} if description else {}),
-        }
+        parameter: Json = {"in": "path", "name": name, "schema": {"type": "string"}}
+        if name in document.in_path:
+            parameter["description"] = document.in_path[name]
+        if name in document.path_examples:
+            parameter["schema"]["examples"] = [document.path_examples[name]]
+        yield parameter
     for location, schema in (("query", route.query), ("header", route.headers)):
         if schema is not None:
             yield {"in": location, "schema": schema}

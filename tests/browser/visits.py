@@ -25,6 +25,8 @@ PATHS = (
     *("/destinations", "/dead-letters", "/dead-letters/jobs"),
     *("/settings/tokens", "/settings/keys", "/create"),
 )
+# The pages that need no session.
+PUBLIC = ("/sign-in", "/docs", "/docs/jiter", "/docs/qstash", "/docs/v1")
 CHROMIUM = "chromium"
 CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),

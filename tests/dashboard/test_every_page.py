@@ -101,7 +101,7 @@ OPERATORS = {"tenants", "create_tenant", "confirm_removal", "remove_tenant"}
 # Routes that show nothing of a tenant, and change nothing of one.
 OTHERS = {
     *("static", "start", "search", "sign_in", "sign_in_with_token", "sign_out"),
-    *("sign_in_with_address", "view_tenant"),
+    *("sign_in_with_address", "view_tenant", "reference", "reference_document"),
 }
 
 
@@ -224,7 +224,8 @@ def test_a_read_only_token_gets_no_forms_and_may_not_send_them(
 def test_s29_every_page_forbids_frames_inline_scripts_and_other_hosts(
     browser: Browser, ids: dict[str, str]
 ) -> None:
-    for path in ("/sign-in", "/events/nothing", *PAGES.values()):
+    public = ("/sign-in", "/docs", f"/docs/{DIALECT}")
+    for path in (*public, "/events/nothing", *PAGES.values()):
         response = browser.client.get(path.format(**ids))
         policy = response.headers["Content-Security-Policy"]
 

@@ -101,6 +101,7 @@ class Interval(_Validated):
     """A cron expression in this dialect's grammar, loaded unchanged."""
 
     fault = "{} must be a string"
+    shape: ClassVar = {"type": "string", "examples": ["0 9 * * *"]}
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         text = self.text(value)

@@ -97,6 +97,7 @@ class Expression(_Exact):
 
     message = BAD_EXPRESSION
     reason = NO_EXPRESSION
+    shape: ClassVar = {"type": "string", "examples": ["0 9 * * *"]}
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str:
         if not isinstance(value, str):

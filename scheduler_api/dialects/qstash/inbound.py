@@ -52,6 +52,7 @@ DOCUMENT = Document(
         "destination": "A URL, not percent-encoded, or the name of a url group",
         "key": "A flow-control key, percent-encoded or not",
     },
+    path_examples={"destination": "https://example.com/"},
 )
 # Where a destination belongs, but is missing.
 UNADDRESSED = ("/publish", "/enqueue", "/enqueue/<queue>", "/schedules")

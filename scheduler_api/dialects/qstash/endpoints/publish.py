@@ -76,7 +76,7 @@ BATCH_RESPONSE = array_of(
 log = logging.getLogger("scheduler.web")
 
 
-@documented(errors=(400,))
+@documented(statuses=(), errors=(400,))
 def no_destination(_owner: Owner, **_in_path: str) -> Response:
     """Refuse a message or schedule without a destination."""
     route = request.path.rstrip("/")

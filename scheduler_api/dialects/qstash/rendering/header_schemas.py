@@ -29,6 +29,7 @@ DESCRIPTIONS = {
     "schedule-id": "Name of the schedule; replaces a schedule of the same name",
     "timeout": "Deadline of one attempt: 30s",
 }
+EXAMPLES = {CRON: {"examples": ["0 9 * * *"]}}
 OTHER_DESCRIPTIONS = {
     "Upstash-Callback": "URL that receives the outcome of each attempt",
     "Upstash-Failure-Callback": "URL that is called when the message has failed",
@@ -75,7 +76,8 @@ def _schema(
 ) -> type[Schema]:
     headers: dict[str, fields.Field[Any]] = {
         header: fields.String(
-            required=header in required, metadata={"description": about}
+            required=header in required,
+            metadata={"description": about, **EXAMPLES.get(header, {})},
         )
         for header, about in descriptions.items()
     }

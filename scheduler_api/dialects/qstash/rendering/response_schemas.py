@@ -8,6 +8,13 @@ from scheduler_api.dialects.qstash.rendering import schedule_responses
 from scheduler_api.web.schedule_schemas import HELD_BY, Options, RunResponse
 from typing import Any
 
+URL = "https://example.com/"
+
+
+def _example(value: object) -> dict[str, object]:
+    """Return the metadata of a field with this value in example requests."""
+    return {"examples": [value]}
+
 
 def _header_map() -> fields.Dict:
     """Return a field for headers by name, each with a list of values."""
@@ -39,7 +46,7 @@ class BatchItemError(Schema):
 class BatchItem(Schema):
     """A message in a batch."""
 
-    destination = fields.String(required=True)
+    destination = fields.String(required=True, metadata=_example(URL))
     queue = fields.String(allow_none=True)
     headers = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
     body = fields.String(allow_none=True)
@@ -254,7 +261,7 @@ class Runs(Schema):
 class Endpoint(Schema):
     """A URL in a url group."""
 
-    url = fields.String(required=True)
+    url = fields.String(required=True, metadata=_example(URL))
     name = fields.String()
 
 
@@ -267,7 +274,7 @@ class NewEndpoints(Schema):
 class NamedEndpoint(Schema):
     """An endpoint, identified by its URL or its name."""
 
-    url = fields.String()
+    url = fields.String(metadata=_example(URL))
     name = fields.String()
 
 
@@ -280,7 +287,11 @@ class NamedEndpoints(Schema):
 class DefaultHeaders(Schema):
     """Default headers of messages to a url group."""
 
-    headers = fields.Dict(keys=fields.String(), required=True)
+    headers = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata=_example({"Upstash-Retries": "5"}),
+    )
 
 
 class UrlGroup(Schema):
@@ -349,7 +360,7 @@ class PinQuery(Schema):
     """Limits to pin, so that messages cannot change them."""
 
     parallelism = fields.Integer(validate=Range(min=1))
-    rate = fields.Integer(validate=Range(min=1))
+    rate = fields.Integer(validate=Range(min=1), metadata=_example(10))
     period = fields.Integer(
         validate=Range(min=1), metadata={"description": "Seconds; default 1"}
     )
@@ -359,7 +370,7 @@ class UnpinQuery(Schema):
     """Limits to unpin, so that messages can change them again."""
 
     parallelism = fields.Boolean()
-    rate = fields.Boolean()
+    rate = fields.Boolean(metadata=_example(True))
 
 
 def parameter_schema(
@@ -374,10 +385,6 @@ def parameter_schema(
     filter_field: fields.Field[Any] = fields.String(
         metadata={"description": "One or more values, separated by commas"}
     )
-    if in_body:
-        value = {"type": ["string", "integer"]}
-        values = {"type": "array", "items": value}
-        filter_field = fields.Raw(metadata={"anyOf": [value, values]})
     date = fields.Integer(metadata={"description": "Unix time, milliseconds"})
     others: dict[str, fields.Field[Any]] = {
         "count": fields.Integer(validate=Range(min=1)),
@@ -385,6 +392,12 @@ def parameter_schema(
         "toDate": date,
         "order": fields.String(validate=OneOf(["earliestFirst", "latestFirst"])),
     }
+    if in_body:
+        value = {"type": ["string", "integer"]}
+        shape = {"anyOf": [value, {"type": "array", "items": value}]}
+        filter_field = fields.Raw(metadata=shape)
+        for each in ("dlqIds", "messageIds"):
+            others[each] = fields.Raw(metadata={**shape, **_example(["ID"])})
     return Schema.from_dict(
         {each: others.get(each, filter_field) for each in names}, name=name
     )

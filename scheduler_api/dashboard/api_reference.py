@@ -15,8 +15,8 @@ _NOT_IN_ANCHORS = re.compile(r"\W+", re.ASCII)
 LIMITS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
+    "minLength": "length at least {}",
+    "maxLength": "length at most {}",
     "maxItems": "at most {} items",
 }
 

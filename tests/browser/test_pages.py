@@ -5,7 +5,7 @@ import re
 import requests
 from collections.abc import Callable
 from qstash import QStash
-from tests.browser.visits import PATHS, PUBLIC, Visit
+from tests.browser.visits import LONG, PATHS, PUBLIC, Visit
 from tests.clients.system import System
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_no_page_is_wider_than_a_phone(
     window = new_visit(width=390)
     window.sign_in(tenant["QSTASH_TOKEN"])
     wide = []
-    for path in (*PUBLIC, *PATHS):
+    for path in (*PUBLIC, *LONG, *PATHS):
         window.go(path)
         wide += [path] * window.scrolls_sideways()
 

@@ -44,6 +44,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "publish.py": Outcome("^msg_"),
         "tenant create": Outcome("JITER_API_KEY=sched_"),
     },
+    "docs/cron.md": {"check_cron.py": Outcome(r"^c\d+ .*America/New_York")},
     "docs/destinations.md": {
         "destination pause": Outcome("is paused"),
         "v2/publish": Outcome('"messageId"'),

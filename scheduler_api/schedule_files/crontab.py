@@ -122,8 +122,8 @@ def check(job: Job) -> Cron:
 def differing_runs(job: Job, *, after_ms: int) -> list[tuple[str, str, str]]:
     """Compare the next runs with those of another reader of cron expressions.
 
-    Returns rows (here, the other reader, note), or no rows if all runs are the same and
-    no clock change affects them. Both times are local.
+    Returns rows (here, the other reader, note), or no rows if all runs are the same, or
+    the other reader has none, and no clock change affects them. Both times are local.
 
     Raises: CronError, NotAWebhook.
     """
@@ -132,7 +132,8 @@ def differing_runs(job: Job, *, after_ms: int) -> list[tuple[str, str, str]]:
     start = preview(parse("* * * * *", tz=job.tz), after_ms=after_ms, count=1).runs[0]
     others = _others(job.expression, start.local)
     ours = [(f"{run.local:{DAY_AND_TIME}}", run.note) for run in runs]
-    if [at for at, _ in ours] == others and not any(note for _, note in ours):
+    is_same = not others or [at for at, _ in ours] == others
+    if is_same and not any(note for _, note in ours):
         return []
     others += ["-"] * (len(ours) - len(others))
     return [(at, other, note) for (at, note), other in zip(ours, others, strict=True)]
@@ -167,7 +168,7 @@ def _note(number: int, name: str, value: str) -> Iterator[str]:
 
 
 def _job(number: int, row: str, *, tz: str, system: bool) -> Job:
-    count = 1 if row.startswith("@") else 5
+    count = _expression_words(row)
     *fields, rest = row.split(None, count) if len(row.split()) > count else [row, ""]
     user, command = [*rest.split(None, 1), "", ""][:2]
     program = PurePosixPath((command.split() or [""])[0]).name
@@ -181,6 +182,13 @@ def _job(number: int, row: str, *, tz: str, system: bool) -> Job:
         "\n".join(stdin).replace(r"\%", "%"),
         tz,
     )
+
+
+def _expression_words(row: str) -> int:
+    """Return how many words of a job are its expression."""
+    if not row.startswith("@"):
+        return 5
+    return 2 if row.lower().startswith("@every ") else 1
 
 
 def _mapped(job: Job, mapped: Iterable[str]) -> Fields | None:

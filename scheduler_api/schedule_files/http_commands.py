@@ -7,22 +7,37 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from scheduler_api.core.errors import SchedulerError
+from scheduler_api.core.headers import comparable, is_reserved
 from scheduler_api.schedule_files.entries import Fields
+from scheduler_api.schedule_files.qstash import USER_AGENT
+from urllib.parse import quote_plus
 
 PROGRAMS = ("curl", "wget")
 FORM = "application/x-www-form-urlencoded"
+NO_HEAD = "it sends HEAD, which has no counterpart here"
 NOWHERE = ("/dev/null", "-", "/dev/stdout")
 # What may end a command without changing its request.
 _REDIRECTION = re.compile(r"\s*(?:&>>?|[12]?>>?)\s*(&[12]|[^\s&|;<>]+)")
 _IGNORED_FAILURE = re.compile(r"\s*\|\|\s*(?:true|:)\s*$")
 _SHELL = re.compile(r"[|;&<>`]|\$[\w({]")
 _REPLACED = re.compile(r"`|(?<!\\)\$[\w({]")
+_PROGRAM = re.compile(r"\b(curl|wget)\b")
 _SCHEME = re.compile(r"[a-z]+://", re.IGNORECASE)
 
-CURL_SHORT = "X:H:d:u:A:e:b:m:Go:sSfvigL#4610"
+CURL_SHORT = "X:H:d:u:A:e:b:m:Go:sSfvigL#4610I"
 CURL_LONG = [
     *("request=", "header=", "data=", "data-ascii=", "data-binary=", "data-raw="),
-    *("json=", "user=", "user-agent=", "referer=", "cookie=", "max-time=", "get"),
+    *(
+        "data-urlencode=",
+        "head",
+        "json=",
+        "user=",
+        "user-agent=",
+        "referer=",
+        "cookie=",
+        "max-time=",
+        "get",
+    ),
     *("output=", "url=", "retry=", "silent", "show-error", "fail", "verbose"),
     *("include", "globoff", "location", "compressed", "connect-timeout="),
     *("retry-delay=", "retry-max-time=", "fail-with-body", "no-progress-meter"),
@@ -45,10 +60,13 @@ def read_command(command: str, *, stdin: str = "") -> Fields:
 
     Raises: NotAWebhook.
     """
-    words = _words(command)
-    name = PurePosixPath(words[0]).name if words else ""
-    if name not in PROGRAMS:
+    found = _PROGRAM.search(command)
+    if found is None:
         raise NotAWebhook("it is not a curl or wget command")
+    words = _words(command)
+    name = PurePosixPath(words[0]).name
+    if name not in PROGRAMS:
+        raise NotAWebhook(f"it starts {found[1]} through {name}")
     return (_curl if name == "curl" else _wget)(words[1:], stdin)
 
 
@@ -57,6 +75,7 @@ def _words(command: str) -> list[str]:
 
     Raises: NotAWebhook: it needs a shell, or writes a file.
     """
+    _split(command)
     plain = _without_quoted(command)
     for found in _REDIRECTION.finditer(plain):
         target = found[1]
@@ -71,8 +90,12 @@ def _words(command: str) -> list[str]:
         letter if same == before else " "
         for letter, before, same in zip(command, plain, rest, strict=True)
     )
+    return _split(kept)
+
+
+def _split(text: str) -> list[str]:
     try:
-        return shlex.split(kept)
+        return shlex.split(text)
     except ValueError as err:
         raise NotAWebhook(f"its quotes are wrong: {err}") from err
 
@@ -113,9 +136,10 @@ def _curl(words: list[str], stdin: str) -> Fields:
         "--url": urls.append,
         "--retry": lambda value: fields.update(retries=_count(value)),
         "--json": lambda _: headers.json(),
+        "--data-urlencode": lambda value: data.append(_encoded(value)),
         "--data-raw": data.append,
     }
-    content = ("-d", "--data", "--data-ascii", "--data-binary", "--json")
+    text, binary = ("-d", "--data", "--data-ascii"), ("--data-binary", "--json")
     same = {
         "--request": "-X",
         "--header": "-H",
@@ -127,10 +151,14 @@ def _curl(words: list[str], stdin: str) -> Fields:
         "--output": "-o",
     }
     for name, value in options:
-        if name in content:
+        if name in text:
+            data.append(_content(value, _without_breaks(stdin)))
+        elif name in binary:
             data.append(_content(value, stdin))
         actions.get(same.get(name, name), _ignore)(value)
     url = _one_url(urls)
+    if {"-I", "--head"} & {name for name, _ in options}:
+        raise NotAWebhook(NO_HEAD)
     if not data:
         return _finish(fields, url, headers, method="GET")
     if {"-G", "--get"} & {name for name, _ in options}:
@@ -146,7 +174,7 @@ def _wget(words: list[str], _stdin: str) -> Fields:
     headers, fields, method = _Headers(), Fields(), "GET"
     values = dict(options)
     if "--spider" in values:
-        raise NotAWebhook("it sends HEAD, which has no counterpart here")
+        raise NotAWebhook(NO_HEAD)
     output = values.get("-O", values.get("--output-document"))
     if output is None and "--delete-after" not in values:
         raise NotAWebhook("it saves the response in a file")
@@ -187,8 +215,14 @@ class _Headers:
         self.set(name.strip(), value.strip())
 
     def set(self, name: str, value: str) -> None:
-        """Set a header."""
-        self.values[name] = value
+        """Set a header, unless it is the one that deliveries have of their own.
+
+        Raises: NotAWebhook.
+        """
+        if is_reserved(name):
+            raise NotAWebhook(f"it sets the header {name}, which deliveries set")
+        if comparable(name) != USER_AGENT:
+            self.values[name] = value
 
     def set_default(self, name: str, value: str) -> None:
         """Set a header that the command does not set."""
@@ -224,6 +258,20 @@ def _content(value: str, stdin: str) -> str:
     if value.startswith("@"):
         raise NotAWebhook(f"it reads the file {value[1:]}")
     return value
+
+
+def _without_breaks(stdin: str) -> str:
+    """Return what curl sends of a text that it reads with `-d @-`."""
+    return stdin.translate({ord(letter): None for letter in "\r\n\0"})
+
+
+def _encoded(value: str) -> str:
+    """Return what curl sends for `content`, `=content` or `name=content`."""
+    name, equals, content = value.partition("=")
+    if "@" in name:
+        raise NotAWebhook(f"it reads the file {name.partition('@')[2]}")
+    text = content if equals else name
+    return f"{name}={quote_plus(text)}" if equals and name else quote_plus(text)
 
 
 def _check_output(path: str) -> None:

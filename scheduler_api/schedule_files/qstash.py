@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from scheduler_api.core.headers import comparable, is_reserved
 from scheduler_api.schedule_files import normal_form
 from scheduler_api.schedule_files.connection import ApiError, Connection
 from scheduler_api.schedule_files.entries import MARKER, PAUSED, Entry, Existing, Fields
@@ -12,6 +13,8 @@ from urllib.parse import quote
 NAME = "qstash"
 VARIABLES = ("QSTASH_URL", "QSTASH_TOKEN")
 DEFAULTS = {"method": "POST", "retries": 3}
+# Deliveries have their own.
+USER_AGENT = "user-agent"
 REDACTED_VALUE, REDACTED = "REDACTED:", "(redacted)"
 CALLBACKS = ("callback", "failureCallback")
 # The headers of a request that creates a schedule, by field.
@@ -104,7 +107,7 @@ class Qstash:
             if name in made:
                 made[name] = normal_form.seconds(made[name]) or None
         for name in FORWARDED:
-            made[name] = normal_form.headers(made.get(name) or {})
+            made[name] = normal_form.headers(_sent(made.get(name) or {}))
         if "method" in made:
             made["method"] = str(made["method"]).upper()
         flow = {"period": 1, **(made.pop("flowControl", None) or {})}
@@ -122,6 +125,15 @@ class Qstash:
     def _set_paused(self, entry: Entry) -> None:
         action = "pause" if entry.fields.get(PAUSED) else "resume"
         self._connection.send("POST", f"/v2/schedules/{quote(entry.id)}/{action}")
+
+
+def _sent(headers: Fields) -> Fields:
+    """Return headers without those that the API drops."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if comparable(name) != USER_AGENT and not is_reserved(name)
+    }
 
 
 def _headers(entry: Entry) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,18 @@
 """Tests of imports from a crontab and from QStash, through the command line."""
 
 import pytest
+import re
 import yaml
 from collections.abc import Iterator
 from pathlib import Path
 from qstash import QStash
 from scheduler_api.commands import imports
+from scheduler_api.schedule_files.crontab import entries_of, read
+from scheduler_api.schedule_files.entries import Entry
 from tests.commands.web_site import Site, serve
 from typing import Any
+
+JOBS = Path(__file__).with_name("jobs.crontab")
 
 
 @pytest.fixture
@@ -58,9 +63,18 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
             },
         ),
         (
-            "curl -d @- example.com/a%first%50\\% done",
+            "curl --data-binary @- example.com/a%first%50\\% done",
             {"method": "POST", "body": "first\n50% done", "headers": FORM},
         ),
+        (
+            "curl -d @- example.com/a%first%second",
+            {"method": "POST", "body": "firstsecond", "headers": FORM},
+        ),
+        (
+            "curl --data-urlencode 't=a b&c' --data-urlencode =d/e example.com/a",
+            {"method": "POST", "body": "t=a+b%26c&d%2Fe", "headers": FORM},
+        ),
+        ("curl -A cron/1 -H 'User-Agent: x' example.com/a", {"method": "GET"}),
         (
             "root\tcurl\t-s example.com/a &>/dev/null || true",
             {"method": "GET"},
@@ -87,6 +101,12 @@ def test_a_command_becomes_the_same_request(
         ("curl https://a.example/?d=$DAY", "needs a shell"),
         ("curl -d @/etc/motd https://a.example", "it reads the file /etc/motd"),
         ("curl -k https://a.example", "option -k not recognized"),
+        ("curl -I https://a.example", "it sends HEAD"),
+        ("curl -H 'Host: b' https://a.example", "it sets the header Host"),
+        ("curl --data-urlencode a@f https://a.example", "it reads the file f"),
+        ("flock -n lock curl https://a.example", "it starts curl through flock"),
+        ("dump | gzip > dump.gz", "it is not a curl or wget command"),
+        ('wget -qO- "https://a.example/?a&b=%41"', "its quotes are wrong"),
         ("curl https://a.example > /tmp/x", "it writes to /tmp/x"),
         ("wget https://a.example", "it saves the response in a file"),
         ("curl 'https://a.example", "its quotes are wrong"),
@@ -102,6 +122,85 @@ def test_a_refused_job_has_a_reason_and_does_not_stop_the_rest(
     assert result.exit_code == 1
     assert reason in result.output
     assert site.pulled().keys() == {"b-example"}
+
+
+# The rows of the jobs in jobs.crontab that are no webhooks, and a part of the reason.
+REFUSED = {
+    21: "HEAD",
+    22: "@reboot is no time",
+    34: "more than one command",
+    35: "needs a shell",
+    38: "not a curl or wget command",
+    39: "not a curl or wget command",
+    41: "not a curl or wget command",
+    42: "it writes to /backup/export.gz",
+    43: "it writes to /srv/feed.xml",
+    44: "option -k",
+    45: "curl through flock",
+    46: "curl through timeout",
+    47: "it has 2 URLs",
+    48: "more than one command",
+    49: "option -F",
+    50: "HEAD",
+    57: "its quotes are wrong",
+    58: "'25' is out of range",
+    59: "'60' is out of range",
+    60: "would never fire",
+    61: "needs 5 fields",
+}
+
+
+def test_of_fifty_jobs_each_is_imported_or_has_a_reason(site: Site):
+    site.file.write_text(JOBS.read_text())
+
+    result = site.run("import crontab FILE")
+    site.requests.clear()
+    again = site.run("import crontab FILE")
+
+    rows = re.findall(r"^row (\d+): .*\n  skipped: (.*)", result.output, re.MULTILINE)
+    reasons = {int(row): reason for row, reason in rows}
+    assert reasons.keys() == REFUSED.keys()
+    assert {row for row in REFUSED if REFUSED[row] not in reasons[row]} == set()
+    assert len(site.pulled()) == 50 - len(REFUSED)
+    # cron runs it on every odd Monday; croniter on odd days and on Mondays.
+    assert re.findall(r"row (\d+): .*: compare the runs", result.output) == ["33"]
+    assert (again.output.endswith("nothing to change\n"), site.requests) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        (
+            "app-example-com-api-sync",
+            {
+                "cron": "*/15 8-18 * * 1-5",
+                "body": '{"kind":"sync","full":false}',
+                "headers": {"Authorization": "Bearer s3cr3t-t0ken"},
+            },
+        ),
+        ("app-example-com-reports", {"body": "title=weekly+report"}),
+        ("app-example-com-every-ten", {"cron": "@every 10m"}),
+        ("shop-example-com-cron", {"timeout": "30s", "retries": 2}),
+        ("app-example-com-percent", {"body": "100% sure"}),
+        ("intranet-example-com-sync", {"cron": "25 6 * * *"}),
+        (
+            "app-example-com-market-close",
+            {"options": {"timeZone": "America/New_York"}, "cron": "0 16 * * 1-5"},
+        ),
+    ],
+)
+def test_a_job_among_fifty_keeps_its_request(name: str, fields: dict[str, Any]):
+    made = {each.id: each.fields for each in entries_of_jobs()}[name]
+
+    for field, value in fields.items():
+        wanted = made[field] | value if isinstance(value, dict) else value
+        assert made[field] == wanted
+
+
+def entries_of_jobs() -> list[Entry]:
+    """The schedules of the fifty jobs."""
+    made, _ = entries_of(read(JOBS.read_text(), tz="UTC", system=False).jobs, ())
+    return made
 
 
 def test_a_system_crontab_has_a_column_with_a_user(

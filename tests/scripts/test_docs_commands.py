@@ -9,6 +9,7 @@ import json
 import pytest
 import re
 import redis
+import requests
 import shlex
 import subprocess
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from qstash import QStash
+from rq_scheduler import Scheduler
 from tests.pages import PAGES, ROOT, Block, blocks, name_of
 from tests.scripts.checkout import new_checkout
 from tests.scripts.walk import RECEIVER, SERVERS, Outcome, Shell, Walk, plain_environ
@@ -55,10 +57,13 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "receiver.js": Outcome(received='got .*"hello":"world"'),
     },
     "docs/moving.md": {
-        "schedules apply": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
+        "schedules.yaml": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
         "schedules list": Outcome(r"jiter[\s\S]*cleanup"),
         "import crontab": Outcome(r"\+ create qstash example-com-backup"),
         "import qstash": Outcome(r"create qstash nightly[\s\S]*1 done, 0 failed"),
+        "jiter.yaml": Outcome("1 done, 0 failed"),
+        "beat.yaml": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
+        "list_jobs.py": Outcome(r"^0 4 \* \* \* None tasks.report \('all',\)"),
     },
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/command-line.md": {
@@ -121,6 +126,9 @@ class Site:
             "https://qstash.upstash.io": lambda: self._credentials()["QSTASH_URL"],
             "sig_…": lambda: "sig_hosted",
             "HOSTED_QSTASH_TOKEN=…": lambda: f"HOSTED_QSTASH_TOKEN={self._hosted()}",
+            "https://app.jiter.dev/api": lambda: self._credentials()["JITER_URL"],
+            "HOSTED_JITER_KEY=…": lambda: f"HOSTED_JITER_KEY={self._hosted_jiter()}",
+            "RQ_REDIS_URL=redis://…": lambda: f"RQ_REDIS_URL={self._with_job()}",
         }
         for placeholder, value in values.items():
             if placeholder in text:
@@ -131,29 +139,57 @@ class Site:
         text = (self.folder / "data" / "credentials.env").read_text()
         return dict(line.split("=", 1) for line in text.split())
 
+    def _with_job(self) -> str:
+        """Add a job of rq-scheduler to the empty store; return the store's URL."""
+        with redis.Redis.from_url(self.store) as client:
+            jobs = Scheduler(connection=client)
+            jobs.cron("0 4 * * *", func="tasks.report", args=["all"])
+        return self.store
+
+    def _hosted_jiter(self) -> str:
+        """Create another tenant, which has a cron job; return the tenant's token."""
+        token = self._new_tenant("hosted-jiter")
+        response = requests.post(
+            f"{self._credentials()['JITER_URL']}/cronjobs",
+            headers={"x-api-key": token},
+            json={
+                "destination": "http://127.0.0.1:9000/",
+                "expression": "0 3 * * *",
+                "payload": "hello",
+            },
+            timeout=10,
+        )
+        response.raise_for_status()
+        return token
+
     def _hosted(self) -> str:
         """Create another tenant, which has a schedule; return the tenant's token."""
-        environ = self._credentials()
-        operator = {
-            "REDIS_URL": environ["REDIS_URL"],
-            "SECRET_KEY": (self.folder / "data" / "secret.key").read_text().strip(),
-        }
-        created = subprocess.run(
-            [".venv/bin/python", "-m", "scheduler_api", "tenant", "create", "hosted"],
-            cwd=self.folder,
-            env=operator,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        token = created.stdout.split()[-1]
-        QStash(token, base_url=environ["QSTASH_URL"]).schedule.create(
+        token = self._new_tenant("hosted")
+        base_url = self._credentials()["QSTASH_URL"]
+        QStash(token, base_url=base_url).schedule.create(
             destination="http://127.0.0.1:9000/",
             cron="0 3 * * *",
             schedule_id="nightly",
             body="hello",
         )
         return token
+
+    def _new_tenant(self, name: str) -> str:
+        """Create a tenant; return its token."""
+        environ = self._credentials()
+        operator = {
+            "REDIS_URL": environ["REDIS_URL"],
+            "SECRET_KEY": (self.folder / "data" / "secret.key").read_text().strip(),
+        }
+        created = subprocess.run(
+            [".venv/bin/python", "-m", "scheduler_api", "tenant", "create", name],
+            cwd=self.folder,
+            env=operator,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return created.stdout.split()[-1]
 
 
 @pytest.fixture(scope="module")

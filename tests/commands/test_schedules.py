@@ -157,6 +157,15 @@ def test_redacted_values_are_the_same_as_those_of_the_file(site: Site):
     assert site.pulled()["report"]["body"] == "${REPORT_BODY}"
 
 
+def test_headers_that_deliveries_set_themselves_are_no_changes(site: Site):
+    headers = {"User-Agent": "cron/1", "Host": "b.example", "X-A": "b"}
+    write(site, REPORT | {"headers": headers})
+
+    site.run("schedules apply FILE")
+
+    assert site.run("schedules diff FILE").output == "nothing to change\n"
+
+
 def test_default_headers_of_a_url_group_are_no_changes(site: Site):
     client = QStash(
         site.variables["QSTASH_TOKEN"], base_url=site.variables["QSTASH_URL"]

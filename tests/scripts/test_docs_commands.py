@@ -63,7 +63,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "import qstash": Outcome(r"create qstash nightly[\s\S]*1 done, 0 failed"),
         "jiter.yaml": Outcome("1 done, 0 failed"),
         "beat.yaml": Outcome(r"3 done, 0 failed[\s\S]*nothing to change"),
-        "list_jobs.py": Outcome(r"^0 4 \* \* \* None tasks.report \('all',\)"),
+        "list_jobs.py": Outcome(r"^0 4 \* \* \* None tasks.report \['all'\]"),
     },
     "docs/once.md": {"idempotency-key": Outcome('"status":"Pending"', again=True)},
     "docs/command-line.md": {

@@ -9,6 +9,7 @@ from rq.job import Job
 from rq.worker import Worker
 from scheduler_api.core import logfmt
 from typing import Any
+from workers.alerts.watch import watch_in_thread
 from workers.bootstrap import RQ_LEVEL, report_in_thread, start_process
 from workers.chores import CHORES, QUEUE
 from workers.listed_jobs import ListedJob, by_name, only_listed
@@ -36,8 +37,10 @@ class ChoresWorker(PatientWorker, Worker):
         only_listed(self, ChoreJob)
 
     def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:
-        """Read the settings, set up the log, and start to report."""
-        report_in_thread(start_process("chores"), "chores")
+        """Read the settings, set up the log, and start to report and to watch."""
+        settings = start_process("chores")
+        report_in_thread(settings, "chores")
+        watch_in_thread(settings)
         super().bootstrap(logging_level=RQ_LEVEL)
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:

@@ -14,6 +14,7 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.connection import RETRY_ONCE, connect
 from types import FrameType
 from workers import chores
+from workers.alerts.watch import watch_in_thread
 from workers.bootstrap import report_in_thread, start_process
 from workers.chores_worker import ChoreJob
 
@@ -138,6 +139,7 @@ def main() -> None:
     client = connect(settings.store_url, retry=RETRY_ONCE)
     clock = Clock(client, settings.prefix)
     report_in_thread(settings, "clock")
+    watch_in_thread(settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         clock.stopping.set()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from scheduler_api.core import logfmt
 from scheduler_api.core.delivery.destinations import BadDestination, parse
-from scheduler_api.core.delivery.request import Request
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
 from scheduler_api.core.settings.engine import EngineSettings
@@ -16,12 +15,10 @@ from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.reads import read_event
 from typing import cast
-from workers.bootstrap import address_policy
-from workers.http_client.client import HttpClient, Result
+from workers import posts
 
 log = logging.getLogger("scheduler.chores")
 
-TIMEOUT_MS = 10_000
 UNREADABLE = "unreadable"
 
 
@@ -67,21 +64,8 @@ def post(failures: Sequence[Failures], settings: EngineSettings) -> None:
     The address policy of deliveries also applies to the URL of the digest.
     """
     body = orjson.dumps({"failures": [asdict(entry) for entry in failures]})
-    request = Request(
-        method="POST",
-        url=settings.failure_digest_url,
-        headers=(("Content-Type", "application/json"),),
-        body=body,
-        timeout_ms=TIMEOUT_MS,
-    )
-    result = asyncio.run(_send(request, settings))
-    if result.error is not None or result.status is None or result.status >= 300:
+    result = asyncio.run(posts.post(settings.failure_digest_url, body, settings))
+    if not posts.is_accepted(result):
         log.error(
             logfmt.line("digest.not_sent", status=result.status, error=result.error)
         )
-
-
-async def _send(request: Request, settings: EngineSettings) -> Result:
-    policy = address_policy(settings)
-    async with HttpClient(policy, limit=1, body_cap_bytes=1_024) as http_client:
-        return await http_client.send(request)

@@ -15,11 +15,11 @@ from scheduler_api.core.delivery.destinations import (
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.store import keys, rq_workers
 from scheduler_api.core.store.connection import connect
-from scheduler_api.core.store.processes import Process
+from scheduler_api.core.store.processes import RUN, Process
 from scheduler_api.core.timestamps import duration
 from scheduler_api.settings import Settings
 from scheduler_api.web import readiness
-from scheduler_api.web.banners import PING, RUN, Banner, sentence
+from scheduler_api.web.banners import PING, Banner, sentence
 
 MIN_VERSION = 7
 CLOCK_TOLERANCE_S = 1.0

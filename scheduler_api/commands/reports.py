@@ -20,10 +20,11 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import EpochWatch
 from scheduler_api.core.store.epoch_memory import StoreMemory
 from scheduler_api.core.store.gate_names import DESTINATION, FLOW
+from scheduler_api.core.store.processes import RUN
 from scheduler_api.core.timestamps import duration
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
-from scheduler_api.web.banners import RUN, Banner, banners, sentence
+from scheduler_api.web.banners import Banner, banners, sentence
 from scheduler_api.web.readiness import STORE_AWAY, Answer, Readiness
 
 TIMEOUT_S = 2.0

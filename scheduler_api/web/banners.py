@@ -4,20 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from scheduler_api.core.errors import ForeignDatabase
-from scheduler_api.core.store.processes import Process
+from scheduler_api.core.store.memory import RAISE_LIMIT
+from scheduler_api.core.store.processes import RUN, Process
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 from scheduler_api.web import readiness
 from scheduler_api.web.readiness import Answer
 
-RUN = {
-    "ticker": "python -m workers.ticker",
-    "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
-    "clock": "python -m workers.clock",
-    "chores": "rq worker -S json -w workers.ChoresWorker housekeeping",
-}
 MISSING = "No {} runs, so nothing is delivered. Start one"
 PING = 'redis-cli -u "$REDIS_URL" ping'
-RAISE_LIMIT = 'redis-cli -u "$REDIS_URL" config set maxmemory BYTES'
 # The commands for other problems.
 COMMANDS: Mapping[str, str] = {
     readiness.STORE_FULL: RAISE_LIMIT,

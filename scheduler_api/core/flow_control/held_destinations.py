@@ -18,6 +18,7 @@ HELD = (
     *("origin", "url", "paused_ms", "breaker", "since_ms", "cause", "failed_ms"),
     *("closed_until_ms", "probes_failed", "ramp_since_ms"),
 )
+FAILING = ("url", "breaker", "since_ms", "cause")
 PAGE_SIZE = 50
 OPEN, HALF_OPEN, PROBE_FAILED = "open", "half-open", "probe failed"
 SLOWED, CLOSED = "slowed", "closed"
@@ -49,6 +50,16 @@ class HeldDestination:
     paused_ms: int | None
     waiting: int
     running: int
+
+
+@dataclass(frozen=True)
+class FailingDestination:
+    """An origin or route whose breaker is not closed, and since when; see above."""
+
+    tenant: str
+    url: str
+    cause: str
+    since_ms: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,25 @@ class HeldDestinations:
         found = cast(list[bytes], self._cell.client.hkeys(key))
         read = self._read([gate.decode() for gate in found])
         return sorted(read, key=lambda held: (held.tenant, held.url or ""))
+
+    def failing(self, *, limit: int) -> tuple[list[FailingDestination], bool]:
+        """The origins and routes whose breakers are not closed; whether these are all.
+
+        Redis: two round trips, not atomic.
+
+        Args:
+            limit: how many held origins and routes are examined.
+        """
+        key = keys.held_destinations(self._cell.prefix)
+        gates = sorted(
+            map(bytes.decode, cast(list[bytes], self._cell.client.hkeys(key)))
+        )
+        examined = gates[:limit]
+        pipe = self._cell.client.pipeline(transaction=False)
+        for gate in examined:
+            pipe.hmget(keys.gate(self._cell.prefix, gate), GATE.codes(*FAILING))
+        read = map(_failing, examined, pipe.execute())
+        return [each for each in read if each is not None], len(gates) <= limit
 
     def page(self, tenant: str | None, *, after: str = "") -> DestinationPage:
         """The held origins and routes of a tenant that come next after a gate.
@@ -187,6 +217,19 @@ class HeldDestinations:
         except (NotFound, UnreadableRecord):
             return None
         return gate_names.readable_gate(gate, event.content.url)
+
+
+def _failing(gate: str, values: Sequence[bytes | None]) -> FailingDestination | None:
+    """Return a gate whose breaker is not closed, if its URL is known."""
+    url, breaker, since_ms, cause = values
+    if not (url and breaker):
+        return None
+    return FailingDestination(
+        tenant=gate.split(":")[1],
+        url=url.decode(),
+        cause=(cause or b"").decode(),
+        since_ms=int(since_ms or 0),
+    )
 
 
 def _state(record: dict[str, bytes], now_ms: int) -> str:

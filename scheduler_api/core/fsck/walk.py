@@ -37,6 +37,7 @@ PERMANENT = frozenset(
         *("clock_step", "server", "repeats_before", "lost_tail", "totals"),
         *("epoch", "accepted_epoch", "layout", "waiting_gates", "owners", "superseded"),
         *("tenants", "tnseq", "rotated", "applications", "open_letter_jobs"),
+        "alerts",
     )
 )
 PERMANENT_FAMILIES = frozenset(

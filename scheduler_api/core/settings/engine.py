@@ -264,6 +264,18 @@ class EngineSettings:
         local=True,
         doc="URL that receives the hourly digest of dead letters, besides the log",
     )
+    alert_url: str = variable(
+        "SCHED_ALERT_URL",
+        read_http_url,
+        default="",
+        doc="URL that receives an alert at each change of the cell's state",
+    )
+    alert_oldest_due_s: int = variable(
+        "SCHED_ALERT_OLDEST_DUE_S",
+        read_integer(1, 86_400),
+        default=60,
+        doc="seconds that an event may be due before there is an alert",
+    )
     allow_no_persistence: bool = variable(
         "SCHED_ALLOW_NO_PERSISTENCE",
         read_yes_or_no,

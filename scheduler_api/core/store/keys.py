@@ -554,6 +554,17 @@ def processes(prefix: str) -> str:
     return f"{prefix}processes"
 
 
+def alerts(prefix: str) -> str:
+    """Hash of what operators were told of the state of the cell, by subject (`alerts`).
+
+    Value: `<1 if something is wrong, or 0> <ms of the last message> <its id, or - if it
+    is settled> <tries> <ms of the next try> <message in JSON>`. The field `` counts the
+    messages of a minute. A field is removed some seconds after its subject is well
+    again. Never expires.
+    """
+    return f"{prefix}alerts"
+
+
 def chore(prefix: str, name: str) -> str:
     """String, the time when a chore last completed. Never expires."""
     return f"{prefix}chore:{name}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+RAISE_LIMIT = 'redis-cli -u "$REDIS_URL" config set maxmemory BYTES'
+
 
 def has_no_room(memory: Mapping[str, Any], *, high_water_percent: int) -> bool:
     """Return whether the store has to refuse new events.

@@ -30,6 +30,14 @@ FULL_MS = 5_000
 # A step of the store's clock is shown for this long, unless an operator must accept it.
 CLOCK_STEP_MS = 3_600_000
 
+# The command that starts a process of a role.
+RUN = {
+    "ticker": "python -m workers.ticker",
+    "worker": "rq worker -S json -w workers.DeliveryWorker deliveries",
+    "clock": "python -m workers.clock",
+    "chores": "rq worker -S json -w workers.ChoresWorker housekeeping",
+}
+
 # What a process does at the moment, such as the number of its events in flight.
 Load = Mapping[str, int | bool]
 IDLE: Load = {}

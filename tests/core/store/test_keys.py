@@ -22,6 +22,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("rq_full", "last_claim_at", "lease_grace_until", "epoch", "full"),
             *("turned_away", "clock_step", "server", "repeats_before", "lost_tail"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
+            "alerts",
         )
     },
     "keys.named(ctx, 'due')": keys.due,

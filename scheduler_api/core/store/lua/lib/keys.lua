@@ -23,6 +23,7 @@ function keys.lost_tail(ctx) return ctx.prefix .. 'lost_tail' end
 function keys.repeats_before(ctx) return ctx.prefix .. 'repeats_before' end
 function keys.clock_step(ctx) return ctx.prefix .. 'clock_step' end
 function keys.full(ctx) return ctx.prefix .. 'full' end
+function keys.alerts(ctx) return ctx.prefix .. 'alerts' end
 function keys.processes(ctx) return ctx.prefix .. 'processes' end
 function keys.owners(ctx) return ctx.prefix .. 'owners' end
 function keys.superseded(ctx) return ctx.prefix .. 'superseded' end

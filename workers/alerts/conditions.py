@@ -1,0 +1,176 @@
+"""Decides what is wrong with a cell, and what is no longer. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from scheduler_api.core.flow_control.held_destinations import FailingDestination
+from scheduler_api.core.store.alerts import Change, Notice, Told
+from scheduler_api.core.store.memory import RAISE_LIMIT, has_no_room
+from scheduler_api.core.store.processes import RUN, Process
+from scheduler_api.core.timestamps import duration, to_iso
+from typing import Any
+
+# A process that has not reported for this long is gone. Processes report every two
+# seconds, and the store forgets them after ten.
+SILENT_MS = 7_000
+# After this time, the number of processes that run counts as intended.
+INTENDED_AFTER_MS = 3_600_000
+
+STORE, LATE, DESTINATION, PROCESS = "store", "late", "destination:", "process:"
+STATUS, DESTINATIONS = "scheduler status", "scheduler destination list"
+START = RUN | {
+    "web": "gunicorn -c python:scheduler_api.gunicorn_conf"
+    " 'scheduler_api.app:create_app()'"
+}
+# What stands still if no process of a role runs.
+EFFECTS = {
+    "web": "nothing new is accepted",
+    "ticker": "nothing is delivered",
+    "worker": "nothing is delivered",
+    "clock": "old events are not deleted",
+    "chores": "old events are not deleted",
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of a cell at a time.
+
+    Attributes:
+        told: what operators were told last, by subject.
+        processes: None if they cannot be judged yet.
+        memory: the section `memory` of INFO.
+        due_ms: when the oldest event is due; None if there is none.
+        failing: destinations whose breakers are not closed.
+        knows_all_failing: whether there are no more of them.
+    """
+
+    now_ms: int
+    told: Mapping[str, Told]
+    processes: Sequence[Process] | None
+    memory: Mapping[str, Any]
+    due_ms: int | None
+    failing: Sequence[FailingDestination]
+    knows_all_failing: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From when on something is wrong; see the settings of the same names."""
+
+    high_water_percent: int
+    oldest_due_ms: int
+
+
+def changes(seen: Seen, limits: Limits) -> Iterator[Change]:
+    """Yield what has changed since operators were told, the most urgent first."""
+    yield from _processes(seen)
+    yield from _store(seen, limits)
+    yield from _late(seen, limits)
+    yield from _destinations(seen)
+
+
+def _processes(seen: Seen) -> Iterator[Change]:
+    for role in START if seen.processes is not None else ():
+        yield from _role(role, seen)
+
+
+def _role(role: str, seen: Seen) -> Iterator[Change]:
+    subject = PROCESS + role
+    mine = [each for each in seen.processes or () if each.role == role]
+    running = [each for each in mine if not _is_silent(each, seen.now_ms)]
+    silent = [each for each in mine if _is_silent(each, seen.now_ms)]
+    before = _wrong(seen, subject)
+    if before is None:
+        since_ms = max((each.seen_ms for each in silent), default=seen.now_ms)
+        lost = len(silent) - _replacements(silent, running)
+        if lost > 0 or not running:
+            expected = max(1, len(running) + lost)
+            yield _gone(role, len(running), expected, since_ms)
+        return
+    number = _number(len(running), role)
+    if len(running) >= before.expected:
+        yield _well(subject, before, "process.back", f"{number} again.")
+    elif running and seen.now_ms - before.since_ms > INTENDED_AFTER_MS:
+        text = f"{number} since {to_iso(before.since_ms)}; this now counts as intended."
+        yield _well(subject, before, "process.back", text)
+
+
+def _is_silent(process: Process, now_ms: int) -> bool:
+    return now_ms - process.seen_ms > SILENT_MS
+
+
+def _replacements(silent: Sequence[Process], running: Sequence[Process]) -> int:
+    """Return how many processes have started since the first of others fell silent."""
+    first_ms = min((each.seen_ms for each in silent), default=0)
+    return sum(each.since_ms > first_ms for each in running) if silent else 0
+
+
+def _gone(role: str, running: int, expected: int, since_ms: int) -> Change:
+    text = f"No {role} process runs, so {EFFECTS[role]}."
+    if running:
+        text = f"{_number(running, role)}, of {expected} before: the others do not"
+        text += f" report since {to_iso(since_ms)}."
+    notice = Notice("process.gone", role, since_ms, text, START[role], expected)
+    return Change(PROCESS + role, is_wrong=True, notice=notice)
+
+
+def _number(running: int, role: str) -> str:
+    return f"{running} {role} process{'es run' if running > 1 else ' runs'}"
+
+
+def _store(seen: Seen, limits: Limits) -> Iterator[Change]:
+    percent = limits.high_water_percent
+    is_full = has_no_room(seen.memory, high_water_percent=percent)
+    before = _wrong(seen, STORE)
+    if is_full and before is None:
+        text = f"The store uses {percent} % of its memory limit or more, so new events"
+        text += " are refused."
+        notice = Notice("store.full", STORE, seen.now_ms, text, RAISE_LIMIT)
+        yield Change(STORE, is_wrong=True, notice=notice)
+    elif before and not is_full:
+        text = f"The store uses less than {percent} % of its memory limit again, and"
+        text += " takes new events."
+        yield _well(STORE, before, "store.has_room", text)
+
+
+def _late(seen: Seen, limits: Limits) -> Iterator[Change]:
+    bound = duration(limits.oldest_due_ms)
+    due_ms = seen.now_ms if seen.due_ms is None else seen.due_ms
+    is_late = seen.now_ms - due_ms > limits.oldest_due_ms
+    before = _wrong(seen, LATE)
+    if is_late and before is None:
+        text = f"Events are late: the oldest has been due for more than {bound}."
+        notice = Notice("events.late", "oldest due event", due_ms, text, STATUS)
+        yield Change(LATE, is_wrong=True, notice=notice)
+    elif before and not is_late:
+        text = f"No event has been due for more than {bound} any more."
+        yield _well(LATE, before, "events.in_time", text)
+
+
+def _destinations(seen: Seen) -> Iterator[Change]:
+    failing = {DESTINATION + each.url: each for each in seen.failing}
+    for subject, each in sorted(failing.items(), key=lambda item: item[1].since_ms):
+        if _wrong(seen, subject) is None:
+            text = f"{each.url} is failing: {each.cause or 'nearly all attempts fail'}."
+            text += " Most of its events wait until it works again."
+            notice = Notice(
+                "destination.failing", each.url, each.since_ms, text, DESTINATIONS
+            )
+            yield Change(subject, is_wrong=True, notice=notice)
+    for subject in seen.told if seen.knows_all_failing else ():
+        before = _wrong(seen, subject)
+        if before and subject.startswith(DESTINATION) and subject not in failing:
+            text = f"{before.what} no longer makes its events wait; it did since"
+            text += f" {to_iso(before.since_ms)}."
+            yield _well(subject, before, "destination.recovered", text)
+
+
+def _wrong(seen: Seen, subject: str) -> Notice | None:
+    """Return what operators were told to be wrong with a subject; None if nothing."""
+    told = seen.told.get(subject)
+    return told.notice if told and told.is_wrong else None
+
+
+def _well(subject: str, before: Notice, kind: str, text: str) -> Change:
+    notice = replace(before, type=kind, text=text, command="")
+    return Change(subject, is_wrong=False, notice=notice)

@@ -123,6 +123,14 @@ def test_secrets_are_masked_in_logs():
         assert REQUIRED["SECRET_KEY"] not in text
 
 
+def test_of_the_operators_urls_only_the_origin_is_shown():
+    url = "https://user:hunter2@hooks.example:8443/services/hunter2?key=hunter2"
+    names = ("SCHED_ALERT_URL", "SCHED_FAILURE_DIGEST_URL")
+    shown = from_env(REQUIRED | dict.fromkeys(names, url)).non_defaults()
+
+    assert {shown[name] for name in names} == {"https://hooks.example:8443/***"}
+
+
 def test_settings_that_are_not_defaults_are_shown():
     settings = from_env(
         REQUIRED

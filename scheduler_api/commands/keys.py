@@ -1,10 +1,11 @@
-"""`keys`: replaces the secrets with which a tenant's deliveries are signed."""
+"""`keys`: replaces the secrets that sign deliveries; shows the one of alerts."""
 
 import click
 from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
 from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import NotFound
+from scheduler_api.core.store.alerts import signing_secrets
 from scheduler_api.core.tenants.secrets import RotationRefused
 from scheduler_api.core.timestamps import from_iso
 from scheduler_api.credentials import env_lines, secret_variables
@@ -17,7 +18,7 @@ DIALECTS = {each.label: each for each in outbound.DIALECTS if each.rotate}
 
 @click.group()
 def keys() -> None:
-    """Rotate signing secrets."""
+    """Rotate signing secrets, and show that of alerts."""
 
 
 @keys.command("rotate")
@@ -65,6 +66,17 @@ def rotate(
     variables = secret_variables(chosen, tenants.secrets(tenant_id))
     click.echo(env_lines(variables), nl=False)
     click.echo(effect, err=True)
+
+
+@keys.command("alerts")
+@pass_settings
+def show_alert_secret(settings: Settings) -> None:
+    """Print the secret that signs the alerts to SCHED_ALERT_URL.
+
+    It follows from SECRET_KEY and SCHED_CELL. While a key is in
+    SCHED_OLDER_SECRET_KEYS, its secret signs too.
+    """
+    click.echo(signing_secrets(settings)[0])
 
 
 def _read_time(text: str, now_ms: int) -> int:

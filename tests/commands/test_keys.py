@@ -1,5 +1,6 @@
-"""Tests of `keys rotate`: which secrets sign deliveries afterwards (S-21)."""
+"""Tests of `keys`: which secrets sign deliveries after a rotation (S-21), and alerts."""
 
+import base64
 import pytest
 import redis
 from click.testing import CliRunner, Result
@@ -161,3 +162,16 @@ def test_a_replaced_secret_is_stored_encrypted(environ: dict[str, str]):
     for secret in (old, new):
         assert secret.removeprefix("whsec_") not in stored + audited
         assert secret not in repr(secrets_of(environ))
+
+
+def test_the_secret_of_alerts_is_printed_and_needs_no_store():
+    environ = {"REDIS_URL": "redis://127.0.0.1:1", "SECRET_KEY": KEY}
+
+    def secret(**changes: str) -> str:
+        result = CliRunner().invoke(main, ["keys", "alerts"], env=environ | changes)
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+    assert len(base64.b64decode(secret().removeprefix("whsec_"))) == 32
+    assert secret() == secret(SCHED_OLDER_SECRET_KEYS="o" * 32)
+    assert len({secret(), secret(SECRET_KEY="y" * 16), secret(SCHED_CELL="s2")}) == 3

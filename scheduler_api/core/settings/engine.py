@@ -11,6 +11,7 @@ from scheduler_api.core.settings.variables import (
     Network,
     mask_all,
     mask_password,
+    mask_path,
     read_address,
     read_cell,
     read_certificates,
@@ -261,6 +262,7 @@ class EngineSettings:
         "SCHED_FAILURE_DIGEST_URL",
         read_http_url,
         default="",
+        mask=mask_path,
         local=True,
         doc="URL that receives the hourly digest of dead letters, besides the log",
     )
@@ -268,6 +270,7 @@ class EngineSettings:
         "SCHED_ALERT_URL",
         read_http_url,
         default="",
+        mask=mask_path,
         doc="URL that receives an alert at each change of the cell's state",
     )
     alert_oldest_due_s: int = variable(

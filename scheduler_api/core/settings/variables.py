@@ -235,6 +235,12 @@ def mask_all(_text: str) -> str:
     return "***"
 
 
+def mask_path(url: str) -> str:
+    """Hide all of a URL but its origin: path, query and user may be secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/***" if url else url
+
+
 def mask_password(url: str) -> str:
     masked = re.sub(r"(?<=://).*@", "***@", url)
     return re.sub(r"(?<=password=)[^&]*", "***", masked)

@@ -16,7 +16,8 @@ from scheduler_api.core.model import (
     Overlap,
 )
 from scheduler_api.core.recovery.dead_letters import DeadLetters
-from scheduler_api.core.store import functions, keys
+from scheduler_api.core.store import alerts, functions, keys
+from scheduler_api.core.store.alerts import Change, Notice
 from scheduler_api.core.store.functions import Library
 from scheduler_api.core.store.leases import WorkerStore
 from scheduler_api.core.store.statistics import Counts, DestinationCounts
@@ -118,6 +119,9 @@ def call_all_functions(engine: Engine) -> None:
     cell.call("erase_events", {"owner": str(OWNER)}, [event.id for event in events])
     item = ["", "nonce", str(OWNER), "in", 5, "", DEADLINE_MS, "x", "", "", "", "", ""]
     cell.call("recall_events", args=item)
+    notice = Notice("store.full", "store", engine.now_ms, "It is full.")
+    sent = alerts.report(cell, [Change("store", True, notice)])
+    alerts.report(cell, settled=sent)
     cell.write_small(("SET", keys.full(PREFIX), 1, "PX", PERIOD_MS))
     cell.call("forget_flow_keys", {"owner": str(OWNER)}, ["customer", "nobody"])
     engine.faults()

@@ -70,3 +70,10 @@ def post_worker_init(worker: Any) -> None:
     ).start()
     watch = worker.wsgi.extensions[WATCH]
     threading.Thread(target=watch.run_forever, name="epoch", daemon=True).start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Report the end of a worker. gunicorn calls this function in the worker."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions[EXTENSION].end()

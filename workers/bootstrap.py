@@ -77,7 +77,7 @@ def open_cell(settings: EngineSettings) -> Cell:
     return cell
 
 
-def report_in_thread(settings: Settings, role: str) -> None:
+def report_in_thread(settings: Settings, role: str) -> SignOfLife:
     """Report in a thread that this process runs, on a connection of its own."""
     cell = Cell(connect(settings.store_url), settings.prefix)
     sign = SignOfLife(cell, role, settings=settings.digest())
@@ -85,6 +85,7 @@ def report_in_thread(settings: Settings, role: str) -> None:
         sign.report_forever, high_water_percent=settings.store_high_water_percent
     )
     supervision.run_in_thread(report, name="alive reports")
+    return sign
 
 
 def address_policy(settings: EngineSettings) -> AddressPolicy:

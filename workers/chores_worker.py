@@ -39,9 +39,15 @@ class ChoresWorker(PatientWorker, Worker):
     def bootstrap(self, *_args: Any, **_kwargs: Any) -> None:
         """Read the settings, set up the log, and start to report and to watch."""
         settings = start_process("chores")
-        report_in_thread(settings, "chores")
+        self._sign = report_in_thread(settings, "chores")
         watch_in_thread(settings)
         super().bootstrap(logging_level=RQ_LEVEL)
+
+    def teardown(self) -> None:
+        """Report the end, and unregister the worker."""
+        if self._stop_requested:
+            self._sign.end()
+        super().teardown()  # type: ignore[no-untyped-call]
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
         """Tell RQ's tools whether the worker is busy or idle."""

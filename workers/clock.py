@@ -138,7 +138,7 @@ def main() -> None:
     settings = start_process("clock")
     client = connect(settings.store_url, retry=RETRY_ONCE)
     clock = Clock(client, settings.prefix)
-    report_in_thread(settings, "clock")
+    sign = report_in_thread(settings, "clock")
     watch_in_thread(settings)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -147,6 +147,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     clock.run()
+    sign.end()
 
 
 if __name__ == "__main__":

@@ -154,4 +154,6 @@ class DeliveryWorker(PatientWorker, SimpleWorker):
         """Wait for the deliveries in flight, then unregister the worker."""
         if self._loop is not None:
             self._loop.close()
+            if self._stop_requested:
+                self._loop.report_end()
         super().teardown()  # type: ignore[no-untyped-call]

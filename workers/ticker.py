@@ -321,6 +321,7 @@ class Ticker:
             self.stopping.wait(RETRY_INTERVAL_S)
         with suppress(redis.RedisError):
             self._add_totals()
+        self._sign.end()
 
     def _run_until_error(self) -> None:
         """Tick until `stop`; between ticks, sleep until a wake-up or the next due time.

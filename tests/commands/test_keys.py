@@ -1,4 +1,4 @@
-"""Tests of `keys`: which secrets sign deliveries after a rotation (S-21), and alerts."""
+"""Tests of `keys`: which secrets sign after a rotation (S-21), and sign alerts."""
 
 import base64
 import pytest

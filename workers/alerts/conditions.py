@@ -15,7 +15,8 @@ SILENT_MS = 7_000
 # After this time, the number of processes that run counts as intended.
 INTENDED_AFTER_MS = 3_600_000
 
-STORE, LATE, DESTINATION, PROCESS = "store", "late", "destination:", "process:"
+STORE, LATE = "store", "late"
+DESTINATION, PROCESS, ROLE = "destination:", "process:", "role:"
 STATUS, DESTINATIONS = "scheduler status", "scheduler destination list"
 START = RUN | {
     "web": "gunicorn -c python:scheduler_api.gunicorn_conf"
@@ -37,7 +38,8 @@ class Seen:
 
     Attributes:
         told: what operators were told last, by subject.
-        processes: None if they cannot be judged yet.
+        processes: also those that have ended in the last seconds; None: too early to
+            judge them.
         memory: the section `memory` of INFO.
         due_ms: when the oldest event is due; None if there is none.
         failing: destinations whose breakers are not closed.
@@ -71,24 +73,43 @@ def changes(seen: Seen, limits: Limits) -> Iterator[Change]:
 
 def _processes(seen: Seen) -> Iterator[Change]:
     for role in START if seen.processes is not None else ():
-        yield from _role(role, seen)
+        mine = [each for each in seen.processes or () if each.role == role]
+        yield from _role(role, mine, seen)
+        yield from _some(role, mine, seen)
 
 
-def _role(role: str, seen: Seen) -> Iterator[Change]:
-    subject = PROCESS + role
-    mine = [each for each in seen.processes or () if each.role == role]
-    running = [each for each in mine if not _is_silent(each, seen.now_ms)]
-    silent = [each for each in mine if _is_silent(each, seen.now_ms)]
+def _role(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
+    """Yield whether all processes of a role are gone, or at least one is back."""
+    subject = ROLE + role
+    recent = [each for each in mine if not _is_silent(each, seen.now_ms)]
+    running = sum(not each.has_ended for each in recent)
     before = _wrong(seen, subject)
+    if before is None and not recent:
+        since_ms = max((each.seen_ms for each in mine), default=seen.now_ms)
+        text = f"No {role} process runs, so {EFFECTS[role]}."
+        notice = Notice("role.gone", role, since_ms, text, START[role])
+        yield Change(subject, is_wrong=True, notice=notice)
+    elif before and running:
+        yield _well(subject, before, "role.back", f"{_number(running, role)} again.")
+
+
+def _some(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
+    """Yield whether some processes of a role are gone, or as many run as before."""
+    subject = PROCESS + role
+    left = [each for each in mine if not each.has_ended]
+    silent = [each for each in left if _is_silent(each, seen.now_ms)]
+    running = [each for each in left if each not in silent]
+    before, number = _wrong(seen, subject), _number(len(running), role)
     if before is None:
-        since_ms = max((each.seen_ms for each in silent), default=seen.now_ms)
         lost = len(silent) - _replacements(silent, running)
-        if lost > 0 or not running:
-            expected = max(1, len(running) + lost)
-            yield _gone(role, len(running), expected, since_ms)
-        return
-    number = _number(len(running), role)
-    if len(running) >= before.expected:
+        if running and lost > 0:
+            since_ms, expected = silent[-1].seen_ms, len(running) + lost
+            text = f"{number}, of {expected} before: the others do not report since"
+            text += f" {to_iso(since_ms)}."
+            command = START[role]
+            notice = Notice("process.gone", role, since_ms, text, command, expected)
+            yield Change(subject, is_wrong=True, notice=notice)
+    elif len(running) >= before.expected:
         yield _well(subject, before, "process.back", f"{number} again.")
     elif running and seen.now_ms - before.since_ms > INTENDED_AFTER_MS:
         text = f"{number} since {to_iso(before.since_ms)}; this now counts as intended."
@@ -103,15 +124,6 @@ def _replacements(silent: Sequence[Process], running: Sequence[Process]) -> int:
     """Return how many processes have started since the first of others fell silent."""
     first_ms = min((each.seen_ms for each in silent), default=0)
     return sum(each.since_ms > first_ms for each in running) if silent else 0
-
-
-def _gone(role: str, running: int, expected: int, since_ms: int) -> Change:
-    text = f"No {role} process runs, so {EFFECTS[role]}."
-    if running:
-        text = f"{_number(running, role)}, of {expected} before: the others do not"
-        text += f" report since {to_iso(since_ms)}."
-    notice = Notice("process.gone", role, since_ms, text, START[role], expected)
-    return Change(PROCESS + role, is_wrong=True, notice=notice)
 
 
 def _number(running: int, role: str) -> str:

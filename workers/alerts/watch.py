@@ -89,10 +89,11 @@ class AlertWatch:
         held = HeldDestinations(self._cell)
         failing, knows_all_failing = held.failing(limit=MAX_DESTINATIONS)
         has_grace = time.monotonic() - self._began_s < self._grace_s
+        found = read_processes(processes, now_ms=now_ms, with_ended=True)
         return Seen(
             now_ms=now_ms,
             told=alerts.read_told(told),
-            processes=None if has_grace else read_processes(processes, now_ms=now_ms),
+            processes=None if has_grace else found,
             memory=memory,
             due_ms=int(due[0][1]) if due else None,
             failing=failing,

@@ -102,6 +102,10 @@ class DeliveryLoop:
             }
         )
 
+    def report_end(self) -> None:
+        """Report that this worker was asked to end."""
+        self._sign.end()
+
     def stop_accepting(self) -> None:
         """Stop beginning events. This method may be called in a signal handler."""
         self._loop.call_soon_threadsafe(self._in_flight.stop_accepting)

@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +43,8 @@ RUN = {
 # What a process does at the moment, such as the number of its events in flight.
 Load = Mapping[str, int | bool]
 IDLE: Load = {}
+# The load of a process that was asked to end.
+ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Process:
     since_ms: int
     seen_ms: int
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process was asked to end, and has."""
+        return ENDED in self.load
+
 
 class SignOfLife:
     """Reports that this process runs, and what it does."""
@@ -70,11 +79,13 @@ class SignOfLife:
             settings: the digest of the settings.
         """
         self._cell = cell
-        self._options = {
+        self._options: dict[str, object] = {
             "process": nonce(),
             "role": role,
             "ttl_ms": TTL_MS,
         }
+        self._lock = threading.Lock()
+        self._has_ended = False
         self._report: dict[str, object] = {
             "role": role,
             "host": socket.gethostname(),
@@ -108,8 +119,20 @@ class SignOfLife:
         if step is not None:
             options["clock_step"] = str(step)
             options |= {} if keeps_step else {"clock_step_ms": CLOCK_STEP_MS}
+        with self._lock:
+            if not self._has_ended:
+                self._send(options, load)
+
+    def _send(self, options: Mapping[str, object], load: Load) -> None:
         text = json.dumps(self._report | {"load": dict(load)})
         self._cell.call("report_alive", options, [text])
+
+    def end(self) -> None:
+        """Report that this process was asked to end; it reports nothing afterwards."""
+        with self._lock:
+            self._has_ended = True
+            with suppress(RedisError):
+                self._send(self._options, {ENDED: True})
 
     def report_forever(self, *, high_water_percent: int) -> None:
         """Report every two seconds, also after the store was unreachable.
@@ -134,11 +157,18 @@ class SignOfLife:
             time.sleep(INTERVAL_S)
 
 
-def read_processes(stored: Mapping[bytes, bytes], *, now_ms: int) -> list[Process]:
-    """Return the running processes in the hash `keys.processes`, by role and age."""
+def read_processes(
+    stored: Mapping[bytes, bytes], *, now_ms: int, with_ended: bool = False
+) -> list[Process]:
+    """Return the running processes in the hash `keys.processes`, by role and age.
+
+    Args:
+        with_ended: whether to return also those that have ended in the last seconds.
+    """
     found = [_read(value) for value in stored.values()]
-    running = (p for p in found if p and abs(now_ms - p.seen_ms) <= TTL_MS)
-    return sorted(running, key=lambda p: (p.role, p.since_ms, p.pid))
+    recent = (p for p in found if p and abs(now_ms - p.seen_ms) <= TTL_MS)
+    wanted = (p for p in recent if with_ended or not p.has_ended)
+    return sorted(wanted, key=lambda p: (p.role, p.since_ms, p.pid))
 
 
 def _read(value: bytes) -> Process | None:

@@ -64,6 +64,10 @@ class Watched:
         for name in names:
             del self._signs[name]
 
+    def stop(self, name: str) -> None:
+        """Let a process end as it does after SIGTERM."""
+        self._signs.pop(name).end()
+
     def pass_ms(self, ms: int) -> None:
         """Let time pass, while all processes report."""
         assert self.cell.clock_ms is not None
@@ -187,7 +191,7 @@ def test_late_events_have_one_alert_and_one_when_they_are_in_time(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_process_that_is_gone_has_one_alert_and_one_when_it_is_back(
+def test_a_role_without_a_process_has_one_alert_and_one_when_it_is_back(
     cell: Watched, role: str
 ) -> None:
     cell.kill(role)
@@ -199,11 +203,11 @@ def test_a_process_that_is_gone_has_one_alert_and_one_when_it_is_back(
     cell.start(role, role)
     cell.pass_ms(0)
 
-    assert (gone["type"], gone["what"]) == ("process.gone", role)
+    assert (gone["type"], gone["what"]) == ("role.gone", role)
     assert gone["text"].startswith(f"No {role} process runs, so ")
     assert gone["since"] == to_iso(cell.now_ms - BETWEEN_MS - 8_000)
     assert (again, still) == ([], [])
-    assert cell.types() == ["process.back"]
+    assert cell.types() == ["role.back"]
 
 
 def test_one_of_several_processes_that_is_gone_has_an_alert(cell: Watched) -> None:
@@ -223,6 +227,23 @@ def test_one_of_several_processes_that_is_gone_has_an_alert(cell: Watched) -> No
     assert back["text"] == "2 worker processes run again."
 
 
+def test_the_last_process_has_an_alert_after_one_for_the_others(cell: Watched) -> None:
+    cell.start("second", "worker")
+    cell.pass_ms(0)
+    for name in ("worker", "second"):
+        cell.kill(name)
+        cell.pass_ms(8_000)
+        cell.look()
+    for name in ("worker", "second"):
+        cell.start(name, "worker")
+    cell.pass_ms(BETWEEN_MS)
+    cell.look()
+
+    types = [orjson.loads(each.body)["type"] for each in cell.receiver.arrivals]
+    assert types[:2] == ["process.gone", "role.gone"]
+    assert sorted(types[2:]) == ["process.back", "role.back"]
+
+
 def test_a_process_that_was_replaced_in_time_has_no_alert(cell: Watched) -> None:
     cell.kill("worker")
     cell.pass_ms(4_000)
@@ -233,6 +254,26 @@ def test_a_process_that_was_replaced_in_time_has_no_alert(cell: Watched) -> None
     assert cell.types() == []
     cell.pass_ms(10_000)
     assert cell.types() == []
+
+
+def test_a_process_that_was_asked_to_end_has_no_alert(cell: Watched) -> None:
+    cell.start("second", "worker")
+    cell.pass_ms(0)
+    cell.stop("worker")
+    cell.pass_ms(8_000)
+
+    assert cell.types() == []
+
+
+def test_the_last_process_of_a_role_has_an_alert_also_if_it_was_asked_to_end(
+    cell: Watched,
+) -> None:
+    cell.stop("worker")
+    restarting = cell.types()
+    cell.pass_ms(8_000)
+
+    assert restarting == []
+    assert cell.types() == ["role.gone"]
 
 
 def test_after_an_hour_the_smaller_number_of_processes_is_intended(
@@ -257,7 +298,7 @@ def test_after_a_start_no_process_counts_as_gone_for_some_seconds(
     AlertWatch(cell.cell, cell.settings).look()
 
     assert cell.receiver.arrivals == []
-    assert sorted(cell.types()) == ["process.gone"] * len(ROLES)
+    assert cell.types() == ["role.gone"] * len(ROLES)
 
 
 def test_messages_are_signed_with_the_present_and_the_older_secret(

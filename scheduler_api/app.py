@@ -172,6 +172,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
         tenants=outbound.tenants(cell, settings),
         sign=sign,
         watch=built.watch,
+        sends_alerts=bool(settings.alert_url),
     )
     app.extensions[readiness.WATCH] = built.watch
     app.extensions[readiness.READINESS] = cell_readiness

@@ -92,6 +92,7 @@ class Reporter:
             tenants=outbound.tenants(self._cell, settings),
             sign=None,
             watch=self._watch,
+            sends_alerts=bool(settings.alert_url),
         )
 
     def report(self) -> Report:

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     readiness.STORE_FULL: RAISE_LIMIT,
     readiness.STORE_AT_LIMIT: RAISE_LIMIT,
     readiness.NO_FUNCTIONS: RAISE_LIMIT,
+    readiness.NOBODY_WATCHES: RUN["clock"],
     readiness.STORE_CHANGED: "scheduler accept-store",
     readiness.STORE_OLDER: "scheduler accept-store",
     readiness.STORE_EVICTING: (

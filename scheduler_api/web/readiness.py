@@ -102,6 +102,9 @@ SETTINGS_DIFFER = (
     "compare the settings in their logs"
 )
 
+NOBODY_WATCHES = "neither the clock nor the chores run, so nobody sends alerts"
+WATCHING_ROLES = {"clock", "chores"}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -161,6 +164,7 @@ class Readiness:
         tenants: Tenants,
         sign: SignOfLife | None,
         watch: EpochWatch,
+        sends_alerts: bool = False,
     ) -> None:
         """
         Args:
@@ -169,6 +173,7 @@ class Readiness:
             stops_on_clock_step: likewise.
             sign: of this process; None: it is no process of the cell, and only reads.
             watch: of the epoch.
+            sends_alerts: whether alerts are wanted.
         """
         self._cell = cell
         self._high_water_percent = high_water_percent
@@ -177,6 +182,7 @@ class Readiness:
         self._sign = sign
         self._is_checked = False
         self._watch = watch
+        self._sends_alerts = sends_alerts
         self._persistence = Persistence()
         self._newest_id = 0
         self._running: Future[Answer] | None = None
@@ -303,6 +309,9 @@ class Readiness:
         since_ms = differ_since_ms(seen.processes)
         if since_ms is not None and seen.now_ms - since_ms > SETTINGS_MAY_DIFFER_MS:
             found.append(SETTINGS_DIFFER)
+        roles = {each.role for each in seen.processes}
+        if self._sends_alerts and not roles & WATCHING_ROLES:
+            found.append(NOBODY_WATCHES)
         return found
 
 

@@ -47,6 +47,10 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "tenant create": Outcome("JITER_API_KEY=sched_"),
     },
     "docs/cron.md": {"check_cron.py": Outcome(r"^c\d+ .*America/New_York")},
+    "docs/alerts.md": {
+        "keys alerts": Outcome("^whsec_"),
+        "v2/publish": Outcome('"messageId"'),
+    },
     "docs/destinations.md": {
         "destination pause": Outcome("is paused"),
         "v2/publish": Outcome('"messageId"'),
@@ -97,6 +101,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
 # block.
 NOT_RUN = {
     ("README.md", "scripts/up"): "runs already, on another port",
+    ("docs/alerts.md", "SCHED_ALERT_URL="): "runs already, without alerts",
     ("docs/bench.md", "scripts/bench  "): "takes minutes and needs nginx",
     (
         "docs/operations.md",

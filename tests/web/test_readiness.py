@@ -458,6 +458,34 @@ def test_a_process_keeps_the_time_of_its_first_report(client: redis.Redis) -> No
     assert value.startswith(b"1000000 1008000 ")
 
 
+def test_a_process_that_was_asked_to_end_disappears_at_once(
+    http: FlaskClient, client: redis.Redis
+) -> None:
+    sign = SignOfLife(Cell(client, PREFIX), "clock", settings="a")
+    sign.report()
+    before = {each["role"] for each in ready(http)[1]["processes"]}
+    sign.end()
+    sign.report()
+    after = {each["role"] for each in ready(http)[1]["processes"]}
+
+    assert "clock" in before
+    assert after >= {"ticker", "worker"}
+    assert "clock" not in after
+
+
+@pytest.mark.parametrize("role", ["clock", "chores"])
+def test_a_cell_without_a_process_that_sends_the_wanted_alerts_is_degraded(
+    valkey: str, client: redis.Redis, http: FlaskClient, role: str
+) -> None:
+    wants_alerts = app_on(valkey, alert_url="https://ops.example/").test_client()
+    without = ready(wants_alerts), ready(http)
+    start(client, role)
+
+    assert without[0][0] == 200
+    assert without[0][1]["degraded"] == [readiness.NOBODY_WATCHES]
+    assert without[1][1]["status"] == ready(wants_alerts)[1]["status"] == "ok"
+
+
 @pytest.mark.parametrize("offset_ms", [-60_000, 60_000])
 def test_a_process_that_has_ended_disappears(
     http: FlaskClient, client: redis.Redis, offset_ms: int

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from scheduler_api.core.flow_control.held_destinations import FailingDestination
-from scheduler_api.core.store.alerts import Change, Notice, Told
+from scheduler_api.core.store.alerts import Change, LastMessage, Notice
 from scheduler_api.core.store.memory import RAISE_LIMIT, has_no_room
 from scheduler_api.core.store.processes import RUN, Process
 from scheduler_api.core.timestamps import duration, to_iso
@@ -37,7 +37,7 @@ class Seen:
     """The state of a cell at a time.
 
     Attributes:
-        told: what operators were told last, by subject.
+        last: the last message about each subject.
         processes: also those that have ended in the last seconds; None: too early to
             judge them.
         memory: the section `memory` of INFO.
@@ -47,7 +47,7 @@ class Seen:
     """
 
     now_ms: int
-    told: Mapping[str, Told]
+    last: Mapping[str, LastMessage]
     processes: Sequence[Process] | None
     memory: Mapping[str, Any]
     due_ms: int | None
@@ -90,7 +90,9 @@ def _role(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
         notice = Notice("role.gone", role, since_ms, text, START[role])
         yield Change(subject, is_wrong=True, notice=notice)
     elif before and running:
-        yield _well(subject, before, "role.back", f"{_number(running, role)} again.")
+        yield _recovered(
+            subject, before, "role.back", f"{_number(running, role)} again."
+        )
 
 
 def _some(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
@@ -110,10 +112,10 @@ def _some(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
             notice = Notice("process.gone", role, since_ms, text, command, expected)
             yield Change(subject, is_wrong=True, notice=notice)
     elif len(running) >= before.expected:
-        yield _well(subject, before, "process.back", f"{number} again.")
+        yield _recovered(subject, before, "process.back", f"{number} again.")
     elif running and seen.now_ms - before.since_ms > INTENDED_AFTER_MS:
         text = f"{number} since {to_iso(before.since_ms)}; this now counts as intended."
-        yield _well(subject, before, "process.back", text)
+        yield _recovered(subject, before, "process.back", text)
 
 
 def _is_silent(process: Process, now_ms: int) -> bool:
@@ -142,7 +144,7 @@ def _store(seen: Seen, limits: Limits) -> Iterator[Change]:
     elif before and not is_full:
         text = f"The store uses less than {percent} % of its memory limit again, and"
         text += " takes new events."
-        yield _well(STORE, before, "store.has_room", text)
+        yield _recovered(STORE, before, "store.has_room", text)
 
 
 def _late(seen: Seen, limits: Limits) -> Iterator[Change]:
@@ -156,7 +158,7 @@ def _late(seen: Seen, limits: Limits) -> Iterator[Change]:
         yield Change(LATE, is_wrong=True, notice=notice)
     elif before and not is_late:
         text = f"No event has been due for more than {bound} any more."
-        yield _well(LATE, before, "events.in_time", text)
+        yield _recovered(LATE, before, "events.in_time", text)
 
 
 def _destinations(seen: Seen) -> Iterator[Change]:
@@ -169,20 +171,20 @@ def _destinations(seen: Seen) -> Iterator[Change]:
                 "destination.failing", each.url, each.since_ms, text, DESTINATIONS
             )
             yield Change(subject, is_wrong=True, notice=notice)
-    for subject in seen.told if seen.knows_all_failing else ():
+    for subject in seen.last if seen.knows_all_failing else ():
         before = _wrong(seen, subject)
         if before and subject.startswith(DESTINATION) and subject not in failing:
-            text = f"{before.what} no longer makes its events wait; it did since"
-            text += f" {to_iso(before.since_ms)}."
-            yield _well(subject, before, "destination.recovered", text)
+            text = f"{before.what} no longer makes its events wait, as it did from"
+            text += f" {to_iso(before.since_ms)} on."
+            yield _recovered(subject, before, "destination.recovered", text)
 
 
 def _wrong(seen: Seen, subject: str) -> Notice | None:
     """Return what operators were told to be wrong with a subject; None if nothing."""
-    told = seen.told.get(subject)
-    return told.notice if told and told.is_wrong else None
+    last = seen.last.get(subject)
+    return last.notice if last and last.is_wrong else None
 
 
-def _well(subject: str, before: Notice, kind: str, text: str) -> Change:
+def _recovered(subject: str, before: Notice, kind: str, text: str) -> Change:
     notice = replace(before, type=kind, text=text, command="")
     return Change(subject, is_wrong=False, notice=notice)

@@ -55,24 +55,24 @@ class AlertWatch:
         )
 
     def run(self) -> None:
-        """Look every second, also after the store was unreachable."""
+        """Check every second, also after the store was unreachable."""
         is_checked = False
         while True:
             try:
                 if not is_checked:
                     claim_database(self._cell.client, self._cell.prefix)
                     is_checked = True
-                self.look()
+                self.check()
             except (RedisError, ForeignDatabase, UnknownLayout) as err:
                 self._began_s = time.monotonic()
                 log.warning(logfmt.line("alerts.not_watched", problem=err))
             time.sleep(INTERVAL_S)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Send what is to be sent now. Redis: four round trips, more after a change."""
         seen = self._see()
         found = [*changes(seen, self._limits)]
-        if not found and not any(t.has_work(seen.now_ms) for t in seen.told.values()):
+        if not found and not any(m.has_work(seen.now_ms) for m in seen.last.values()):
             return
         if messages := alerts.report(self._cell, found):
             settled = asyncio.run(self._send_all(messages))
@@ -85,14 +85,14 @@ class AlertWatch:
         pipe.hgetall(keys.processes(prefix))
         pipe.info("memory")
         pipe.zrange(keys.due(prefix), 0, 0, withscores=True)
-        told, processes, memory, due = pipe.execute()
+        last, processes, memory, due = pipe.execute()
         held = HeldDestinations(self._cell)
         failing, knows_all_failing = held.failing(limit=MAX_DESTINATIONS)
         has_grace = time.monotonic() - self._began_s < self._grace_s
         found = read_processes(processes, now_ms=now_ms, with_ended=True)
         return Seen(
             now_ms=now_ms,
-            told=alerts.read_told(told),
+            last=alerts.read_last(last),
             processes=None if has_grace else found,
             memory=memory,
             due_ms=int(due[0][1]) if due else None,

@@ -19,7 +19,7 @@ from scheduler_api.core.store.content_encryption import derive
 INTERVAL_MS = 30_000
 PER_MINUTE = 20
 # When a message that was not accepted is sent again, counted from each try.
-WAITS_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
+RETRY_AFTER_MS = (30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000)
 SETTLED = b"-"
 
 
@@ -44,7 +44,7 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Told:
+class LastMessage:
     """The last message about a subject.
 
     Attributes:
@@ -86,19 +86,21 @@ class Message:
     @property
     def is_last_try(self) -> bool:
         """Whether the message is not sent again if this try fails."""
-        return self.tries >= len(WAITS_MS)
+        return self.tries >= len(RETRY_AFTER_MS)
 
 
-def read_told(stored: Mapping[bytes, bytes]) -> dict[str, Told]:
+def read_last(stored: Mapping[bytes, bytes]) -> dict[str, LastMessage]:
     """Return the last messages in the hash `keys.alerts`, by subject."""
     return {
-        subject.decode(): _told(value) for subject, value in stored.items() if subject
+        subject.decode(): _last_message(value)
+        for subject, value in stored.items()
+        if subject
     }
 
 
-def _told(value: bytes) -> Told:
+def _last_message(value: bytes) -> LastMessage:
     is_wrong, at_ms, message_id, _, next_ms, notice = value.split(b" ", 5)
-    return Told(
+    return LastMessage(
         is_wrong=is_wrong == b"1",
         at_ms=int(at_ms),
         next_ms=None if message_id == SETTLED else int(next_ms),
@@ -111,8 +113,8 @@ def report(
 ) -> list[Message]:
     """Record changes; return the messages to send now.
 
-    Nobody else gets these messages before the first of `WAITS_MS` has passed. Works in
-    a full store, too. Redis: report_alerts, atomic.
+    Nobody else gets these messages before the first of `RETRY_AFTER_MS` has passed.
+    Works in a full store, too. Redis: report_alerts, atomic.
 
     Args:
         settled: messages that were sent, or that cannot be sent.
@@ -122,7 +124,7 @@ def report(
         "settled": [(each.subject, each.id) for each in settled],
         "interval_ms": INTERVAL_MS,
         "per_minute": PER_MINUTE,
-        "waits_ms": WAITS_MS,
+        "retry_after_ms": RETRY_AFTER_MS,
     }
     return [*map(_message, cell.call("report_alerts", options))]
 

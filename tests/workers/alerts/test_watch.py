@@ -75,15 +75,15 @@ class Watched:
         for sign in self._signs.values():
             sign.report()
 
-    def look(self) -> list[dict[str, Any]]:
+    def check(self) -> list[dict[str, Any]]:
         """Let both processes look; return the messages that arrive."""
         before = len(self.receiver.arrivals)
         for watch in self._watches:
-            watch.look()
+            watch.check()
         return [orjson.loads(each.body) for each in self.receiver.arrivals[before:]]
 
     def types(self) -> list[str]:
-        return [each["type"] for each in self.look()]
+        return [each["type"] for each in self.check()]
 
     def report_attempts(self, outcomes: str, url: str = URL) -> None:
         """Report attempts at a route, as a worker does."""
@@ -131,19 +131,19 @@ def make_due(cell: Watched, *, ago_ms: int) -> str:
 
 
 def test_nothing_is_sent_while_nothing_is_wrong(cell: Watched) -> None:
-    assert cell.look() == []
+    assert cell.check() == []
 
 
 def test_a_breaker_has_one_alert_when_it_opens_and_one_when_it_closes(
     cell: Watched,
 ) -> None:
     cell.report_attempts("r" * 20)
-    [opened] = cell.look()
-    again = cell.look()
+    [opened] = cell.check()
+    again = cell.check()
     cell.pass_ms(BETWEEN_MS)
     cell.report_attempts("s" * 10)
     cell.report_attempts("s" * 10)
-    [closed] = cell.look()
+    [closed] = cell.check()
 
     assert opened["type"] == "destination.failing"
     assert opened["what"] == URL
@@ -180,7 +180,7 @@ def test_late_events_have_one_alert_and_one_when_they_are_in_time(
     event_id = make_due(cell, ago_ms=60_000)
     in_time = cell.types()
     cell.pass_ms(1)
-    [late] = cell.look()
+    [late] = cell.check()
     again = cell.types()
     cell.pass_ms(BETWEEN_MS)
     EventStore(cell.cell).cancel(Owner("1", "jiter"), [event_id])
@@ -196,7 +196,7 @@ def test_a_role_without_a_process_has_one_alert_and_one_when_it_is_back(
 ) -> None:
     cell.kill(role)
     cell.pass_ms(8_000)
-    [gone] = cell.look()
+    [gone] = cell.check()
     again = cell.types()
     cell.pass_ms(BETWEEN_MS)
     still = cell.types()
@@ -215,12 +215,12 @@ def test_one_of_several_processes_that_is_gone_has_an_alert(cell: Watched) -> No
     cell.pass_ms(0)
     cell.kill("worker")
     cell.pass_ms(8_000)
-    [gone] = cell.look()
+    [gone] = cell.check()
     cell.pass_ms(BETWEEN_MS)
     still = cell.types()
     cell.start("third", "worker")
     cell.pass_ms(0)
-    [back] = cell.look()
+    [back] = cell.check()
 
     assert gone["text"].startswith("1 worker process runs, of 2 before")
     assert still == []
@@ -233,11 +233,11 @@ def test_the_last_process_has_an_alert_after_one_for_the_others(cell: Watched) -
     for name in ("worker", "second"):
         cell.kill(name)
         cell.pass_ms(8_000)
-        cell.look()
+        cell.check()
     for name in ("worker", "second"):
         cell.start(name, "worker")
     cell.pass_ms(BETWEEN_MS)
-    cell.look()
+    cell.check()
 
     types = [orjson.loads(each.body)["type"] for each in cell.receiver.arrivals]
     assert types[:2] == ["process.gone", "role.gone"]
@@ -283,9 +283,9 @@ def test_after_an_hour_the_smaller_number_of_processes_is_intended(
     cell.pass_ms(0)
     cell.kill("worker")
     cell.pass_ms(8_000)
-    cell.look()
+    cell.check()
     cell.pass_ms(3_600_000)
-    [intended] = cell.look()
+    [intended] = cell.check()
 
     assert intended["type"] == "process.back"
     assert intended["text"].endswith("this now counts as intended.")
@@ -295,7 +295,7 @@ def test_after_a_start_no_process_counts_as_gone_for_some_seconds(
     cell: Watched,
 ) -> None:
     cell.client.delete(f"{PREFIX}processes")
-    AlertWatch(cell.cell, cell.settings).look()
+    AlertWatch(cell.cell, cell.settings).check()
 
     assert cell.receiver.arrivals == []
     assert cell.types() == ["role.gone"] * len(ROLES)
@@ -307,7 +307,7 @@ def test_messages_are_signed_with_the_present_and_the_older_secret(
     older = "o" * 32
     cell.settings = replace(cell.settings, older_secret_keys=(older,))
     set_memory(cell, percent=95)
-    cell.new_watch().look()
+    cell.new_watch().check()
     [arrival] = cell.receiver.arrivals
 
     assert arrival.headers["content-type"] == "application/json"
@@ -350,10 +350,10 @@ def test_many_changes_at_once_are_spread_over_some_minutes(cell: Watched) -> Non
     }
     for url in sorted(urls):
         cell.report_attempts("r" * 20, url)
-    first = cell.look()
-    same_minute = cell.look()
+    first = cell.check()
+    same_minute = cell.check()
     cell.pass_ms(60_000)
-    rest = cell.look()
+    rest = cell.check()
 
     assert (len(first), same_minute) == (alerts.PER_MINUTE, [])
     assert len(rest) == len(urls) - len(first)
@@ -366,11 +366,11 @@ def test_a_message_that_was_refused_is_sent_again_with_the_same_id(
     cell = watched(client, receiver, valkey)
     set_memory(cell, percent=95)
     first = cell.types()
-    cell.pass_ms(alerts.WAITS_MS[0] - 1)
+    cell.pass_ms(alerts.RETRY_AFTER_MS[0] - 1)
     too_early = cell.types()
     cell.pass_ms(1)
     again = cell.types()
-    cell.pass_ms(alerts.WAITS_MS[1])
+    cell.pass_ms(alerts.RETRY_AFTER_MS[1])
 
     assert (first, too_early, again) == (["store.full"], [], ["store.full"])
     assert cell.types() == []
@@ -404,11 +404,11 @@ def test_a_message_that_nobody_accepts_is_given_up(
     cell = watched(client, receivers.new_destination(Answer(500)), valkey)
     set_memory(cell, percent=95)
     tries = cell.types()
-    for wait_ms in alerts.WAITS_MS:
+    for wait_ms in alerts.RETRY_AFTER_MS:
         cell.pass_ms(wait_ms)
         tries += cell.types()
 
-    assert tries == ["store.full"] * len(alerts.WAITS_MS)
+    assert tries == ["store.full"] * len(alerts.RETRY_AFTER_MS)
     assert "alert.not_sent type=store.full what=store status=500" in caplog.text
 
 
@@ -417,7 +417,7 @@ def test_s09_an_address_that_deliveries_may_not_reach_gets_no_alert(
 ) -> None:
     cell.settings = replace(cell.settings, allow_networks=())
     set_memory(cell, percent=95)
-    cell.new_watch().look()
+    cell.new_watch().check()
 
     assert cell.receiver.arrivals == []
     assert "alert.not_sent type=store.full what=store error=blocked" in caplog.text
@@ -426,7 +426,7 @@ def test_s09_an_address_that_deliveries_may_not_reach_gets_no_alert(
 def test_a_restart_of_all_watchers_repeats_no_message(cell: Watched) -> None:
     set_memory(cell, percent=95)
     first = cell.types()
-    cell.new_watch().look()
+    cell.new_watch().check()
 
     assert first == ["store.full"]
     assert len(cell.receiver.arrivals) == 1
@@ -436,8 +436,8 @@ def test_a_message_whose_sender_was_killed_is_sent_by_another(cell: Watched) -> 
     notice = alerts.Notice("store.full", "store", cell.now_ms, "It is full.")
     [taken] = alerts.report(cell.cell, [alerts.Change("store", True, notice)])
     meanwhile = cell.types()
-    cell.pass_ms(alerts.WAITS_MS[0])
-    [sent] = cell.look()[:1]
+    cell.pass_ms(alerts.RETRY_AFTER_MS[0])
+    [sent] = cell.check()[:1]
 
     assert meanwhile == []
     assert sent["text"] == "It is full."

@@ -9,7 +9,7 @@
 --   interval_ms: the shortest time between two messages about one subject. A change that is
 --     reverted within this time has no message.
 --   per_minute: how many messages are made in a minute. Further changes have to be reported again.
---   waits_ms: for each try, how long nobody else gets the message.
+--   retry_after_ms: for each try, how long nobody else gets the message.
 -- Args: none.
 -- Answer per message: subject, id, number of this try, when the message was made, the message.
 -- Atomic: of several processes that report the same change, one makes a message, and one at a time
@@ -69,8 +69,8 @@ local function hand_out(ctx, key, subject, state)
   end
   if state.next_ms > ctx.now then return nil end
   state.tries = state.tries + 1
-  local waits = options.waits_ms
-  state.next_ms = ctx.now + waits[math.min(state.tries, #waits)]
+  local after_ms = options.retry_after_ms
+  state.next_ms = ctx.now + after_ms[math.min(state.tries, #after_ms)]
   save(key, subject, state)
   return {subject, state.id, state.tries, state.at, state.message}
 end

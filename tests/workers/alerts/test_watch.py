@@ -4,6 +4,7 @@ import orjson
 import pytest
 import redis
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from scheduler_api.core.model import Content, Draft, Owner
@@ -421,6 +422,28 @@ def test_s09_an_address_that_deliveries_may_not_reach_gets_no_alert(
 
     assert cell.receiver.arrivals == []
     assert "alert.not_sent type=store.full what=store error=blocked" in caplog.text
+
+
+def test_watchers_that_check_at_the_same_moment_send_one_message(
+    cell: Watched,
+) -> None:
+    set_memory(cell, percent=95)
+    watches = [cell.new_watch() for _ in range(8)]
+    with ThreadPoolExecutor(len(watches)) as pool:
+        [*pool.map(AlertWatch.check, watches)]
+
+    assert len(cell.receiver.arrivals) == 1
+
+
+def test_a_change_that_is_reported_late_has_no_second_message(cell: Watched) -> None:
+    notice = alerts.Notice("store.full", "store", cell.now_ms, "It is full.")
+    change = alerts.Change("store", is_wrong=True, notice=notice)
+    first = alerts.report(cell.cell, [change])
+    alerts.report(cell.cell, settled=first)
+    cell.pass_ms(BETWEEN_MS)
+
+    assert len(first) == 1
+    assert alerts.report(cell.cell, [change]) == []
 
 
 def test_a_restart_of_all_watchers_repeats_no_message(cell: Watched) -> None:

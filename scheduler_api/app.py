@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from functools import partial
 from scheduler_api import services
 from scheduler_api.auth import Forbidden, Unauthorized
-from scheduler_api.core import logfmt
+from scheduler_api.core import logfmt, traces
 from scheduler_api.core.errors import (
     ForeignDatabase,
     StoreLost,
@@ -79,7 +79,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = from_env(os.environ)
         logfmt.set_up(level=settings.log_level, format_=settings.log_format)
         log.info(logfmt.line("web.started", **settings.non_defaults()))
-    built = services.build(settings, remembers=is_process)
+    spans = traces.open_spans(are_wanted=settings.wants_traces, role="web")
+    built = services.build(settings, remembers=is_process, spans=spans)
     if is_process:
         _check_store(built)
     app = Flask(__name__, static_folder=None)
@@ -104,6 +105,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.allowed_hosts:
         hosts = (*settings.allowed_hosts, settings.host.lower())
         app.before_request(partial(_refuse_other_sites, hosts))
+    app.extensions[traces.EXTENSION] = spans
+    if spans is not None:
+        app.before_request(_note_caller)
     app.before_request(_refuse_leading_slashes)
     app.before_request(lambda: _refuse_if_lost(built.watch))
     durability.confirm_writes(
@@ -116,6 +120,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     add_error_handlers(app)
     return app
+
+
+def _note_caller() -> None:
+    """Note the trace context of the request, for the spans of what it creates."""
+    names = traces.CALLERS_HEADERS
+    found = {name: request.headers[name] for name in names if name in request.headers}
+    traces.CALLER.set(found)
 
 
 def _check_store(built: services.Services) -> None:

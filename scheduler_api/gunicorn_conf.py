@@ -8,7 +8,7 @@ gunicorn exits with the message of `SettingsError`.
 import os
 import threading
 import warnings
-from scheduler_api.core import gc_tuning
+from scheduler_api.core import gc_tuning, traces
 from scheduler_api.settings import from_env
 from scheduler_api.web.connections import connections_max
 from scheduler_api.web.readiness import EXTENSION, WATCH
@@ -73,7 +73,9 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Report the end of a worker. gunicorn calls this function in the worker."""
+    """Report the end of a worker, and send the last spans; gunicorn calls it there."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
         app.extensions[EXTENSION].end()
+        if spans := app.extensions[traces.EXTENSION]:
+            spans.close()

@@ -3,6 +3,7 @@
 import redis
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from scheduler_api.auth import Auth
@@ -21,11 +22,12 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.epoch import EpochWatch
 from scheduler_api.core.store.epoch_memory import StoreMemory
-from scheduler_api.core.store.events import EventStore
+from scheduler_api.core.store.events import EventStore, TracedEventStore
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.limits import Limits
 from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.core.tenants.url_groups import Groups
+from scheduler_api.core.traces import Spans
 from scheduler_api.dialects import outbound
 from scheduler_api.failed_logins import FailedLogins
 from scheduler_api.settings import Settings
@@ -69,11 +71,14 @@ class Services:
     grammars: Mapping[str, Grammar]
 
 
-def build(settings: Settings, *, remembers: bool = False) -> Services:
+def build(
+    settings: Settings, *, remembers: bool = False, spans: Spans | None = None
+) -> Services:
     """Create the objects; the Redis client connects on first use.
 
     Args:
         remembers: whether to use what earlier processes knew of the store.
+        spans: records the creation of events.
     """
     client = connect(
         settings.store_url,
@@ -85,7 +90,8 @@ def build(settings: Settings, *, remembers: bool = False) -> Services:
     caps, limits = settings.caps, outbound.owner_limits(settings)
     tenant_limits = outbound.tenant_limits(cell, settings)
     tenants = outbound.tenants(cell, settings)
-    store = EventStore(
+    new_store = partial(TracedEventStore, spans) if spans else EventStore
+    store = new_store(
         cell,
         caps=caps,
         owner_limits=limits,

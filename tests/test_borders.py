@@ -20,6 +20,8 @@ VOCABULARY = {"model", "headers", "deduplication", "timestamps", "gc_tuning"} | 
     "logfmt",
     "open_files",
     "public_ids",
+    "spans",
+    "traces",
 }
 # The layers of the engine, top down. A folder may import folders of lower layers,
 # but not the other folders of its own layer.

@@ -33,12 +33,14 @@ class Owner:
 class Content:
     """What to send, and where. Stored content never changes; edits store new content.
 
-    `options` is JSON that only the event's dialect reads.
+    `options` is JSON that only the event's dialect reads. `trace` is the trace of its
+    creation, which only `spans` reads; '' without one.
     """
 
     url: str
     body: bytes
     options: Mapping[str, Any] = field(default_factory=dict)
+    trace: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from scheduler_api.core.store.connection import RETRY_ONCE, TIMEOUT_S, connect
 from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import WorkerStore
+from scheduler_api.core.traces import open_spans
 from scheduler_api.dialects import outbound
 from workers import supervision
 from workers.bootstrap import address_policy
@@ -65,6 +66,7 @@ async def open_in_flight(
     longest_holds_ms = outbound.longest_holds_ms(settings)
     pacer, counts = Pacer(settings.breaker_attempts), AttemptCounts(store)
     suspicion, freezes = Suspicion(), Freezes()
+    spans = open_spans(are_wanted=settings.wants_traces, role="worker")
     breakers = BreakerReports(
         store,
         replace(settings.breaker_limits, longest_holds_ms=longest_holds_ms),
@@ -81,6 +83,7 @@ async def open_in_flight(
             cipher=cell.cipher,
             own_faults=OwnFaults(suspicion, freezes),
             on_result=breakers.count,
+            spans=spans,
         )
         in_flight = InFlight(
             store,
@@ -108,3 +111,5 @@ async def open_in_flight(
                 task.cancel()
             await counts.write()
             connection.close()
+            if spans is not None:
+                spans.close()

@@ -4,10 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from redis.exceptions import RedisError
 from scheduler_api.core import logfmt, public_ids
 from scheduler_api.core.delivery.causes import UNDELIVERABLE, UNREADABLE
+from scheduler_api.core.delivery.request import Outgoing
 from scheduler_api.core.errors import NotFound, SchedulerError, UnreadableRecord
 from scheduler_api.core.model import Begun, Outcome
 from scheduler_api.core.settings.engine import EngineSettings
@@ -15,6 +18,7 @@ from scheduler_api.core.store import codec
 from scheduler_api.core.store.connection import RETRY_INTERVAL_S
 from scheduler_api.core.store.content_encryption import ContentCipher, UnknownKey
 from scheduler_api.core.store.leases import Report, Settlement, WorkerStore
+from scheduler_api.core.traces import AttemptSpan, Spans
 from scheduler_api.dialects import outbound
 from workers.delivery import log_entries
 from workers.delivery.fan_out import FanOut
@@ -53,6 +57,7 @@ class Deliverer:
         cipher: ContentCipher | None = None,
         own_faults: OwnFaults | None = None,
         on_result: Callable[[Begun, Result], None] = lambda _begun, _result: None,
+        spans: Spans | None = None,
     ) -> None:
         self._store = store
         self._http_client = http_client
@@ -65,6 +70,7 @@ class Deliverer:
         never_frozen = Freezes(clock=lambda: 0.0)
         self._own_faults = own_faults or OwnFaults(Suspicion(), never_frozen)
         self._on_result = on_result
+        self._spans = spans
 
     async def deliver(
         self, begun: Begun, *, may_write: Callable[[], bool]
@@ -79,7 +85,11 @@ class Deliverer:
             outgoing = dialect.render(begun, secrets=secrets, now_ms=started_ms)
             if outgoing.group:
                 return await self._expand(begun, outgoing.group, started_ms, may_write)
-            result = await self._http_client.send(outgoing, may_write=may_write)
+            if self._spans is None:
+                result = await self._http_client.send(outgoing, may_write=may_write)
+            else:
+                attempt = self._spans.attempt(begun, outgoing.headers)
+                result = await self._send_traced(attempt, outgoing, may_write)
             outcome = self._own_faults.outcome(begun, result)
             if outcome is None and result.status is None:
                 outcome = await self._outcome_with_evidence(begun, result)
@@ -88,6 +98,18 @@ class Deliverer:
             return self._without_outcome(begun, _lease_lost(started_ms), Outcome.UNSENT)
         except Exception as err:
             return self._undeliverable(begun, started_ms, err)
+
+    async def _send_traced(
+        self,
+        attempt: AbstractContextManager[AttemptSpan],
+        outgoing: Outgoing,
+        may_write: Callable[[], bool],
+    ) -> Result:
+        with attempt as span:
+            request = replace(outgoing, headers=span.headers)
+            result = await self._http_client.send(request, may_write=may_write)
+            span.note(result.status, result.error)
+            return result
 
     async def _expand(
         self, begun: Begun, group: str, started_ms: int, may_write: Callable[[], bool]

@@ -1,6 +1,7 @@
 """Replaces the event of a group with one event for each endpoint."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from scheduler_api.core.model import Begun, Draft, Verdict
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.url_groups import MAX_ENDPOINTS, Group, Groups
@@ -28,7 +29,13 @@ class FanOut:
         """
         group = self._groups.get(begun.owner, name)
         drafts = expand(begun, group)
+        if begun.content and begun.content.trace:
+            drafts = [_traced(each, begun.content.trace) for each in drafts]
         accepted = self._store.create_many(
             begun.owner, drafts, batch_size=MAX_ENDPOINTS
         )
         return not any(each.verdict is Verdict.FULL for each in accepted)
+
+
+def _traced(draft: Draft, trace: str) -> Draft:
+    return replace(draft, content=replace(draft.content, trace=trace))

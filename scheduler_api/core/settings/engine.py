@@ -212,6 +212,22 @@ class EngineSettings:
         doc="the only ports that deliveries may reach, separated by commas; none: any"
         " port",
     )
+    otlp_endpoint: str = variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        read_http_url,
+        default="",
+        mask=mask_path,
+        local=True,
+        doc="URL of a collector that receives traces; needs the extra `otel`",
+    )
+    otlp_traces_endpoint: str = variable(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        read_http_url,
+        default="",
+        mask=mask_path,
+        local=True,
+        doc="likewise, with the path, for traces only",
+    )
     max_in_flight: int = variable(
         "SCHED_WINDOW",
         read_integer(1, 10_000),
@@ -501,6 +517,11 @@ class EngineSettings:
         if url.scheme == "unix":
             return ()
         return ((str(url.hostname), url.port or 6379),)
+
+    @property
+    def wants_traces(self) -> bool:
+        """Whether traces are to be sent."""
+        return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
     @property
     def caps(self) -> Caps:

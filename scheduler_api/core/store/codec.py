@@ -45,13 +45,16 @@ def encode_content(content: Content, cipher: ContentCipher | None = None) -> byt
     head: dict[str, Any] = {"u": content.url}
     if content.options:
         head["o"] = dict(content.options)
+    if content.trace:
+        head["t"] = content.trace
     line = orjson.dumps(head) + b"\n"
     return cipher.encrypt(line, content.body) if cipher else line + content.body
 
 
 def encode_sharing(content: Content, name: str, cipher: ContentCipher | None) -> bytes:
     """Encode content without its body, which is stored as the shared body `name`."""
-    own = encode_content(Content(content.url, b"", content.options), cipher)
+    bodiless = Content(content.url, b"", content.options, content.trace)
+    own = encode_content(bodiless, cipher)
     return SHARING + name.encode() + b"\n" + own
 
 
@@ -80,20 +83,20 @@ def decode_content(stored: bytes, shared_body: bytes | None = None) -> Content:
             raise UnreadableRecord("content: the shared body is missing")
         body = decode_content(shared_body).body
         own = decode_content(stored.partition(b"\n")[2])
-        return Content(own.url, body, own.options)
+        return Content(own.url, body, own.options, own.trace)
     rest = b""
     if content_encryption.is_encrypted(stored):
         stored, rest = content_encryption.decrypt(stored)
     head, separator, body = stored.partition(b"\n")
     try:
         parsed = orjson.loads(head)
-        url, options = parsed["u"], parsed.get("o", {})
+        url, options, trace = parsed["u"], parsed.get("o", {}), parsed.get("t", "")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as err:
         raise UnreadableRecord(NOT_CONTENT) from err
     are_typed = isinstance(url, str) and isinstance(options, dict)
     if not separator or not are_typed:
         raise UnreadableRecord(NOT_CONTENT)
-    return Content(url, body + rest, options)
+    return Content(url, body + rest, options, trace)
 
 
 def head_of(start: bytes) -> bytes | None:

@@ -55,7 +55,8 @@ from scheduler_api.core.store.large_content import (
     write_if_large,
 )
 from scheduler_api.core.store.shared_bodies import SharedBodies
-from typing import cast
+from scheduler_api.core.traces import Spans
+from typing import Any, cast
 
 # Maximum number of events that one call cancels. Each event takes about 50 us, and the
 # store serves no other request during the call.
@@ -395,6 +396,25 @@ class EventStore:
         """
         options = {"before_ms": before_ms}
         return cast(int, self.cell.call("forget_events", options, event_ids))
+
+
+class TracedEventStore(EventStore):
+    """An event store that records a span for each creation."""
+
+    def __init__(self, spans: Spans, cell: Cell, **options: Any) -> None:
+        """
+        Args:
+            options: those of `EventStore`.
+        """
+        super().__init__(cell, **options)
+        self._spans = spans
+
+    def create_many(
+        self, owner: Owner, drafts: Sequence[Draft], **options: Any
+    ) -> list[Accepted]:
+        """Store events as `EventStore` does."""
+        with self._spans.create(owner, drafts) as traced:
+            return super().create_many(owner, traced, **options)
 
 
 def _time_arguments(draft: Draft) -> tuple[str, int, str]:

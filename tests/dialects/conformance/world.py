@@ -15,12 +15,13 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.leases import Settlement
 from scheduler_api.core.tenants.accounts import NewTenant
+from scheduler_api.core.traces import Spans
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from tests.dialects.engine import TIMEOUTS
 from tests.sync_worker import SyncWorker, new_sync_worker
 from tests.workers.http_client.sending import system_tls
-from typing import cast
+from typing import Any, cast
 from workers.delivery.deliverer import Deliverer
 from workers.delivery.fan_out import FanOut
 from workers.delivery.key_ring import KeyRing
@@ -38,12 +39,21 @@ class World:
     the networks `allow` are allowed, and public ones.
     """
 
-    def __init__(self, store_url: str, *, allow: str = "127.0.0.0/8") -> None:
+    def __init__(
+        self,
+        store_url: str,
+        *,
+        allow: str = "127.0.0.0/8",
+        spans: Spans | None = None,
+        **changes: Any,
+    ) -> None:
         self.settings = Settings(
             redis_url=store_url,
             secret_key=SECRET_KEY,
             allow_networks=read_networks(allow),
+            **changes,
         )
+        self._spans = spans
         self.app = create_app(self.settings)
         self.cell = Cell(redis.Redis.from_url(store_url), self.settings.prefix)
         self.now_ms = self.cell.now_ms()
@@ -94,6 +104,7 @@ class World:
                 ring,
                 FanOut(EventStore(cell)),
                 settings=self.settings,
+                spans=self._spans,
             )
             deliveries = (deliverer.deliver(b, may_write=lambda: True) for b in begun)
             settled = await asyncio.gather(*deliveries)

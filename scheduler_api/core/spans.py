@@ -4,6 +4,7 @@ Only `traces.open_spans` imports this module: its library need not be installed.
 library itself reads the variables OTEL_*.
 """
 
+import logging
 import orjson
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,6 +113,8 @@ def new(role: str) -> Spans:
     Args:
         role: of this process.
     """
+    # It warns of each try; an error follows when it gives a batch of spans up.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     own = Resource({"service.name": SERVICE, "scheduler.role": role})
     resource = own.merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -129,9 +132,9 @@ def _encode(span: Span, *, from_caller: bool) -> str:
 
 def _context_of(span: Span) -> dict[str, str]:
     """Return the headers of the W3C that name a span."""
-    carrier: dict[str, str] = {}
-    W3C.inject(carrier, set_span_in_context(span))
-    return carrier
+    headers: dict[str, str] = {}
+    W3C.inject(headers, set_span_in_context(span))
+    return headers
 
 
 def _with_context(span: Span, headers: Headers) -> Headers:

@@ -35,12 +35,15 @@ class Traced:
     collector: Destination
     receiver: Destination
 
-    def accept(self, caller: dict[str, str]) -> None:
-        """Create a webhook, as a caller with these headers."""
+    def client(self, caller: dict[str, str]) -> Client:
+        """Return a client of a new tenant that sends these headers."""
         tenant = self.world.new_tenant()
         headers = self.adaptor.headers(tenant.token) | caller
-        client = Client(self.world.app, tenant, headers)
-        self.adaptor.accept(client, self.receiver.url)
+        return Client(self.world.app, tenant, headers)
+
+    def accept(self, caller: dict[str, str]) -> None:
+        """Create a webhook, as a caller with these headers."""
+        self.adaptor.accept(self.client(caller), self.receiver.url)
 
     def spans(self, count: int) -> list[Any]:
         """Wait for so many spans; return them by their start."""
@@ -138,6 +141,37 @@ def test_each_attempt_has_a_span_of_its_own(new_traced: NewTraced) -> None:
         each.span_id.hex() for each in attempts
     ]
     assert [each.status.code for each in attempts] == [2, 0]
+
+
+def test_the_events_of_a_url_group_are_below_the_creation_of_the_message(
+    new_traced: NewTraced,
+) -> None:
+    traced = new_traced("qstash")
+    client = traced.client(CALLER)
+    endpoints = {"endpoints": [{"url": f"{traced.receiver.url}?{n}"} for n in "ab"]}
+    client.call("POST", "/v2/topics/g/endpoints", json=endpoints)
+    client.call("POST", "/v2/publish/g", data=b"x")
+    traced.world.run_for(HOUR_MS)
+    spans = traced.spans(5)
+
+    [create] = [each for each in spans if each.name == "create"]
+    attempts = [each for each in spans if each.name == "attempt"]
+    assert {each.parent_span_id for each in attempts} == {create.span_id}
+    assert [each.headers["traceparent"][3:35] for each in traced.receiver.arrivals] == [
+        TRACE,
+        TRACE,
+    ]
+
+
+def test_the_publishers_own_traceparent_is_sent_as_it_is(
+    new_traced: NewTraced,
+) -> None:
+    traced, own = new_traced("qstash"), f"00-{'1' * 32}-{'2' * 16}-01"
+    client = traced.client(CALLER | {"Upstash-Forward-Traceparent": own})
+    client.call("POST", f"/v2/publish/{traced.receiver.url}", data=b"x")
+    traced.world.run_for(HOUR_MS)
+
+    assert traced.receiver.arrivals[0].headers["traceparent"] == own
 
 
 def test_without_a_callers_trace_the_receiver_gets_none(new_traced: NewTraced) -> None:

@@ -108,6 +108,7 @@ NOT_RUN = {
         ".venv/bin/python -m scheduler_api accept-clock",
     ): "needs a step of the store's clock",
     ("docs/heroku.md", "heroku create"): "needs an account there",
+    ("docs/traces.md", "scripts/venv otel"): "downloads; the tests have the packages",
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

@@ -126,6 +126,8 @@ def cell(settings: Settings, program: str = PROGRAM) -> Iterator[Banner]:
         yield from clock(client)
         yield from processes(report.answer.processes)
         yield from workers(client, report.answer.processes)
+    if settings.alert_url:
+        yield from delivery(settings, settings.alert_url)
 
 
 def delivery(settings: Settings, url: str) -> Iterator[Banner]:

@@ -203,6 +203,14 @@ def test_a_port_that_is_not_allowed_is_named_with_the_setting(cell: OperatedCell
     assert "port 9000 is not allowed" in text and "SCHED_DESTINATION_PORTS" in text
 
 
+def test_a_url_of_alerts_that_the_guard_refuses_is_named(cell: OperatedCell):
+    alerts = {"SCHED_ALERT_URL": "http://127.0.0.1:9000/secret"}
+    [(text, _)] = found(cell, **alerts)
+
+    assert "127.0.0.1 is refused" in text and "SCHED_ALLOW_NETWORKS" in text
+    assert found(cell, **alerts, SCHED_ALLOW_NETWORKS="127.0.0.0/8") == []
+
+
 def test_another_secret_key_is_named(cell: OperatedCell):
     [(text, _)] = found(cell, SECRET_KEY="another key of the tests")
 

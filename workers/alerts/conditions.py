@@ -10,7 +10,7 @@ from scheduler_api.core.timestamps import duration, to_iso
 from typing import Any
 
 # A process that has not reported for this long is gone. Processes report every two
-# seconds, and the store forgets them after ten.
+# seconds.
 SILENT_MS = 7_000
 # After this time, the number of processes that run counts as intended.
 INTENDED_AFTER_MS = 3_600_000
@@ -38,7 +38,7 @@ class Seen:
 
     Attributes:
         last: the last message about each subject.
-        processes: also those that have ended in the last seconds; None: too early to
+        processes: also those that ended within the last minute; None: too early to
             judge them.
         memory: the section `memory` of INFO.
         due_ms: when the oldest event is due; None if there is none.
@@ -98,14 +98,13 @@ def _role(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
 def _some(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
     """Yield whether some processes of a role are gone, or as many run as before."""
     subject = PROCESS + role
-    left = [each for each in mine if not each.has_ended]
-    silent = [each for each in left if _is_silent(each, seen.now_ms)]
-    running = [each for each in left if each not in silent]
+    gone = [each for each in mine if each.has_ended or _is_silent(each, seen.now_ms)]
+    running = [each for each in mine if each not in gone]
     before, number = _wrong(seen, subject), _number(len(running), role)
     if before is None:
-        lost = len(silent) - _replacements(silent, running)
-        if running and lost > 0:
-            since_ms, expected = silent[-1].seen_ms, len(running) + lost
+        lost = _not_replaced(gone, mine)
+        if running and lost:
+            since_ms, expected = max(lost), len(running) + len(lost)
             text = f"{number}, of {expected} before: the others do not report since"
             text += f" {to_iso(since_ms)}."
             command = START[role]
@@ -122,10 +121,20 @@ def _is_silent(process: Process, now_ms: int) -> bool:
     return now_ms - process.seen_ms > SILENT_MS
 
 
-def _replacements(silent: Sequence[Process], running: Sequence[Process]) -> int:
-    """Return how many processes have started since the first of others fell silent."""
-    first_ms = min((each.seen_ms for each in silent), default=0)
-    return sum(each.since_ms > first_ms for each in running) if silent else 0
+def _not_replaced(gone: Sequence[Process], mine: Sequence[Process]) -> list[int]:
+    """Return when those processes last reported that died and were not replaced.
+
+    Each process that started later replaces one of them; those that were asked to end
+    come first.
+    """
+    started_ms, lost = sorted(each.since_ms for each in mine), []
+    for each in sorted(gone, key=lambda p: (not p.has_ended, p.seen_ms)):
+        later_ms = next((ms for ms in started_ms if ms > each.seen_ms), None)
+        if later_ms is not None:
+            started_ms.remove(later_ms)
+        elif not each.has_ended:
+            lost.append(each.seen_ms)
+    return lost
 
 
 def _number(running: int, role: str) -> str:

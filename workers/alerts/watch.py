@@ -18,7 +18,7 @@ from scheduler_api.core.store.alerts import Message
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.epoch import claim_database
-from scheduler_api.core.store.processes import read_processes
+from scheduler_api.core.store.processes import read_with_gone
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.settings import Settings
 from workers import posts, supervision
@@ -89,7 +89,7 @@ class AlertWatch:
         held = HeldDestinations(self._cell)
         failing, knows_all_failing = held.failing(limit=MAX_DESTINATIONS)
         has_grace = time.monotonic() - self._began_s < self._grace_s
-        found = read_processes(processes, now_ms=now_ms, with_ended=True)
+        found = read_with_gone(processes, now_ms=now_ms)
         return Seen(
             now_ms=now_ms,
             last=alerts.read_last(last),

@@ -546,10 +546,10 @@ def alive(prefix: str, role: str) -> str:
 
 
 def processes(prefix: str) -> str:
-    """Hash of the running processes, by a random id. TTL: 10 s after the last report.
+    """Hash of the processes, by a random id. TTL: a minute after the last report.
 
     Value: `<ms of the first report> <ms of the last report> <JSON>`. A report of any
-    process removes the fields of processes that have not reported for 10 s.
+    process removes the fields of processes that have not reported for a minute.
     """
     return f"{prefix}processes"
 

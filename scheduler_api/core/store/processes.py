@@ -23,8 +23,10 @@ from scheduler_api.core.store.memory import has_no_room
 log = logging.getLogger("scheduler.process")
 
 INTERVAL_S = 2.0
-# A process that has not reported for this long has ended, and is removed.
+# A process that has not reported for this long has ended.
 TTL_MS = 10_000
+# It is kept for this long, so that alerts can tell that it is gone.
+KEPT_MS = 60_000
 # A role none of whose processes has reported for this long is missing.
 ROLE_TTL_MS = 5_000
 # Longer than the interval of the ticker's reports, which renew it.
@@ -82,7 +84,7 @@ class SignOfLife:
         self._options: dict[str, object] = {
             "process": nonce(),
             "role": role,
-            "ttl_ms": TTL_MS,
+            "ttl_ms": KEPT_MS,
         }
         self._lock = threading.Lock()
         self._has_ended = False
@@ -157,18 +159,18 @@ class SignOfLife:
             time.sleep(INTERVAL_S)
 
 
-def read_processes(
-    stored: Mapping[bytes, bytes], *, now_ms: int, with_ended: bool = False
-) -> list[Process]:
-    """Return the running processes in the hash `keys.processes`, by role and age.
+def read_processes(stored: Mapping[bytes, bytes], *, now_ms: int) -> list[Process]:
+    """Return the running processes in the hash `keys.processes`, by role and age."""
+    found = read_with_gone(stored, now_ms=now_ms)
+    recent = (p for p in found if abs(now_ms - p.seen_ms) <= TTL_MS)
+    return [p for p in recent if not p.has_ended]
 
-    Args:
-        with_ended: whether to return also those that have ended in the last seconds.
-    """
+
+def read_with_gone(stored: Mapping[bytes, bytes], *, now_ms: int) -> list[Process]:
+    """Return the running processes, and those that ended within the last minute."""
     found = [_read(value) for value in stored.values()]
-    recent = (p for p in found if p and abs(now_ms - p.seen_ms) <= TTL_MS)
-    wanted = (p for p in recent if with_ended or not p.has_ended)
-    return sorted(wanted, key=lambda p: (p.role, p.since_ms, p.pid))
+    recent = (p for p in found if p and abs(now_ms - p.seen_ms) <= KEPT_MS)
+    return sorted(recent, key=lambda p: (p.role, p.since_ms, p.pid))
 
 
 def _read(value: bytes) -> Process | None:

@@ -257,6 +257,37 @@ def test_a_process_that_was_replaced_in_time_has_no_alert(cell: Watched) -> None
     assert cell.types() == []
 
 
+def test_a_process_that_dies_again_and_again_but_is_replaced_has_no_alert(
+    cell: Watched,
+) -> None:
+    types = []
+    for _ in range(12):
+        cell.kill("worker")
+        cell.pass_ms(3_000)
+        cell.start("worker", "worker")
+        cell.pass_ms(0)
+        types += cell.types()
+        cell.pass_ms(1_000)
+
+    assert types == []
+
+
+def test_a_process_that_died_during_a_rolling_restart_has_an_alert(
+    cell: Watched,
+) -> None:
+    cell.start("second", "worker")
+    cell.pass_ms(0)
+    cell.kill("worker")
+    cell.pass_ms(2_000)
+    cell.stop("second")
+    cell.pass_ms(2_000)
+    cell.start("second", "worker")
+    cell.pass_ms(0)
+    cell.pass_ms(6_000)
+
+    assert cell.types() == ["process.gone"]
+
+
 def test_a_process_that_was_asked_to_end_has_no_alert(cell: Watched) -> None:
     cell.start("second", "worker")
     cell.pass_ms(0)

@@ -4,7 +4,7 @@
 -- Options:
 --   process: the id of the process.
 --   role: such as ticker or worker.
---   ttl_ms: how long the process counts as running without another report.
+--   ttl_ms: how long processes are kept without another report.
 --   role_ttl_ms: how long its role counts as running without another report. Absent if the process
 --     runs, but does not do its work.
 --   full_ms: for how long the store refuses new events from now on. Absent if it need not.

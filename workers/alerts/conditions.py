@@ -105,7 +105,7 @@ def _some(role: str, mine: Sequence[Process], seen: Seen) -> Iterator[Change]:
         lost = _not_replaced(gone, mine)
         if running and lost:
             since_ms, expected = max(lost), len(running) + len(lost)
-            text = f"{number}, of {expected} before: the others do not report since"
+            text = f"{number}, of {expected} before: the others have not reported since"
             text += f" {to_iso(since_ms)}."
             command = START[role]
             notice = Notice("process.gone", role, since_ms, text, command, expected)

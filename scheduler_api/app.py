@@ -174,7 +174,7 @@ def _add_health(app: Flask, built: services.Services) -> None:
     settings = built.settings
     client = connect(settings.store_url, timeout_s=services.TIMEOUT_S)
     cell = Cell(client, settings.prefix)
-    sign = SignOfLife(cell, "web", settings=settings.digest())
+    sign = SignOfLife(cell, "web", settings=settings.digest(), shared=settings.shared())
     app.extensions[readiness.EXTENSION] = sign
     cell_readiness = readiness.Readiness(
         cell,

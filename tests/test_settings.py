@@ -150,6 +150,21 @@ def test_settings_that_are_not_defaults_are_shown():
     assert settings.allow_networks == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 
 
+def test_what_processes_share_is_shown_without_secrets():
+    older = "an older secret key"
+    settings = from_env(
+        REQUIRED
+        | {"SCHED_WINDOW": "7", "SCHED_LEASE_MS": "14000"}
+        | {"SCHED_OLDER_SECRET_KEYS": older}
+    )
+    shared = settings.shared()
+
+    assert shared.keys() == {"SECRET_KEY", "SCHED_OLDER_SECRET_KEYS", "SCHED_LEASE_MS"}
+    assert shared["SCHED_LEASE_MS"] == "14000"
+    assert not {REQUIRED["SECRET_KEY"], older} & {*shared.values()}
+    assert shared["SECRET_KEY"] == from_env(REQUIRED).shared()["SECRET_KEY"]
+
+
 def test_every_setting_has_a_variable_that_accepts_its_default():
     settings = from_env(REQUIRED)
 

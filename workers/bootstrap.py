@@ -80,7 +80,7 @@ def open_cell(settings: EngineSettings) -> Cell:
 def report_in_thread(settings: Settings, role: str) -> SignOfLife:
     """Report in a thread that this process runs, on a connection of its own."""
     cell = Cell(connect(settings.store_url), settings.prefix)
-    sign = SignOfLife(cell, role, settings=settings.digest())
+    sign = SignOfLife(cell, role, settings=settings.digest(), shared=settings.shared())
     report = partial(
         sign.report_forever, high_water_percent=settings.store_high_water_percent
     )

@@ -70,7 +70,11 @@ class Ticker:
         self.enqueuer = RqEnqueuer(client)
         self.envelope_size = settings.envelope_size
         self.high_water_percent = settings.store_high_water_percent
-        self._sign = SignOfLife(self.cell, "ticker", settings=settings.digest())
+        self._sign = SignOfLife(
+            *(self.cell, "ticker"),
+            settings=settings.digest(),
+            shared=settings.shared(),
+        )
         self.timeouts = ClaimTimeouts(
             offer_ms=settings.offer_lease_ms,
             lease_ms=settings.lease_ms,

@@ -3,18 +3,19 @@
 import redis
 import socket
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from scheduler_api.commands.environment import PROGRAM
-from scheduler_api.commands.reports import TIMEOUT_S, Reporter
+from dataclasses import replace
+from scheduler_api.commands.differences import differences
+from scheduler_api.commands.reports import TIMEOUT_S, Report
 from scheduler_api.core.delivery.destinations import (
     AddressPolicy,
     BadDestination,
     Destination,
 )
-from scheduler_api.core.settings.engine import SettingsError
+from scheduler_api.core.settings.engine import EngineSettings, SettingsError
+from scheduler_api.core.settings.variables import declared
 from scheduler_api.core.store import keys, rq_workers
-from scheduler_api.core.store.connection import connect
+from scheduler_api.core.store.connection import RefusedCertificate, connect
 from scheduler_api.core.store.processes import RUN, Process
 from scheduler_api.core.timestamps import duration
 from scheduler_api.settings import Settings
@@ -30,26 +31,24 @@ UNUSED = (
 )
 CLOCK_OFF = "The store's clock is {} {} that of this machine: synchronize both"
 SYNCHRONIZE = "timedatectl set-ntp true"
+# Errors that a wrong REDIS_URL may cause, besides those of an unreachable store.
+BAD_URL = (redis.AuthenticationError, redis.InvalidResponse)
 NO_CHORES = "No {} process runs, so nothing deletes old data or checks the store"
 FOREIGN_WORKER = (
     "A worker on {} (process {}) is RQ's own, without our class: it delivers one event"
     " at a time, and without `-S json` none. Stop it, and start ours"
 )
-DIFFER = (
-    "Processes have different settings, such as SCHED_ALLOW_NETWORKS: {}. Restart them"
-    " with the same environment; compare the line `….started` in their logs"
+REFUSED = "Workers refuse to deliver to {}: {}"
+ALLOW = "allow it in the environment of all processes, and restart them"
+NO_SETTING = "no setting allows this address"
+NEVER = ("link-local", "metadata")
+CLOSED = (
+    "it is the workers' own machine, or its port is that of the web process, of the"
+    " store or of a Sentinel; use another URL, or allow its network in"
+    " SCHED_ALLOW_NETWORKS"
 )
-
-
-REFUSED = "Workers refuse to deliver to {}: {} ({})"
-# The settings that allow a destination, by the reason of its refusal.
-ALLOWING = {
-    "link-local": "no setting allows this address",
-    "metadata": "no setting allows this address",
-    "port not allowed": "add its port to SCHED_DESTINATION_PORTS",
-}
-ALLOW = "add its network to SCHED_ALLOW_NETWORKS"
 NOT_FOUND = "The host name of {} has no address on this machine: {}"
+TAKE_CERTIFICATE = "export SCHED_STORE_CA=FILE"
 
 
 def settings_faults(err: SettingsError) -> Iterator[Banner]:
@@ -76,7 +75,12 @@ def reach(settings: Settings) -> Iterator[Banner]:
 def unreachable(err: redis.RedisError) -> Banner:
     """Return why the store cannot be used."""
     reason = readiness.reason_of(err)
-    command = PING if reason.startswith(readiness.STORE_AWAY) else ""
+    if isinstance(err, RefusedCertificate):
+        command = TAKE_CERTIFICATE
+    elif reason.startswith(readiness.STORE_AWAY) or isinstance(err, BAD_URL):
+        command = PING
+    else:
+        command = ""
     return Banner(sentence(reason), command)
 
 
@@ -100,12 +104,7 @@ def processes(found: Sequence[Process]) -> Iterator[Banner]:
     for role in ("clock", "chores"):
         if role not in running:
             yield Banner(NO_CHORES.format(role) + ". Start one", RUN[role])
-    groups = defaultdict[str, list[str]](list)
-    for each in found:
-        groups[each.settings].append(f"{each.role} {each.pid} on {each.host}")
-    if len(groups) > 1:
-        named = "; ".join(f"{', '.join(each)} ({of})" for of, each in groups.items())
-        yield Banner(DIFFER.format(named))
+    yield from differences(found)
 
 
 def workers(client: redis.Redis, found: Iterable[Process]) -> Iterator[Banner]:
@@ -116,10 +115,9 @@ def workers(client: redis.Redis, found: Iterable[Process]) -> Iterator[Banner]:
             yield Banner(FOREIGN_WORKER.format(each.host, each.pid), RUN["worker"])
 
 
-def cell(settings: Settings, program: str = PROGRAM) -> Iterator[Banner]:
+def cell(settings: Settings, report: Report) -> Iterator[Banner]:
     """Check a store that answers, and the processes."""
-    report = Reporter(settings, program).faults()
-    # `processes` names them, and at once.
+    # `differences` names the settings, and at once.
     differ = sentence(readiness.SETTINGS_DIFFER)
     yield from (each for each in report.problems if each.text != differ)
     with connect(settings.store_url, timeout_s=TIMEOUT_S) as client:
@@ -127,28 +125,65 @@ def cell(settings: Settings, program: str = PROGRAM) -> Iterator[Banner]:
         yield from processes(report.answer.processes)
         yield from workers(client, report.answer.processes)
     if settings.alert_url:
-        yield from delivery(settings, settings.alert_url)
+        refused = [*refused_url(settings, settings.alert_url)]
+        yield from refused or refused_address(settings, settings.alert_url)
 
 
-def delivery(settings: Settings, url: str) -> Iterator[Banner]:
-    """Check that the address policy allows a destination. Sends nothing."""
-    policy = AddressPolicy.of(settings)
+def as_workers(settings: Settings, found: Iterable[Process]) -> Settings:
+    """Return the settings with those values that a worker has reported.
+
+    Its environment may be another one than that of the command.
+    """
+    # Older versions do not report their settings.
+    workers = (each.shared for each in found if each.role == "worker" and each.shared)
+    reported = next(workers, {})
+    values = {
+        v.field: v.parse(reported[v.name])
+        for v in declared(EngineSettings)
+        if v.name in reported and not v.mask
+    }
+    return replace(settings, **values)
+
+
+def refused_url(settings: Settings, url: str) -> Iterator[Banner]:
+    """Check whether the APIs refuse a URL.
+
+    Args:
+        settings: those of the workers.
+    """
     try:
-        destination = policy.read(url)
-        addresses = _addresses(destination)
+        AddressPolicy.of(settings).read(url)
     except BadDestination as err:
-        setting = "see SCHED_HTTPS_ONLY and SCHED_DESTINATION_PORTS"
-        yield Banner(REFUSED.format(url, err, setting))
-        return
+        ports = ",".join(map(str, settings.destination_ports))
+        command = f"export SCHED_DESTINATION_PORTS={ports},PORT" if ports else ""
+        yield Banner(REFUSED.format(url, err), command)
+
+
+def refused_address(settings: Settings, url: str) -> Iterator[Banner]:
+    """Say why workers have refused to connect to the host of a URL.
+
+    Args:
+        settings: those of the workers.
+    """
+    policy = AddressPolicy.of(settings)
+    destination = policy.read(url)
+    try:
+        addresses = _addresses(destination)
     except OSError as err:
         yield Banner(NOT_FOUND.format(destination.origin, err.strerror))
         return
-    for address in addresses:
-        reason = policy.refusal(address, destination.port)
-        if reason is not None:
-            what = f"{address} is refused, {reason}"
-            setting = ALLOWING.get(reason, ALLOW)
-            yield Banner(REFUSED.format(destination.origin, what, setting))
+    reasons = {each: policy.refusal(each, destination.port) for each in addresses}
+    refused = {each: reason for each, reason in reasons.items() if reason is not None}
+    if not refused:
+        yield Banner(REFUSED.format(destination.origin, CLOSED))
+    for address, reason in refused.items():
+        what = f"{address} is refused, {reason}; "
+        if reason in NEVER:
+            yield Banner(REFUSED.format(destination.origin, what + NO_SETTING))
+        else:
+            networks = ",".join(map(str, (*settings.allow_networks, address)))
+            command = f"export SCHED_ALLOW_NETWORKS={networks}"
+            yield Banner(REFUSED.format(destination.origin, what + ALLOW), command)
 
 
 def _addresses(destination: Destination) -> list[str]:

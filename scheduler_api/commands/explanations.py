@@ -18,6 +18,7 @@ from scheduler_api.core.model import (
     State,
 )
 from scheduler_api.core.queries import held, sentences
+from scheduler_api.core.queries.event_places import read_place
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.queries.held import Waiters
 from scheduler_api.core.queries.ids import Found, find
@@ -183,13 +184,23 @@ class Explainer:
         if waiters is not None:
             yield self._remedy(waiters)
         elif event.next_ms <= now_ms:
-            late = f"It has been due for {duration(now_ms - event.next_ms)}"
-            if self._blockers:
-                yield Banner(f"{late}; the reason is above")
-            else:
-                reason = "It is being sent, or waits for a worker with room"
-                command = f"{self._program} status"
-                yield Banner(f"{late}. {reason}; see how busy they are", command)
+            yield self._due(event, duration(now_ms - event.next_ms))
+
+    def _due(self, event: Event, waited: str) -> Banner:
+        """Return what an event without a gate waits for since it is due."""
+        late, command = f"It has been due for {waited}", f"{self._program} status"
+        place = read_place(self._cell, event.id)
+        if place.is_sent:
+            limit = duration(event.deadline_ms)
+            return Banner(
+                f"{late}. A worker sends it, and waits up to {limit} for the receiver"
+            )
+        if self._blockers:
+            return Banner(f"{late}; the reason is above")
+        if place.is_claimed:
+            text = f"{late}. It waits for a worker with room; see how busy they are"
+            return Banner(text, command)
+        return Banner(f"{late}, and no ticker has claimed it; see why", command)
 
     def _schedule(self, schedule: Schedule) -> Explanation:
         now_ms = self._cell.now_ms()

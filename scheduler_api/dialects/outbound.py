@@ -29,6 +29,9 @@ DIALECTS: tuple[Dialect, ...] = (
     EVENTS_V1,
 )
 
+# The dialect whose events need no options.
+PLAIN: Dialect = JITER
+
 for _dialect in DIALECTS:
     public_ids.register(_dialect.name, _dialect.public_ids)
 

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     readiness.NOBODY_WATCHES: RUN["clock"],
     readiness.STORE_CHANGED: "scheduler accept-store",
     readiness.STORE_OLDER: "scheduler accept-store",
+    readiness.SETTINGS_DIFFER: "scheduler doctor",
     readiness.STORE_EVICTING: (
         'redis-cli -u "$REDIS_URL" config set maxmemory-policy noeviction'
     ),

@@ -99,7 +99,7 @@ SLOW_WORKERS = (
 )
 SETTINGS_DIFFER = (
     "processes have had different settings for more than five minutes: "
-    "compare the settings in their logs"
+    "`scheduler doctor` says which"
 )
 
 NOBODY_WATCHES = "neither the clock nor the chores run, so nobody sends alerts"

@@ -57,10 +57,10 @@ class OperatedCell:
     def engine(self) -> Engine:
         return Engine(self.cell.client, PREFIX)
 
-    def live(self, *roles: str, load: Load = IDLE) -> None:
-        """Let a process of each role report."""
+    def live(self, *roles: str, load: Load = IDLE, **shared: str) -> None:
+        """Let a process of each role report, with settings."""
         for role in roles:
-            SignOfLife(self.cell, role, settings="x").report(load)
+            SignOfLife(self.cell, role, settings="x", shared=shared).report(load)
 
     def create(self, url: str, dialect: str = "jiter", **how: Any) -> str:
         """Create an event; return its stored id."""

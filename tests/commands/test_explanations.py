@@ -146,10 +146,17 @@ def test_a_late_event_names_a_full_store(own_valkey: tuple[str, int]):
     assert "config set maxmemory BYTES" in text
 
 
-def test_a_late_event_without_a_gate_waits_for_a_worker(cell: OperatedCell):
+def test_a_late_event_without_a_gate_says_which_process_has_it(cell: OperatedCell):
     event = cell.at(ago_ms=90_000).create(BANK)
+    unclaimed = cell.read(f"why {public(event)}")
+    cell.engine.offer()
+    claimed = cell.read(f"why {public(event)}")
+    cell.engine.worker().begin(event)
+    begun = cell.read(f"why {public(event)}")
 
-    assert "waits for a worker with room" in cell.read(f"why {public(event)}")
+    assert "and no ticker has claimed it; see why: scheduler status" in unclaimed
+    assert "It waits for a worker with room; see how busy they are" in claimed
+    assert "A worker sends it, and waits up to 1.0 s for the receiver." in begun
 
 
 def test_a_schedule_tells_its_next_and_its_last_runs(cell: OperatedCell):

@@ -74,7 +74,7 @@ def http(app: Flask, client: redis.Redis) -> FlaskClient:
 def start(client: redis.Redis, role: str, settings: str = "", **load: Any) -> None:
     """Report a process of a role."""
     digest = settings or Settings(redis_url="", secret_key=SECRET_KEY).digest()
-    SignOfLife(Cell(client, PREFIX), role, settings=digest).report(load)
+    SignOfLife(Cell(client, PREFIX), role, settings=digest, shared={}).report(load)
 
 
 def store_process(
@@ -449,7 +449,7 @@ def test_each_process_is_listed_with_what_it_does(
 
 def test_a_process_keeps_the_time_of_its_first_report(client: redis.Redis) -> None:
     cell = Cell(client, PREFIX)
-    sign = SignOfLife(cell, "clock", settings="a")
+    sign = SignOfLife(cell, "clock", settings="a", shared={})
     for clock_ms in (1_000_000, 1_004_000, 1_008_000):
         cell.clock_ms = clock_ms
         sign.report()

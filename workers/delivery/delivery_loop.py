@@ -40,7 +40,9 @@ class DeliveryLoop:
     def __init__(self, queue: Queue, settings: Settings) -> None:
         self.settings = settings
         cell = open_cell(self.settings)
-        self._sign = SignOfLife(cell, "worker", settings=self.settings.digest())
+        self._sign = SignOfLife(
+            *(cell, "worker"), settings=settings.digest(), shared=settings.shared()
+        )
         outbound.tenants(cell, self.settings).check_key()
         self._cell = cell
         self._schedules = Schedules(cell, grace_ms=self.settings.missed_grace_ms)

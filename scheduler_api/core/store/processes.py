@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from redis.exceptions import RedisError
@@ -53,7 +53,8 @@ ENDED = "ended"
 class Process:
     """A running process, as it last reported.
 
-    `settings` is a digest of the settings that must be the same in all processes.
+    `settings` is a digest of the settings that must be the same in all processes, and
+    `shared` has those of them that are not the defaults, with digests of secrets.
     `since_ms` is the time of its first report, and `seen_ms` that of the last one.
     """
 
@@ -65,6 +66,8 @@ class Process:
     load: Load
     since_ms: int
     seen_ms: int
+    # Empty if an older version has reported.
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_ended(self) -> bool:
@@ -75,10 +78,17 @@ class Process:
 class SignOfLife:
     """Reports that this process runs, and what it does."""
 
-    def __init__(self, cell: Cell, role: str, *, settings: str) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        role: str,
+        *,
+        settings: str,
+        shared: Mapping[str, str],
+    ) -> None:
         """
         Args:
-            settings: the digest of the settings.
+            settings, shared: as in `Process`.
         """
         self._cell = cell
         self._options: dict[str, object] = {
@@ -94,6 +104,7 @@ class SignOfLife:
             "pid": os.getpid(),
             "version": _version(),
             "settings": settings,
+            "shared": dict(shared),
         }
 
     def report(

@@ -43,9 +43,8 @@ ALLOW = "allow it in the environment of all processes, and restart them"
 NO_SETTING = "no setting allows this address"
 NEVER = ("link-local", "metadata")
 CLOSED = (
-    "it is the workers' own machine, or its port is that of the web process, of the"
-    " store or of a Sentinel; use another URL, or allow its network in"
-    " SCHED_ALLOW_NETWORKS"
+    "the port of the web process, of the store or of a Sentinel is closed, and so is"
+    " each address of the workers' own machine that is not in SCHED_ALLOW_NETWORKS"
 )
 NOT_FOUND = "The host name of {} has no address on this machine: {}"
 TAKE_CERTIFICATE = "export SCHED_STORE_CA=FILE"

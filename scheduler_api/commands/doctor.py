@@ -134,8 +134,11 @@ def _parts(found: Examination, *, is_tried: bool) -> Iterator[RenderableType]:
 
 
 def _delivery(made: OwnDelivery) -> Iterator[RenderableType]:
-    end = "stopped" if made.stopped else "arrived"
-    yield Text(f"\nThe delivery to {made.url} {end}:", overflow="fold")
+    if not made.steps:
+        return
+    arrived = f"The delivery to {made.url} arrived:"
+    title = "What was done before it stopped:" if made.stopped else arrived
+    yield Text(f"\n{title}", overflow="fold")
     table = Table.grid(padding=(0, 2, 0, 0))
     for step in made.steps:
         table.add_row(f"  {step.name}", Text(duration(step.took_ms), justify="right"))

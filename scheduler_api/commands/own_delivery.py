@@ -59,7 +59,7 @@ class OwnDelivery:
 def deliver(services: Services, url: str) -> OwnDelivery:
     """Create an event that is due now, and wait until it is delivered.
 
-    If it is not delivered, it is cancelled.
+    If it is not delivered, it is cancelled, and leaves no dead letter.
 
     Raises: redis.RedisError.
     """
@@ -81,6 +81,8 @@ def deliver(services: Services, url: str) -> OwnDelivery:
     cause = cause_of(attempt)
     if cause is not None:
         services.store.cancel(owner, [event.id])
+        # After some failures, no retry follows.
+        services.dead_letters.clear(owner, [event.id])
         took = duration(attempt.total_ms or 0)
         stopped = FAILED.format(took, cause.sentence)
         return OwnDelivery(url, name, [stored, begun], stopped, cause.code)

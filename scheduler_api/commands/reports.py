@@ -110,8 +110,8 @@ class Reporter:
         found = [*map(self._called, (*banners(answer), *unfit))]
         if details is not None:
             found += _late(answer, details)
-            found += map(self._failing, details.failing[:LISTED])
             found += self._held(details.held.fullest)
+            found += map(self._failing, details.failing[:LISTED])
         return Report(found, answer, details)
 
     def faults(self) -> Report:
@@ -151,7 +151,7 @@ class Reporter:
             failing=failed,
             held=waiting,
             sentences=(
-                sentences.late(late, oldest_ms, now_ms=now_ms),
+                sentences.late(late, oldest_ms, waiting=waiting, now_ms=now_ms),
                 sentences.failing(
                     failed, **last_hour(hours, now_ms=now_ms), now_ms=now_ms
                 ),

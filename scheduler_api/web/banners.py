@@ -5,12 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from scheduler_api.core.errors import ForeignDatabase
 from scheduler_api.core.store.memory import RAISE_LIMIT
-from scheduler_api.core.store.processes import RUN, Process
+from scheduler_api.core.store.processes import ROLE_TTL_MS, RUN, Process
 from scheduler_api.core.tenants.encryption import WrongSecretKey
+from scheduler_api.core.timestamps import duration
 from scheduler_api.web import readiness
 from scheduler_api.web.readiness import Answer
 
 MISSING = "No {} runs, so nothing is delivered. Start one"
+IDLE = (
+    "The {} {} on {} runs, but has not worked for {}, so nothing is delivered. Its log"
+    " says why; if it hangs, end it, so that another one starts"
+)
 PING = 'redis-cli -u "$REDIS_URL" ping'
 # The commands for other problems.
 COMMANDS: Mapping[str, str] = {
@@ -49,13 +54,14 @@ class Banner:
 
 def banners(answer: Answer) -> list[Banner]:
     """Return what `/readyz` finds wrong, and whether two versions run."""
-    problems = [*map(_banner, answer.missing), *map(_banner, answer.degraded)]
-    return [*problems, *_versions(answer.processes)]
+    problems = [*answer.missing, *answer.degraded]
+    found = [_banner(problem, answer.processes) for problem in problems]
+    return [*found, *_versions(answer.processes)]
 
 
-def _banner(problem: str) -> Banner:
+def _banner(problem: str, processes: Sequence[Process]) -> Banner:
     if problem in RUN:
-        return Banner(MISSING.format(problem), RUN[problem])
+        return _missing(problem, [each for each in processes if each.role == problem])
     command = COMMANDS.get(problem, "")
     if problem.startswith(readiness.STORE_AWAY):
         command = PING
@@ -64,6 +70,21 @@ def _banner(problem: str) -> Banner:
     if problem in SETTINGS:
         problem = f"{problem.rstrip('.')}: {SETTINGS[problem]}"
     return Banner(sentence(problem), command)
+
+
+def _missing(role: str, processes: Sequence[Process]) -> Banner:
+    """Return that no process of a role works.
+
+    Args:
+        processes: those of the role that have reported lately.
+    """
+    if not processes:
+        return Banner(MISSING.format(role), RUN[role])
+    pids = ", ".join(str(each.pid) for each in processes)
+    hosts = ", ".join({each.host: "" for each in processes})
+    since = duration(ROLE_TTL_MS)
+    command = f"kill -9 {pids.replace(',', '')}"
+    return Banner(IDLE.format(role, pids, hosts, since), command)
 
 
 def sentence(problem: str) -> str:

@@ -84,9 +84,12 @@ REFUSALS = {
     "NOREPLICAS": "it has too few replicas",
     "MASTERDOWN": "its primary is down",
 }
-STORE_FULL = "the store is full: new events are refused"
+STORE_FULL = (
+    "the store is full: new events are refused, so clients have to send them later"
+)
 STORE_AT_LIMIT = (
-    "the store is full, at its memory limit: new events and new processes are refused"
+    "the store is full, at its memory limit: new events are refused, so clients have to"
+    " send them later, and new processes cannot start"
 )
 CLOCK_STEPPED = "the store's clock has stepped by {} s"
 CLOCK_STOPS = f"{CLOCK_STEPPED}: deliveries wait until an operator accepts it"

@@ -126,7 +126,8 @@ def test_an_event_in_a_paused_queue_names_the_queue(cell: OperatedCell):
 
 
 def test_a_late_event_names_a_dead_ticker(cell: OperatedCell):
-    cell.cell.client.delete(keys.alive(PREFIX, "ticker"))
+    names = (keys.alive(PREFIX, "ticker"), keys.processes(PREFIX))
+    cell.cell.client.delete(*names)
     event = cell.at(ago_ms=90_000).create(BANK)
     text = cell.read(f"why {public(event)}")
 

@@ -1,12 +1,14 @@
 """Tests that `status` names what is wrong, and what to run."""
 
 import json
+import os
 import pytest
 from pathlib import Path
 from scheduler_api.commands import status
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import FlowLimits, Gates, Owner
+from scheduler_api.core.store import keys
 from tests.commands.cells import SECRET_KEY, TENANT, OperatedCell, new_cell
 from tests.dialects.breakers import open_origin
 
@@ -40,6 +42,7 @@ def test_a_paused_route_is_named_with_the_command_that_resumes_it(cell: Operated
     resume = "destination resume 1 https://bank.example:443"
     resumed = cell.run(resume)
 
+    assert "Only what is held is late." in text
     assert "3 events are held by https://bank.example:443: paused since 20" in text
     assert f"An operator paused it; resume it: scheduler {resume}" in text
     assert code == 1
@@ -70,6 +73,16 @@ def test_a_dead_ticker_is_named_as_the_reason_of_late_events(cell: OperatedCell)
     assert "the reason is above" in text
 
 
+def test_a_ticker_that_reports_but_does_not_work_is_named(cell: OperatedCell):
+    cell.live(*ALL_ROLES)
+    cell.cell.client.delete(keys.alive(cell.cell.prefix, "ticker"))
+    text = cell.read("status")
+
+    assert f"The ticker {os.getpid()} on " in text
+    assert "runs, but has not worked for 5.0 s, so nothing is delivered." in text
+    assert f"kill -9 {os.getpid()}" in text
+
+
 def test_late_events_without_another_reason_need_more_workers(cell: OperatedCell):
     cell.live(*ALL_ROLES)
     cell.at(ago_ms=9_000).create(BANK)
@@ -89,7 +102,7 @@ def test_a_full_store_is_named_with_the_command_that_raises_its_limit(
     text = " ".join(result.output.split())
 
     assert result.exit_code == 1
-    assert "The store is full, at its memory limit: new events and new" in text
+    assert "The store is full, at its memory limit: new events are refused" in text
     assert 'redis-cli -u "$REDIS_URL" config set maxmemory BYTES' in text
     assert " % of " in text and "of memory used" in text
 

@@ -42,11 +42,14 @@ class Sentence:
     details: str
 
 
-def late(found: Lateness, oldest_ms: int | None, *, now_ms: int) -> Sentence:
+def late(
+    found: Lateness, oldest_ms: int | None, *, waiting: Held, now_ms: int
+) -> Sentence:
     """Say whether events begin in time.
 
     Args:
         oldest_ms: when the oldest event was due that could begin now; None: none is.
+        waiting: what is held.
     """
     details = _began(found, now_ms)
     waited_ms = 0 if oldest_ms is None else now_ms - oldest_ms
@@ -55,6 +58,8 @@ def late(found: Lateness, oldest_ms: int | None, *, now_ms: int) -> Sentence:
         return Sentence(BAD, answer, details)
     if found.attempts and (found.most_ms is None or found.most_ms > LATE_MS):
         return Sentence(WARN, "Some events began late.", details)
+    if any(each.is_paused or each.is_failing for each in waiting.fullest):
+        return Sentence(WARN, "Only what is held is late.", details)
     return Sentence(GOOD, "Nothing is late.", details)
 
 

@@ -59,6 +59,7 @@ class Overview:
                     sentences.late(
                         lateness.lateness(hours, now_ms=now_ms),
                         self._oldest_ms(viewer, answer, now_ms),
+                        waiting=waiting,
                         now_ms=now_ms,
                     ),
                     url_for("dashboard.events", status="due"),

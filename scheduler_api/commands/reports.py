@@ -28,8 +28,6 @@ from scheduler_api.web.banners import Banner, banners, sentence
 from scheduler_api.web.readiness import STORE_AWAY, Answer, Readiness
 
 TIMEOUT_S = 2.0
-# How many failing destinations are reported one by one.
-LISTED = 5
 # What a hosted store does not tell, no command mends. The eviction policy is among the
 # faults that `/readyz` finds.
 LEFT_OUT = tuple(text.partition("{}")[0] for text in (fitness.UNKNOWN, fitness.EVICTS))
@@ -111,7 +109,7 @@ class Reporter:
         if details is not None:
             found += _late(answer, details)
             found += self._held(details.held.fullest)
-            found += map(self._failing, details.failing[:LISTED])
+            found += self._failing(details.failing)
         return Report(found, answer, details)
 
     def faults(self) -> Report:
@@ -168,14 +166,20 @@ class Reporter:
             if not each.startswith(LEFT_OUT)
         ]
 
-    def _failing(self, destination: Destination) -> Banner:
-        name, cause = destination.name, sentence_of(destination.counts.cause)
-        since = to_seconds(destination.counts.failed_ms)
+    def _failing(self, failing: Sequence[Destination]) -> Iterator[Banner]:
+        """Yield one problem for all destinations, which the screen lists."""
+        if not failing:
+            return
+        name, counts = failing[0].name, failing[0].counts
+        who = f"{name} is failing"
+        if len(failing) > 1:
+            who = f"{len(failing):,} destinations are failing, most of all {name}"
         text = (
-            f"{name} is failing: {cause}, last at {since}. Events are retried by"
-            " themselves; correct the receiver, and see whether a breaker holds it"
+            f"{who}: {sentence_of(counts.cause)}, last at"
+            f" {to_seconds(counts.failed_ms)}. Events are retried by themselves;"
+            " correct the receiver, and see whether a breaker holds it"
         )
-        return Banner(text, f"{self._program} destination list")
+        yield Banner(text, f"{self._program} destination list")
 
     def _held(self, waiting: Sequence[Waiters]) -> Iterator[Banner]:
         """Yield the gates that hold events until something changes."""

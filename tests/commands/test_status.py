@@ -9,6 +9,7 @@ from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.flow_control.queues import Queues
 from scheduler_api.core.model import FlowLimits, Gates, Owner
 from scheduler_api.core.store import keys
+from scheduler_api.core.store.statistics import Counts, DestinationCounts
 from tests.commands.cells import SECRET_KEY, TENANT, OperatedCell, new_cell
 from tests.dialects.breakers import open_origin
 
@@ -19,6 +20,13 @@ ALL_ROLES = ("ticker", "worker", "web")
 @pytest.fixture
 def cell(valkey: str) -> OperatedCell:
     return new_cell(valkey)
+
+
+def count_failures(cell: OperatedCell, *names: str) -> None:
+    """Count failed attempts at destinations, as a worker does."""
+    failed = DestinationCounts(0, 2, is_failing=True, cause="refused")
+    counts = Counts(0, 2, destinations=dict.fromkeys(names, failed))
+    cell.engine.worker().add_counts({TENANT: counts})
 
 
 def test_nothing_needs_attention_in_a_cell_that_works(cell: OperatedCell):
@@ -58,6 +66,23 @@ def test_a_route_that_a_breaker_holds_is_named_with_the_cause(cell: OperatedCell
     assert "held by https://failing.example/a: the connection was refused" in text
     assert "A breaker holds it until the receiver answers a probe" in text
     assert "scheduler destination list" in text
+
+
+def test_all_failing_destinations_are_one_problem_after_what_is_held(
+    cell: OperatedCell,
+):
+    cell.live(*ALL_ROLES)
+    cell.pause(BANK)
+    cell.wait_at_gate(BANK, 3)
+    count_failures(cell, "https://a.example", "https://b.example")
+    held, failing = json.loads(cell.run("status --json").output)["problems"]
+
+    assert "3 events are held by https://bank.example:443" in held["text"]
+    assert failing["text"].startswith(
+        "2 destinations are failing, most of all https://a.example: the receiver"
+        " refused the connection, last at 20"
+    )
+    assert failing["command"] == "scheduler destination list"
 
 
 def test_a_dead_ticker_is_named_as_the_reason_of_late_events(cell: OperatedCell):

@@ -17,6 +17,8 @@ from bench_pending import idle, memory_of_messages, million
 from bench_picture import draw, origin
 from bench_sends import Place, burst, paced
 from bench_sink import Sink, nginx_version
+from bench_sizes import measure_sizes
+from bench_sizes import update_page as update_sizes
 from bench_soak import soak
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,6 +202,19 @@ def growth(max_pending: int, to: Path, page: Path | None) -> None:
     _write(to, figures)
     if page is not None:
         update_page(page, figures)
+
+
+@main.command()
+@click.option("--json", "to", type=File, default=Path("sizing.json"), show_default=True)
+@click.option("--page", type=File, help="A page whose tables to replace.")
+@click.option("--bench", type=File, default=Path("docs/bench.json"), show_default=True)
+def sizes(to: Path, page: Path | None, bench: Path) -> None:
+    """Measure what an event needs in the store: memory, append-only file."""
+    made = made_by(_command(), versions())
+    figures = {"made_by": made, "rows": measure_sizes(new_place)}
+    _write(to, figures)
+    if page is not None:
+        update_sizes(page, json.loads(bench.read_text()), figures)
 
 
 @main.command("soak")

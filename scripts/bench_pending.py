@@ -24,18 +24,18 @@ IDLING = ("ticker", "worker-1")
 MESSAGE = Message(content_type="application/json", caller_ip="127.0.0.1")
 
 
-def jiter(number: int, at_ms: int) -> Draft:
+def jiter(url: str, at_ms: int) -> Draft:
     """Return a pending event like those that Jiter's API creates."""
-    return Draft(Content(_url(number), BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
+    return Draft(Content(url, BODY), DEADLINE_MS, at_ms=at_ms, ascending=True)
 
 
-def qstash(number: int, at_ms: int) -> Draft:
+def qstash(url: str, at_ms: int) -> Draft:
     """Return a pending message like those that QStash's API creates."""
-    content = Content(_url(number), BODY, to_options(MESSAGE))
+    content = Content(url, BODY, to_options(MESSAGE))
     return Draft(content, DEADLINE_MS, at_ms=at_ms, journal=True)
 
 
-DIALECTS: dict[str, Callable[[int, int], Draft]] = {"jiter": jiter, "qstash": qstash}
+DIALECTS: dict[str, Callable[[str, int], Draft]] = {"jiter": jiter, "qstash": qstash}
 
 
 def _url(number: int) -> str:
@@ -52,7 +52,8 @@ def fill(cell: Cell, count: int, *, dialect: str = "jiter", existing: int = 0) -
     started_s = time.monotonic()
     for stop, numbers in _batches(existing, count):
         drafts = [
-            DIALECTS[dialect](n, tomorrow_ms + n * HOUR_MS // count) for n in numbers
+            DIALECTS[dialect](_url(n), tomorrow_ms + n * HOUR_MS // count)
+            for n in numbers
         ]
         cell.events.create_many(owner, drafts)
         if stop % (10 * BATCH) == 0:

@@ -128,8 +128,7 @@ def _create_events(cell: Cell, sizes: Sizes) -> str:
 
 
 def _draft(number: int, at_ms: int) -> Draft:
-    draft = qstash(number, at_ms)
-    return replace(draft, content=replace(draft.content, url=_url(number)))
+    return qstash(_url(number), at_ms)
 
 
 def _url(number: int) -> str:

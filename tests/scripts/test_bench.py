@@ -1,6 +1,7 @@
 """Tests of benches: the evaluation of a sink's log, the picture and the table."""
 
 import bench_growth
+import bench_sizes
 import json
 import pytest
 from bench import from_json
@@ -122,6 +123,12 @@ def test_the_growth_page_in_the_docs_shows_the_figures_in_the_docs():
     assert (
         bench_growth.markdown(load("growth.json")) in (DOCS / "growth.md").read_text()
     )
+
+
+def test_the_sizing_page_in_the_docs_shows_the_figures_in_the_docs():
+    tables = bench_sizes.markdown(load("bench.json"), load("sizing.json"))
+
+    assert tables in (DOCS / "sizing.md").read_text()
 
 
 def test_a_new_table_replaces_the_old_one(tmp_path: Path):

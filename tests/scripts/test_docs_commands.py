@@ -109,6 +109,7 @@ NOT_RUN = {
     ): "needs a step of the store's clock",
     ("docs/heroku.md", "heroku create"): "needs an account there",
     ("docs/traces.md", "scripts/venv otel"): "downloads; the tests have the packages",
+    ("docs/sizing.md", "scripts/bench sizes"): "takes minutes and needs nginx",
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

@@ -15,7 +15,9 @@ from scheduler_api.core.delivery.destinations import (
 from scheduler_api.core.settings.engine import EngineSettings, SettingsError
 from scheduler_api.core.settings.variables import declared
 from scheduler_api.core.store import keys, rq_workers
+from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.connection import RefusedCertificate, connect
+from scheduler_api.core.store.epoch_memory import StoreMemory
 from scheduler_api.core.store.processes import RUN, Process
 from scheduler_api.core.timestamps import duration
 from scheduler_api.settings import Settings
@@ -60,7 +62,9 @@ def reach(settings: Settings) -> Iterator[Banner]:
     with connect(settings.store_url, timeout_s=TIMEOUT_S) as client:
         try:
             info = client.info("server")
-            is_used = client.exists(keys.DATABASE_CELL)
+            memory = StoreMemory(Cell(client, settings.prefix), settings.state_dir)
+            # A store that was emptied is no unused one.
+            is_used = client.exists(keys.DATABASE_CELL) or memory.load().epoch
         except redis.RedisError as err:
             yield unreachable(err)
             return

@@ -25,9 +25,9 @@ def differences(found: Sequence[Process]) -> Iterator[Banner]:
     if len({each.settings for each in found}) < 2:
         return
     # Older versions do not report their settings.
-    known = [each for each in found if each.shared]
-    names = sorted({name for each in known for name in each.shared})
-    by_name = {name: _holders(known, name) for name in names}
+    reporting = [each for each in found if each.shared]
+    names = sorted({name for each in reporting for name in each.shared})
+    by_name = {name: _holders(reporting, name) for name in names}
     differing = {name: held for name, held in by_name.items() if len(held) > 1}
     for name, held in differing.items():
         yield _difference(name, held)
@@ -45,7 +45,7 @@ def _holders(found: Sequence[Process], name: str) -> Holders:
 def _difference(name: str, holders: Holders) -> Banner:
     is_secret = name in SECRETS
     groups = [
-        f"{_shown(value, number if is_secret else None)} in {_listed(each)}"
+        f"{_in_words(value, number if is_secret else None)} in {_listed(each)}"
         for number, (value, each) in enumerate(holders.items())
     ]
     newest = next(iter(holders))
@@ -54,7 +54,7 @@ def _difference(name: str, holders: Holders) -> Banner:
     return Banner(text, "" if newest and is_secret else command)
 
 
-def _shown(value: str | None, number: int | None) -> str:
+def _in_words(value: str | None, number: int | None) -> str:
     """Return a value in words.
 
     Args:

@@ -75,6 +75,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "tenant usage": Outcome('"pending": {'),
     },
     "docs/operations.md": {
+        "doctor --deliver": Outcome(r"Nothing is wrong[\s\S]*answered with 200"),
         "tenant limits": Outcome(r"pending_events +│ 100000 +│ this tenant"),
         "healthz": Outcome(r'("status":"ok"[\s\S]*){2}[12] workers'),
         "accept-store": Outcome("accepted"),
@@ -94,6 +95,14 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     "docs/tokens.md": {
         "audit list": Outcome(r"token.revoke .dashboard[\s\S]*tenant.create"),
         "token list": Outcome(r"ci +│ everything[\s\S]*ci +│ everything"),
+    },
+    "docs/trouble.md": {
+        "doctor --deliver": Outcome(
+            r"messageId[\s\S]*Nothing is wrong[\s\S]*answered with 200"
+            r"[\s\S]*process +host[\s\S]*Event msg_"
+        ),
+        "dead-letters list": Outcome("match"),
+        "curl -sS $SCHEDULER_API/receiver": Outcome('"valid":false.*no signature'),
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }

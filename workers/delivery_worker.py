@@ -4,9 +4,10 @@ import logging
 import signal
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from rq import Queue
 from rq.worker import SimpleWorker, WorkerStatus
 from scheduler_api.core import gc_tuning, logfmt
@@ -78,20 +79,31 @@ class DeliveryWorker(PatientWorker, SimpleWorker):
         supervision.run_in_thread(self._report_alive, name="alive reports")
 
     def _report_alive(self) -> None:
-        written = ""
+        written: dict[Any, str | int] = {}
         while True:
             try:
                 self.loop.report_alive()
-                if written != (written := self._displayed_state()):
-                    self.connection.hset(self.key, "state", written)
+                if written != (displayed := self._displayed()):
+                    # A store that takes no writes gets them later.
+                    with suppress(OutOfMemoryError, ReadOnlyError):
+                        self.connection.hset(self.key, mapping=displayed)
+                        written = displayed
             except RedisError as err:
                 log.warning(logfmt.line("store.unreachable", problem=err))
             time.sleep(ALIVE_INTERVAL_S)
 
-    def _displayed_state(self) -> str:
-        """The state that RQ's tools display: busy while deliveries are in flight."""
-        is_busy = self._loop is not None and self._loop.in_flight > 0
-        return WorkerStatus.BUSY.value if is_busy else WorkerStatus(self._state).value
+    def _displayed(self) -> dict[Any, str | int]:
+        """What RQ's tools display: busy while deliveries are in flight, and attempts.
+
+        RQ itself would count envelopes, which say nothing of deliveries.
+        """
+        is_busy = self.loop.in_flight > 0
+        state = WorkerStatus.BUSY if is_busy else WorkerStatus(self._state)
+        return {
+            "state": state.value,
+            "successful_job_count": self.loop.delivered,
+            "failed_job_count": self.loop.failed,
+        }
 
     def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
         """Keep the state in memory; `_report_alive` writes it to RQ once a second."""

@@ -71,6 +71,15 @@ def test_rq_info_lists_every_worker_and_shows_it_busy_while_it_delivers(
     wait_until(lambda: states(cell)[cell["worker-1"].pid] == "idle")
 
 
+def test_rq_info_counts_the_attempts_of_a_worker(new_cell: Callable[..., Cell]):
+    cell = new_cell()
+    cell.start("ticker", "worker")
+    cell.create_many(3, over_s=0, query="status=500&first=1")
+    cell.wait_drained()
+
+    wait_until(lambda: "deliveries. jobs: 3 finished, 3 failed" in rq_info(cell))
+
+
 def test_rq_info_counts_waiting_envelopes(new_cell: Callable[..., Cell]):
     cell = new_cell(SCHED_ENVELOPE_SIZE="10", SCHED_OFFER_LEASE_MS="60000")
     cell.start("ticker")

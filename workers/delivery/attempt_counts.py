@@ -56,6 +56,9 @@ class AttemptCounts:
 
     What could not be written is added later. If only the reply was lost, it then counts
     twice. Use an instance on one event loop only.
+
+    Attributes:
+        delivered, failed: the attempts of this process so far.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class AttemptCounts:
         # What the store gets first. A part leaves this list once it is in the store, so
         # that no part counts twice if the store goes away between two parts.
         self._parts: list[Part] = []
+        self.delivered = 0
+        self.failed = 0
 
     def count_begun(self, begun: Sequence[Begun], at_s: float) -> None:
         """Count how late first attempts begin; waits at gates are included."""
@@ -99,11 +104,13 @@ class AttemptCounts:
         report = settlement.report
         if settlement.outcome is Outcome.DELIVERED:
             if report.status is not None:
+                self.delivered += 1
                 tally.delivered += 1
                 tally.is_failing = False
                 tally.add_duration(report)
         elif settlement.outcome not in WITHOUT_OUTCOME:
             found = cause(report.status, report.error, report.detail)
+            self.failed += 1
             tally.is_failing = True
             tally.last_cause = found.code if found else f"http-{report.status}"
             tally.causes[tally.last_cause] += 1

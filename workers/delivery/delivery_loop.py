@@ -68,6 +68,16 @@ class DeliveryLoop:
         """The number of events that are begun and not yet settled."""
         return self._in_flight.count
 
+    @property
+    def delivered(self) -> int:
+        """The number of attempts so far that have delivered their event."""
+        return self._in_flight.counts.delivered
+
+    @property
+    def failed(self) -> int:
+        """The number of attempts so far that have failed."""
+        return self._in_flight.counts.failed
+
     def _plan(self, schedule_ids: list[str]) -> None:
         self._planner.submit(self._top_up, schedule_ids)
 

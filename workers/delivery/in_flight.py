@@ -58,7 +58,7 @@ class InFlight:
             may use while other destinations are wanted.
         pacer: decides when more events may begin; None: always.
         suspicion: while it is active, only a few events begin.
-        counts: counts the attempts; None: nobody reads the counts.
+        counts: counts the attempts; None: they are not written to the store.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class InFlight:
         self._fair_share = FairShare(capacity, percent=share_percent)
         self._pacer = pacer or Pacer(0)
         self._suspicion = suspicion or Suspicion()
-        self._counts = counts or AttemptCounts(store)
+        self.counts = counts or AttemptCounts(store)
         self._incoming = 0
         self._room_changed = asyncio.Event()
         self._is_accepting = True
@@ -233,7 +233,7 @@ class InFlight:
         )
         if self._suspicion.is_active:
             self._suspicion.count_begun(len(begun))
-        self._counts.count_begun(begun, boot_s())
+        self.counts.count_begun(begun, boot_s())
         for event in begun:
             use = self._fair_share.add(event, now_s=now_s)
             delivery = Delivery(event, now_s + self._lease_s, now_s, use)
@@ -268,7 +268,7 @@ class InFlight:
         if delivery is None:
             return
         self._attempt_log.add(delivery.begun.owner, settlement, settled)
-        self._counts.count(delivery.begun, settlement)
+        self.counts.count(delivery.begun, settlement)
         if delivery.begun.token == settlement.token:
             self._forget(settlement.event_id)
             self._room_changed.set()

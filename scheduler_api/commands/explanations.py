@@ -198,8 +198,8 @@ class Explainer:
         if self._blockers:
             return Banner(f"{late}; the reason is above")
         if place.is_claimed:
-            text = f"{late}. It waits for a worker with room; see how busy they are"
-            return Banner(text, command)
+            text = f"{late}. It waits for a worker with room; see whether they work"
+            return Banner(text, f"{self._program} doctor")
         return Banner(f"{late}, and no ticker has claimed it; see why", command)
 
     def _schedule(self, schedule: Schedule) -> Explanation:

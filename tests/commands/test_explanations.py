@@ -156,7 +156,7 @@ def test_a_late_event_without_a_gate_says_which_process_has_it(cell: OperatedCel
     begun = cell.read(f"why {public(event)}")
 
     assert "and no ticker has claimed it; see why: scheduler status" in unclaimed
-    assert "It waits for a worker with room; see how busy they are" in claimed
+    assert "a worker with room; see whether they work: scheduler doctor" in claimed
     assert "A worker sends it, and waits up to 1.0 s for the receiver." in begun
 
 

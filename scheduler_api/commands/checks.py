@@ -129,7 +129,7 @@ def cell(settings: Settings, report: Report) -> Iterator[Banner]:
         yield from workers(client, report.answer.processes)
     if settings.alert_url:
         refused = [*refused_url(settings, settings.alert_url)]
-        yield from refused or refused_address(settings, settings.alert_url)
+        yield from refused or address_refusals(settings, settings.alert_url)
 
 
 def as_workers(settings: Settings, found: Iterable[Process]) -> Settings:
@@ -168,6 +168,17 @@ def refused_address(settings: Settings, url: str) -> Iterator[Banner]:
     Args:
         settings: those of the workers.
     """
+    origin = AddressPolicy.of(settings).read(url).origin
+    closed = Banner(REFUSED.format(origin, CLOSED))
+    yield from [*address_refusals(settings, url)] or [closed]
+
+
+def address_refusals(settings: Settings, url: str) -> Iterator[Banner]:
+    """Check whether workers refuse to connect to the host of a URL.
+
+    Args:
+        settings: those of the workers.
+    """
     policy = AddressPolicy.of(settings)
     destination = policy.read(url)
     try:
@@ -177,8 +188,6 @@ def refused_address(settings: Settings, url: str) -> Iterator[Banner]:
         return
     reasons = {each: policy.refusal(each, destination.port) for each in addresses}
     refused = {each: reason for each, reason in reasons.items() if reason is not None}
-    if not refused:
-        yield Banner(REFUSED.format(destination.origin, CLOSED))
     for address, reason in refused.items():
         what = f"{address} is refused, {reason}; "
         if reason in NEVER:

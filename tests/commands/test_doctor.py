@@ -418,9 +418,9 @@ def test_nothing_is_stored_with_a_wrong_key(cell: OperatedCell):
 
 def test_a_url_of_alerts_that_the_guard_refuses_is_named(cell: OperatedCell):
     alerts = {"SCHED_ALERT_URL": "http://127.0.0.1:9000/secret"}
-    [(text, _)] = found(cell, **alerts)
+    [(text, command)] = found(cell, **alerts)
 
-    assert "127.0.0.1 is refused" in text and "SCHED_ALLOW_NETWORKS" in text
+    assert "127.0.0.1 is refused" in text and "SCHED_ALLOW_NETWORKS" in command
     assert found(cell, **alerts, SCHED_ALLOW_NETWORKS="127.0.0.0/8") == []
 
 

@@ -461,7 +461,7 @@ def test_a_process_keeps_the_time_of_its_first_report(client: redis.Redis) -> No
 def test_a_process_that_was_asked_to_end_disappears_at_once(
     http: FlaskClient, client: redis.Redis
 ) -> None:
-    sign = SignOfLife(Cell(client, PREFIX), "clock", settings="a")
+    sign = SignOfLife(Cell(client, PREFIX), "clock", settings="a", shared={})
     sign.report()
     before = {each["role"] for each in ready(http)[1]["processes"]}
     sign.end()

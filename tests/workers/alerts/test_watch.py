@@ -59,7 +59,7 @@ class Watched:
 
     def start(self, name: str, role: str) -> None:
         """Start a process; it reports from now on."""
-        self._signs[name] = SignOfLife(self.cell, role, settings="x")
+        self._signs[name] = SignOfLife(self.cell, role, settings="x", shared={})
 
     def kill(self, *names: str) -> None:
         for name in names:

@@ -118,6 +118,15 @@ def log(prefix: str, event_id: str) -> str:
     return f"{prefix}log:{event_id}"
 
 
+def attempt_feed(prefix: str) -> str:
+    """Stream of the newest finished attempts, written only while somebody reads it.
+
+    Fields of an entry: `e` event id, `n` number of the attempt. A reader adds an entry
+    without an event id to create the key. TTL: 30 s, which the readers renew.
+    """
+    return f"{prefix}attempt_feed"
+
+
 def schedule(prefix: str, schedule_id: str) -> str:
     """Hash, a schedule's record (`records.SCHEDULE`); removed with the schedule."""
     return f"{prefix}s:{schedule_id}"

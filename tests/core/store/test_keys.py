@@ -23,6 +23,7 @@ IN_LUA: dict[str, Callable[[str], str]] = {
             *("turned_away", "clock_step", "server", "repeats_before", "lost_tail"),
             *("owners", "superseded", "sequence", "wake", "routes", "processes"),
             "alerts",
+            "attempt_feed",
         )
     },
     "keys.named(ctx, 'due')": keys.due,
@@ -94,7 +95,7 @@ EXPIRING = {
     *("issued_id", "last_report", "health", "routes_of", "routes", "requests_now"),
     *("erasing", "confirmed", "turned_away", "sign_in", "signed_out", "begins"),
     *("letter_job", "letter_jobs", "letter_job_lease"),
-    *("counts", "destination_counts"),
+    *("counts", "destination_counts", "attempt_feed"),
 }
 NO_KEYS = {"wake"}
 FOLDER = files("scheduler_api.core.store").joinpath("lua")

@@ -64,6 +64,7 @@ function keys.removed(ctx, tenant) return ctx.prefix .. 'removed:' .. tenant end
 function keys.tenant(ctx, tenant) return ctx.prefix .. 'tn:' .. tenant end
 function keys.audit(ctx, holder) return ctx.prefix .. 'audit:' .. holder end
 function keys.counts(ctx, holder, hour) return ctx.prefix .. 'counts:' .. holder .. ':' .. hour end
+function keys.attempt_feed(ctx) return ctx.prefix .. 'attempt_feed' end
 function keys.totals(ctx) return ctx.prefix .. 'totals' end
 function keys.destination_counts(ctx, holder, hour)
   return ctx.prefix .. 'destination_counts:' .. holder .. ':' .. hour

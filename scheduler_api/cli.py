@@ -11,6 +11,7 @@ from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
 from scheduler_api.commands.doctor import doctor
 from scheduler_api.commands.environment import OPTION, Environment
+from scheduler_api.commands.events import events
 from scheduler_api.commands.flow_keys import flow_keys
 from scheduler_api.commands.forget import forget
 from scheduler_api.commands.imports import imports
@@ -78,6 +79,7 @@ COMMANDS = (
     destinations,
     doctor,
     empty_store,
+    events,
     flow_keys,
     forget,
     imports,

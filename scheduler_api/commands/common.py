@@ -6,7 +6,7 @@ import orjson
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import settings_of
@@ -69,6 +69,7 @@ TENANT = click.option(
     required=True,
     callback=existing_tenant,
     shell_complete=complete_tenants,
+    help="Tenant; see `tenant list`.",
 )
 ONE_TENANT = click.option(
     "--tenant",
@@ -182,6 +183,17 @@ def facts_table(facts: Mapping[str, str]) -> Table:
         if value:
             table.add_row(name, Text(printable(value), overflow="fold"))
     return table
+
+
+def plain_table(*columns: Column | str) -> Table:
+    """Return a table without lines, whose long words are folded."""
+    named = (
+        each if isinstance(each, Column) else Column(each, overflow="fold")
+        for each in columns
+    )
+    return Table(
+        *named, box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False
+    )
 
 
 def screen() -> Console:

@@ -16,9 +16,9 @@ from scheduler_api.commands.common import (
     user,
 )
 from scheduler_api.commands.environment import pass_settings
+from scheduler_api.commands.event_filters import choosing_options, span_and_target
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
-from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.letters import (
     Letter,
     LetterCount,
@@ -35,7 +35,7 @@ from scheduler_api.core.recovery.letter_jobs import (
 )
 from scheduler_api.core.recovery.letter_work import LetterWork
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.core.timestamps import from_iso, to_iso
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from scheduler_api.web.tenant_limits import describe_refusal
@@ -51,44 +51,20 @@ def dead_letters() -> None:
     """List, retry and delete events that failed for good."""
 
 
-def _read_time(
-    _ctx: click.Context, _param: click.Parameter, text: str | None
-) -> int | None:
-    try:
-        return None if text is None else from_iso(text)
-    except ValueError as err:
-        raise click.BadParameter("a time looks like 2027-03-01T12:00:00Z") from err
-
-
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which dead letters are meant."""
-    options = (
-        click.option("--url", default="", help="Beginning of the URL."),
-        click.option(
-            "--cause",
-            default="",
-            help="Code, status or class of the last failure: refused, 500, 5xx.",
-        ),
-        click.option("--queue", default="", help="Name of the queue."),
-        click.option("--label", default="", help="Label that the client gave."),
-        click.option(
-            "--from", "start", callback=_read_time, help="Failed since this time."
-        ),
-        click.option(
-            "--to", "end", callback=_read_time, help="Failed until this time."
-        ),
+    cause = click.option(
+        "--cause",
+        default="",
+        help="Code, status or class of the last failure: refused, 500, 5xx.",
     )
-    for option in reversed(options):
-        command = option(command)
-    return TENANT(command)
+    return TENANT(choosing_options("Failed")(cause(command)))
 
 
 def _filter(chosen: dict[str, Any]) -> LetterFilter:
+    time, target = span_and_target(chosen)
     return LetterFilter(
-        time=Span(chosen["start"], chosen["end"]),
-        target=Target(chosen["url"], chosen["queue"]),
-        cause=chosen["cause"],
-        label=chosen["label"],
+        time=time, target=target, cause=chosen["cause"], label=chosen["label"]
     )
 
 

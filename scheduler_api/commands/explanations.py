@@ -3,11 +3,13 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from scheduler_api.commands.attempt_words import attempt_words
 from scheduler_api.commands.common import to_seconds
+from scheduler_api.commands.event_filters import find
 from scheduler_api.commands.reports import remedy
 from scheduler_api.core import public_ids
 from scheduler_api.core.cron.expression import CronError
-from scheduler_api.core.delivery.causes import cause_of, end_of
+from scheduler_api.core.delivery.causes import end_of
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import (
     Attempt,
@@ -21,11 +23,10 @@ from scheduler_api.core.queries import held, sentences
 from scheduler_api.core.queries.event_places import read_place
 from scheduler_api.core.queries.filters import Phase, phase_of
 from scheduler_api.core.queries.held import Waiters
-from scheduler_api.core.queries.ids import Found, find
+from scheduler_api.core.queries.ids import Found
 from scheduler_api.core.schedules import fire_times
 from scheduler_api.core.store.gate_names import DESTINATION, readable_gate
 from scheduler_api.core.timestamps import duration
-from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
 from scheduler_api.web.banners import Banner
 from scheduler_api.web.schedule_words import (
@@ -89,16 +90,13 @@ class Explainer:
         self._blockers = blockers
 
     def explain(self, text: str) -> list[Explanation]:
-        """Return what an id stands for; nothing if it is unknown.
+        """Return what an id stands for.
 
         An event or schedule whose record cannot be read is explained as such.
+
+        Raises: click.ClickException: it stands for nothing.
         """
-        owners = [
-            Owner(tenant, dialect.name)
-            for tenant in self._services.tenants.all_ids()
-            for dialect in outbound.DIALECTS
-        ]
-        found = find(self._cell, text, tenant=None, owners=owners)
+        found = find(self._services, text)
         return [each for one in found for each in self._explain(one)]
 
     def _explain(self, found: Found) -> Iterator[Explanation]:
@@ -275,16 +273,8 @@ def _gate(waiters: Waiters | None) -> str:
 
 
 def _attempt(attempt: Attempt) -> Step:
-    cause = cause_of(attempt)
-    result = f"delivered, status {attempt.status}"
-    if cause is not None:
-        result = f"{cause.sentence} ({cause.code})"
-    words = [f"attempt {attempt.number}: {result}"]
-    if attempt.total_ms is not None:
-        words.append(f"took {duration(attempt.total_ms)}")
-    if attempt.next_ms:
-        words.append(f"next attempt {to_seconds(attempt.next_ms)}")
-    return Step(attempt.started_ms, "; ".join(words))
+    text = f"attempt {attempt.number}: {attempt_words(attempt)}"
+    return Step(attempt.started_ms, text)
 
 
 def _run(past: PastRun) -> str:

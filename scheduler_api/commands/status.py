@@ -10,6 +10,7 @@ from rich.text import Text
 from scheduler_api.commands.common import (
     AS_JSON,
     iso_or_none,
+    plain_table,
     print_json,
     printable,
     problem_lines,
@@ -97,17 +98,10 @@ def _summary(details: Details) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _failing(details: Details) -> Table | None:
     if not details.failing:
         return None
-    table = _table("\nfailing", "\nfailed", "\ndelivered", "\ncause")
+    table = plain_table("\nfailing", "\nfailed", "\ndelivered", "\ncause")
     for name, counts in ((d.name, d.counts) for d in details.failing[:MAX_PROCESSES]):
         numbers = f"{counts.failed:,}", f"{counts.delivered:,}"
         table.add_row(printable(name), *numbers, printable(sentence_of(counts.cause)))
@@ -117,7 +111,7 @@ def _failing(details: Details) -> Table | None:
 def _held(details: Details) -> Table | None:
     if not details.held.fullest:
         return None
-    table = _table("\nheld by", "\ntenant", "\nevents", "\nwhy", "\nsince")
+    table = plain_table("\nheld by", "\ntenant", "\nevents", "\nwhy", "\nsince")
     for each in details.held.fullest:
         since = "" if each.since_ms is None else to_seconds(each.since_ms)
         table.add_row(
@@ -131,7 +125,7 @@ def _held(details: Details) -> Table | None:
 
 
 def _processes(processes: Sequence[Process], now_ms: int) -> RenderableType:
-    table = _table(
+    table = plain_table(
         *("\nprocess", "\nhost", "\npid", "\nversion", "\nload", "\nlast sign"),
     )
     for each in processes[:MAX_PROCESSES]:

@@ -17,12 +17,10 @@ from scheduler_api.commands.common import (
     to_seconds,
 )
 from scheduler_api.commands.environment import program_of, settings_of
+from scheduler_api.commands.event_filters import LABELS, unknown
 from scheduler_api.commands.explanations import Explainer, Explanation
 from scheduler_api.commands.reports import Reporter
 from scheduler_api.core.timestamps import to_iso
-from scheduler_api.dialects import outbound
-
-LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
 
 
 @click.command("why")
@@ -39,10 +37,7 @@ def why(ctx: click.Context, name: str, *, as_json: bool) -> None:
     blockers = Reporter(settings, program).blockers()
     found = Explainer(services.build(settings), program, blockers).explain(name)
     if not found:
-        raise click.ClickException(
-            f"no event and no schedule has the id {printable(name)}: it is wrong, of"
-            " another cell, or its retention has ended"
-        )
+        raise unknown(name)
     if as_json:
         print_json({"found": [*map(to_json, found)]})
     else:

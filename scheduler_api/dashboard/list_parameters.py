@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from flask import request, url_for
 from scheduler_api.core.queries.filters import Span
-from scheduler_api.core.queries.positions import Position
+from scheduler_api.core.queries.positions import (
+    Position,
+    format_position,
+    read_position,
+)
 from scheduler_api.core.timestamps import from_iso
 from urllib.parse import urlencode
 
 AFTER = "after"
-MAX_DIGITS = 15
 
 
 def read_span(start: str, end: str) -> Span:
@@ -17,24 +20,6 @@ def read_span(start: str, end: str) -> Span:
     A time without a zone is in UTC.
     """
     return Span(_time(start), _time(end))
-
-
-def read_number(text: str) -> int | None:
-    """Return a number of at most `MAX_DIGITS` digits; None if the text is none."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
-    return int(text) if is_number else None
-
-
-def read_position(text: str) -> Position | None:
-    """Read the result of `format_position`."""
-    time, dash, event_id = text.partition("-")
-    at_ms = read_number(time)
-    return Position(at_ms, event_id) if dash and at_ms is not None else None
-
-
-def format_position(position: Position) -> str:
-    """Return a position as text."""
-    return f"{position.at_ms}-{position.id}"
 
 
 def position() -> Position | None:

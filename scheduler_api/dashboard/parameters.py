@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from flask import abort, request
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.name_pages import Named
-from scheduler_api.core.queries.positions import Position
-from scheduler_api.dashboard.list_parameters import AFTER, page_at, read_number
+from scheduler_api.core.queries.positions import Position, read_number
+from scheduler_api.dashboard.list_parameters import AFTER, page_at
 from scheduler_api.dashboard.viewer import Viewer
 
 # The names in queries and forms.

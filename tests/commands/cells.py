@@ -27,6 +27,15 @@ class OperatedCell:
     url: str
     cell: Cell
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables of a command."""
+        return {
+            "REDIS_URL": self.url,
+            "SECRET_KEY": SECRET_KEY,
+            "SCHED_ALLOW_NO_PERSISTENCE": "true",
+        }
+
     def run(self, words: str, **environ: str) -> Result:
         """Run a command, given as one text, as for a shell."""
         return self.call(*shlex.split(words), **environ)
@@ -37,12 +46,7 @@ class OperatedCell:
         Args:
             answer: what its user types.
         """
-        settings = {
-            "REDIS_URL": self.url,
-            "SECRET_KEY": SECRET_KEY,
-            "SCHED_ALLOW_NO_PERSISTENCE": "true",
-        }
-        environ = settings | environ
+        environ = self.settings | environ
         return CliRunner().invoke(main, words, env=environ, input=answer)
 
     def read_json(self, words: str) -> Any:
@@ -64,8 +68,12 @@ class OperatedCell:
 
     def create(self, url: str, dialect: str = "jiter", **how: Any) -> str:
         """Create an event; return its stored id."""
-        draft = Draft(Content(url, b"x"), 1_000, **how)
-        return EventStore(self.cell).create(Owner(TENANT, dialect), draft).id
+        return self.add(Owner(TENANT, dialect), Content(url, b"x"), **how)
+
+    def add(self, owner: Owner, content: Content, **how: Any) -> str:
+        """Create an event; return its stored id."""
+        draft = Draft(content, 1_000, **how)
+        return EventStore(self.cell).create(owner, draft).id
 
     def at(self, *, ago_ms: int) -> "OperatedCell":
         """Return the same cell, at an earlier time."""

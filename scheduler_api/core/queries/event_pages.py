@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from scheduler_api.core.errors import UnreadableRecord
-from scheduler_api.core.model import Content, Owner, State
+from scheduler_api.core.model import Content, Event, Owner, State
 from scheduler_api.core.queries.filters import (
     ALWAYS,
     ANYWHERE,
@@ -53,6 +53,13 @@ STATES_OF = {
 STATUSES = {state: status for status, states in STATES_OF.items() for state in states}
 # What the list shows first.
 PAST = frozenset(Status) - {Status.SCHEDULED}
+
+
+def status_of(event: Event, now_ms: int) -> Status:
+    """Return the status of an event, as lists of events have it."""
+    if event.state is not State.ACTIVE:
+        return STATUSES[event.state]
+    return Status.SCHEDULED if event.wanted_ms > now_ms else Status.DUE
 
 
 @dataclass(frozen=True)

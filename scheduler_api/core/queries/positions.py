@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar, cast
 BATCH = 250
 # Among more members with the same score, the next one is found by a binary search.
 MAX_SKIPPED = 100
+MAX_DIGITS = 15
 
 Item = TypeVar("Item")
 
@@ -22,6 +23,24 @@ class Position(NamedTuple):
 
     at_ms: int
     id: str
+
+
+def read_number(text: str) -> int | None:
+    """Return a number of at most `MAX_DIGITS` digits; None if the text is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+    return int(text) if is_number else None
+
+
+def read_position(text: str) -> Position | None:
+    """Read the result of `format_position`; None for any other text."""
+    time, dash, event_id = text.partition("-")
+    at_ms = read_number(time)
+    return Position(at_ms, event_id) if dash and at_ms is not None else None
+
+
+def format_position(position: Position) -> str:
+    """Return a position as text."""
+    return f"{position.at_ms}-{position.id}"
 
 
 def collect(

@@ -6,7 +6,12 @@ from scheduler_api.core import public_ids
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.heads import read_records
 from scheduler_api.core.queries.letters import Letters
-from scheduler_api.core.queries.positions import Position
+from scheduler_api.core.queries.positions import (
+    Position,
+    format_position,
+    read_number,
+    read_position,
+)
 from scheduler_api.core.recovery.letter_actions import Handled
 from scheduler_api.core.recovery.letter_jobs import JobState, LetterJob, LetterJobs
 from scheduler_api.core.store import audit
@@ -17,12 +22,7 @@ from scheduler_api.dashboard.letter_filters import (
     letter_filter,
     values,
 )
-from scheduler_api.dashboard.list_parameters import (
-    AFTER,
-    format_position,
-    read_number,
-    read_position,
-)
+from scheduler_api.dashboard.list_parameters import AFTER
 from scheduler_api.dashboard.rendering import page, to_page
 from scheduler_api.dashboard.viewer import Viewer
 from scheduler_api.dialects import outbound

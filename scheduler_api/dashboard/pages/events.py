@@ -9,10 +9,10 @@ from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Attempt, Event, State
 from scheduler_api.core.queries.event_pages import (
     PAST,
-    STATUSES,
     EventFilter,
     EventPages,
     Status,
+    status_of,
 )
 from scheduler_api.core.queries.event_places import read_place
 from scheduler_api.core.queries.filters import Phase, Target, phase_of
@@ -147,13 +147,6 @@ def find_event(services: Services, viewer: Viewer, text: str) -> Event:
             except NotFound:
                 continue
     abort(404)
-
-
-def status_of(event: Event, now_ms: int) -> Status:
-    """Return the status of an event, as the list of events has it."""
-    if event.state is not State.ACTIVE:
-        return STATUSES[event.state]
-    return Status.SCHEDULED if event.wanted_ms > now_ms else Status.DUE
 
 
 def origin_of(url: str) -> str:

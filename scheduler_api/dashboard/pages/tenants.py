@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from flask import Response, abort, request, url_for
 from scheduler_api.core.errors import NotFound
+from scheduler_api.core.queries.positions import read_number
 from scheduler_api.core.tenants import usage
 from scheduler_api.core.tenants.accounts import Account, NewTenant
 from scheduler_api.credentials import client_variables, env_lines
-from scheduler_api.dashboard.list_parameters import AFTER, read_number
+from scheduler_api.dashboard.list_parameters import AFTER
 from scheduler_api.dashboard.pages.tokens import MAX_NAME
 from scheduler_api.dashboard.parameters import NAME
 from scheduler_api.dashboard.rendering import page, to_page

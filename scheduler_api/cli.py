@@ -19,6 +19,7 @@ from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
 from scheduler_api.commands.queues import queues
 from scheduler_api.commands.schedule_states import pause_schedule, resume_schedule
+from scheduler_api.commands.publish import publish
 from scheduler_api.commands.schedules import schedules
 from scheduler_api.commands.status import status
 from scheduler_api.commands.stores import (
@@ -31,6 +32,7 @@ from scheduler_api.commands.tenants import tenant
 from scheduler_api.commands.tokens import token
 from scheduler_api.commands.up import up
 from scheduler_api.commands.usage import show_usage
+from scheduler_api.commands.verify import verify
 from scheduler_api.commands.why import why
 from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
@@ -86,11 +88,13 @@ COMMANDS = (
     keys,
     preview_cron,
     queues,
+    publish,
     schedules,
     status,
     tenant,
     token,
     up,
+    verify,
     why,
 )
 for command in COMMANDS:

@@ -208,7 +208,9 @@ def stop(settings: Settings, job_id: str, tenant_id: str) -> None:
     try:
         job = jobs.get(tenant_id, job_id)
     except NotFound as err:
-        raise click.ClickException(f"there is no job {job_id}: see `jobs`") from err
+        raise click.ClickException(
+            f"there is no job {job_id}: see `dead-letters jobs`"
+        ) from err
     if job.state is not JobState.RUNNING:
         raise click.ClickException(f"the job is {job.state} already")
     jobs.stop(job, by=user())

@@ -23,8 +23,11 @@ class Verification:
     Attributes:
         signature_header: the header that only deliveries of this dialect have.
         keys: takes the secrets of a tenant; returns those that may have signed.
+        decode: takes a secret as clients have it; returns the key of the HMAC. Raises
+            ValueError.
         verify: takes a request, keys and the time in epoch ms; returns what differs.
             Without keys, all but the key is verified.
+        signs_url: whether a signature is valid for one URL only.
         id_header: the header with the id of the event, as clients write it.
         attempt: takes the headers; returns the number of the attempt, from 1, or None
             if they do not say.
@@ -33,6 +36,8 @@ class Verification:
     signature_header: str
     keys: Callable[[Secrets], Sequence[Key]]
     verify: Callable[[Received, Sequence[Key], int], Verdict]
+    decode: Callable[[str], bytes] = str.encode
+    signs_url: bool = False
     id_header: str = EVENT_ID
     attempt: Callable[[Mapping[str, str]], int | None] = read_attempt
 

@@ -45,6 +45,22 @@ class Connection:
 
         Raises: ApiError.
         """
+        response = self.request(method, path, json=json, body=body, headers=headers)
+        return read_json(response) if response.content else None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        body: bytes | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> requests.Response:
+        """Send a request; return the response if it is no refusal.
+
+        Raises: ApiError.
+        """
         try:
             response = self._session.request(
                 *(method, self._base_url + path),
@@ -54,14 +70,23 @@ class Connection:
                 timeout=TIMEOUT_S,
                 allow_redirects=False,
             )
-            if response.status_code < 300:
-                return response.json() if response.content else None
-        except requests.JSONDecodeError as err:
-            raise ApiError(f"{self._base_url} responds with something else") from err
         except requests.RequestException as err:
             reason = type(err).__name__
             raise ApiError(f"{self._base_url} does not answer: {reason}") from err
-        raise ApiError(_fault(response))
+        if response.status_code >= 300:
+            raise ApiError(_fault(response))
+        return response
+
+
+def read_json(response: requests.Response) -> Any:
+    """Return the JSON of a response.
+
+    Raises: ApiError.
+    """
+    try:
+        return response.json()
+    except requests.JSONDecodeError as err:
+        raise ApiError(f"{response.url} responds with something else") from err
 
 
 def _fault(response: requests.Response) -> str:

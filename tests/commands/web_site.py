@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+import requests
 import threading
 import yaml
 from click.testing import CliRunner, Result
@@ -38,6 +39,16 @@ class Site:
         arguments = [str(self.file) if w == "FILE" else w for w in words.split()]
         return CliRunner().invoke(main, arguments, env=env, input=answer)
 
+    def get(self, path: str) -> Any:
+        """Read from the QStash API."""
+        token = self.variables["QSTASH_TOKEN"]
+        response = requests.get(
+            self.variables["QSTASH_URL"] + path,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+        )
+        return response.json()
+
     def pulled(self) -> dict[str, dict[str, Any]]:
         """What `schedules pull` prints, by id."""
         output = self.run("schedules pull").output
@@ -51,11 +62,11 @@ def serve(url: str, file: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
     with redis.Redis.from_url(url) as client:
         client.flushall()
     web = new_web(Settings(redis_url=url, secret_key=SECRET_KEY))
-    requests: list[str] = []
+    changes: list[str] = []
 
     def recorded(environ: Any, start_response: Any) -> Any:
         if environ["REQUEST_METHOD"] != "GET":
-            requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+            changes.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         return web.app(environ, start_response)
 
     server = make_server("127.0.0.1", 0, recorded, threaded=True)
@@ -67,7 +78,7 @@ def serve(url: str, file: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
             client_variables(new.id, new.token, new.secrets, base_url)
             for new in (web.tenant, web.tenants.create("other"))
         )
-        yield Site(variables, other, file, requests)
+        yield Site(variables, other, file, changes)
     finally:
         server.shutdown()
         thread.join()

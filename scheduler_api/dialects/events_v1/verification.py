@@ -81,4 +81,6 @@ def _digests(signatures: str) -> list[bytes] | Difference:
     )
 
 
-VERIFICATION = Verification(signature_header=SIGNATURE, keys=keys_of, verify=verify)
+VERIFICATION = Verification(
+    signature_header=SIGNATURE, keys=keys_of, verify=verify, decode=_decode
+)

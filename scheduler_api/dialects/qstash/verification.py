@@ -195,4 +195,5 @@ VERIFICATION = Verification(
     attempt=attempt,
     keys=keys_of,
     verify=verify,
+    signs_url=True,
 )

@@ -10,7 +10,7 @@ from scheduler_api.commands.cron import preview_cron
 from scheduler_api.commands.dead_letters import dead_letters
 from scheduler_api.commands.destinations import destinations
 from scheduler_api.commands.doctor import doctor
-from scheduler_api.commands.environment import OPTION, Environment
+from scheduler_api.commands.environment import OPTION, Environment, program_of
 from scheduler_api.commands.events import events
 from scheduler_api.commands.flow_keys import flow_keys
 from scheduler_api.commands.forget import forget
@@ -38,6 +38,9 @@ from scheduler_api.core.errors import ForeignDatabase, UnknownLayout
 from scheduler_api.core.settings.engine import SettingsError
 from scheduler_api.core.tenants.encryption import WrongSecretKey
 
+REDIS_URL = "REDIS_URL"
+MAX_SUMMARY = 200
+
 
 class Group(click.Group):
     """A command group that prints expected errors in one line, without a traceback."""
@@ -46,14 +49,29 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except SettingsError as err:
-            raise click.ClickException(str(err)) from err
+            raise click.ClickException(_with_hint(str(err))) from err
         except (WrongSecretKey, ForeignDatabase, UnknownLayout) as err:
             raise click.ClickException(str(err) or str(err.__doc__)) from err
         except RedisError as err:
-            raise click.ClickException(f"the store does not answer: {err}") from err
+            problem, command = str(err).rstrip("."), f"{program_of(ctx)} doctor"
+            raise click.ClickException(
+                f"the store does not answer: {problem}; see `{command}`"
+            ) from err
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def _with_hint(message: str) -> str:
+    """Add where settings come from, if there are none."""
+    if not message.startswith(f"{REDIS_URL}: missing"):
+        return message
+    return f"{message}\nSet them as for the processes, or use {OPTION} DIR: see -h"
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `doctor` on a new installation, and with `status` if something"
+    " is wrong. `why ID` tells about one event.",
+)
 @click.version_option(package_name="scheduler_api", message="scheduler %(version)s")
 @click.option(
     OPTION,
@@ -101,3 +119,14 @@ for command in COMMANDS:
     main.add_command(command)
 if SCRIPT.exists():
     main.add_command(chaos)
+
+
+def _show_full_summaries(command: click.Command) -> None:
+    """Let lists of commands wrap summaries; by default, click cuts them."""
+    command.short_help = command.get_short_help_str(MAX_SUMMARY)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _show_full_summaries(each)
+
+
+_show_full_summaries(main)

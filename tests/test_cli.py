@@ -1,6 +1,7 @@
 """Tests of the operator's command line on a real store."""
 
 import base64
+import click
 import json
 import pytest
 import re
@@ -14,12 +15,15 @@ from scheduler_api.core.store.records import GATE
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.tokens import FIRST, Access
 from scheduler_api.dialects.outbound import SECRETS
+from tests.commands.click_tree import commands
 from tests.dialects.breakers import open_origin
 from tests.sync_worker import new_sync_worker
 
 SECRET_KEY = "a secret key of the tests"
 LATER_MS = 1_900_000_000_000
 PREFIX = "{s1}:"
+# The words of all commands, and of the groups that they are in.
+WORDS = sorted({words[:n] for words, _ in commands() for n in range(len(words) + 1)})
 NEW_YORK, SPRING = "America/New_York", "2025-03-09T00:00:00-05:00"
 
 
@@ -94,7 +98,32 @@ def test_an_unreachable_store_is_reported_in_one_line(environ: dict[str, str]):
 
     assert result.exit_code == 1
     assert result.output.startswith("Error: the store does not answer: ")
+    assert result.output.endswith("refused; see `scheduler doctor`\n")
     assert len(result.output.splitlines()) == 1
+
+
+def test_without_settings_it_says_where_they_come_from(environ: dict[str, str]):
+    result = run({"REDIS_URL": "", "SECRET_KEY": ""}, "tenant", "list")
+
+    assert result.exit_code == 1
+    assert "use --data DIR" in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_help_fits_into_80_columns_and_is_not_cut(words: tuple[str, ...]):
+    result = CliRunner().invoke(main, [*words, "-h"], env={"COLUMNS": "80"})
+    _usage, *lines = result.output.splitlines()
+
+    assert result.exit_code == 0
+    assert [line for line in lines if len(line) > 80 or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(("words", "command"), [*commands()])
+def test_every_option_is_explained(words: tuple[str, ...], command: click.Command):
+    options = [each for each in command.params if isinstance(each, click.Option)]
+
+    assert words and command.help
+    assert [each.name for each in options if not each.help] == []
 
 
 @pytest.mark.parametrize("name", ["", " ", "\t"])

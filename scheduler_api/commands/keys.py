@@ -31,7 +31,12 @@ def keys() -> None:
     shell_complete=complete_tenants,
     help="Tenant whose secret is replaced.",
 )
-@click.option("--dialect", type=click.Choice([*DIALECTS]), required=True)
+@click.option(
+    "--dialect",
+    type=click.Choice([*DIALECTS]),
+    required=True,
+    help="API whose secret is replaced.",
+)
 @click.option("--now", is_flag=True, help="Stop signing with the old secret at once.")
 @click.option(
     "--at", metavar="TIME", help="Sign with the old secret until this ISO 8601 time."

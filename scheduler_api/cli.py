@@ -17,9 +17,9 @@ from scheduler_api.commands.forget import forget
 from scheduler_api.commands.imports import imports
 from scheduler_api.commands.keys import keys
 from scheduler_api.commands.limits import set_limits
+from scheduler_api.commands.publish import publish
 from scheduler_api.commands.queues import queues
 from scheduler_api.commands.schedule_states import pause_schedule, resume_schedule
-from scheduler_api.commands.publish import publish
 from scheduler_api.commands.schedules import schedules
 from scheduler_api.commands.status import status
 from scheduler_api.commands.stores import (

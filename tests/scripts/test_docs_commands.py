@@ -76,6 +76,15 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     },
     "docs/operations.md": {
         "doctor --deliver": Outcome(r"Nothing is wrong[\s\S]*answered with 200"),
+        "publish http": Outcome(
+            r"message msg_\w+, due 20[\s\S]*schedule \w+, first run 20",
+            received="hello",
+        ),
+        "events show": Outcome(
+            r"delivered +http://127.0.0.1:\d+/[\s\S]*Event msg_[\s\S]*attempt",
+            eventually=True,
+        ),
+        "events cancel": Outcome("events? match"),
         "tenant limits": Outcome(r"pending_events +│ 100000 +│ this tenant"),
         "healthz": Outcome(r'("status":"ok"[\s\S]*){2}[12] workers'),
         "accept-store": Outcome("accepted"),

@@ -36,12 +36,12 @@ BEGIN = {
 }
 RENEW = {"hmget": 50, "zadd": 50}
 DELIVERED = {
-    **{"exists": 1, "hmget": 50, "hset": 100, "hdel": 50},
+    **{"exists": 2, "hmget": 50, "hset": 100, "hdel": 50},
     **{"zadd": 2, "zrem": 2},
 }
 RETRY = {
     **{"hmget": 50, "hset": 100, "hincrby": 50, "hdel": 50},
-    **{"exists": 1, "zadd": 50, "zrem": 100, "get": 1, "set": 1, "publish": 1},
+    **{"exists": 2, "zadd": 50, "zrem": 100, "get": 1, "set": 1, "publish": 1},
 }
 
 

@@ -10,8 +10,8 @@ local PROMOTIONS_PER_CALL = 200
 --   due, leased: the names of these keys.
 --   freed: gates that lost a holder. Their waiters must be promoted.
 --   promotions_left: how many more promotions this call may try.
---   next_check, any_isolated, job_template, has_readers: values that other modules read only once per call. They
---     are absent at first.
+--   next_check, any_isolated, job_template, has_readers: values that other modules read only once per
+--     call. They are absent at first.
 function context.new(key_names, args)
   local options, micros = cjson.decode(args[1]), 0
   local now = options.now_ms

@@ -22,7 +22,8 @@ from load_pages import measure as measure_pages
 from pathlib import Path
 from socket import create_connection
 from statistics import median
-from tests.system.cell import PROCFILE, Cell
+from tests.procfile import PROCFILE
+from tests.system.cell import Cell
 from tests.system.observer import Accepted
 from tests.system.processes import Process, free_port, wait_until
 from tests.system.report import Report

@@ -14,13 +14,10 @@ from scheduler_api.cli import main
 from scheduler_api.core.errors import UnknownLayout
 from scheduler_api.core.store import keys, layout
 from scheduler_api.settings import Settings
+from tests.procfile import PROCFILE, ROOT
 from workers import chores
 from workers.deliver import deliver
 
-ROOT = Path(__file__).parents[1]
-PROCFILE = dict(
-    line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
-)
 PREFIX = "{s1}:"
 SECRET_KEY = "a secret key of the tests"
 EMPTY_STORE = "`scheduler empty-store`"

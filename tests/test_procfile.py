@@ -20,12 +20,9 @@ from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
 from scheduler_api.dialects.outbound import SECRETS
 from scheduler_api.web.gunicorn_worker import HEAD_MAX_BYTES
+from tests.procfile import PROCFILE, ROOT
 
-ROOT = Path(__file__).parents[1]
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
-PROCFILE = dict(
-    line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
-)
 pytestmark = pytest.mark.slow
 
 

@@ -5,7 +5,6 @@ import pytest
 import redis
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from scheduler_api.core.delivery.destinations import parse
 from scheduler_api.core.flow_control.held_destinations import HeldDestinations
 from scheduler_api.core.flow_control.queues import Queues
@@ -27,6 +26,7 @@ from scheduler_api.web import banners, readiness
 from scheduler_api.web.readiness import Answer
 from tests.dashboard.browser import Browser, sign_in
 from tests.dialects.engine import Engine, Web
+from tests.procfile import PROCFILE
 from tests.sync_worker import AwaitableClient, add_counts
 from typing import Any, cast
 
@@ -174,12 +174,11 @@ def test_nothing_of_other_tenants_is_shown_as_held(web: Web) -> None:
 
 
 def test_operators_are_told_what_to_run(web: Web, browser: Browser) -> None:
-    procfile = Path(__file__).parents[2].joinpath("Procfile").read_text()
     text = operator(web).text("/overview")
 
     assert "No worker runs, so nothing is delivered. Start one: rq worker" in text
     for role, command in banners.RUN.items():
-        assert f"{role}: {command}\n" in procfile
+        assert command == PROCFILE[role]
     for role in readiness.ROLES:
         assert banners.RUN[role] in text
     assert "Nothing is delivered at present." in browser.text("/overview")

@@ -9,14 +9,12 @@ from scheduler_api.dialects import outbound
 from scheduler_api.settings import from_env
 from scheduler_api.up import embedded_store
 from scheduler_api.up.data_folder import DataFolder, wait_for_store
+from tests.procfile import PROCFILE
 from tests.system.observer import CREATED_WITHIN_MS, Observer
-from tests.system.processes import ROOT, Process, free_port, wait_until
+from tests.system.processes import Process, free_port, wait_until
 from types import TracebackType
 from typing import Self, cast
 
-PROCFILE = dict(
-    line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
-)
 DELIVERY_WORKER = "rq worker -S json -w workers.DeliveryWorker"
 # The command lines of workers that exit by themselves, without a signal.
 EXITING_COMMANDS = {

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tests.system.cell import PROCFILE, Cell
+from tests.procfile import PROCFILE
+from tests.system.cell import Cell
 from tests.system.processes import ROOT, wait_until
 from tests.system.tls_proxy import tls_proxy
 from tests.workers.http_client import hostile

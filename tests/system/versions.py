@@ -10,7 +10,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from scheduler_api.core.store import epoch_memory
 from scheduler_api.core.store.epoch import claim_database
-from tests.system.cell import PROCFILE, Cell
+from tests.procfile import PROCFILE
+from tests.system.cell import Cell
 from tests.system.processes import ROOT, Process, wait_until
 from typing import Any
 

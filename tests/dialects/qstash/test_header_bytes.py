@@ -3,7 +3,6 @@
 import json
 import os
 import pytest
-import re
 import socket
 import socketserver
 import sys
@@ -14,7 +13,8 @@ from scheduler_api.core.model import Content, Draft, Owner
 from scheduler_api.core.store.events import EventStore
 from tests.dialects.conformance.world import SECRET_KEY, World
 from tests.dialects.qstash.publisher import Publisher
-from tests.system.processes import ROOT, Process, free_port, wait_until
+from tests.procfile import PROCFILE
+from tests.system.processes import Process, free_port, wait_until
 from typing import Any
 
 UTF8, LATIN1, OTHER = "Gr\u00fc\u00dfe \u65e5".encode(), b"caf\xe9", b"\x80\t\xfe\xff"
@@ -170,9 +170,8 @@ def http_server(
         "SCHED_WEB_WORKERS": "1",
         "SECRET_KEY": SECRET_KEY,
     }
-    [command] = re.findall("^web: (.*)", (ROOT / "Procfile").read_text(), re.MULTILINE)
     log = tmp_path_factory.mktemp("web") / "web.log"
-    process = Process(["sh", "-c", f"exec {command}"], environ=environ, log=log)
+    process = Process(["sh", "-c", f"exec {PROCFILE['web']}"], environ=environ, log=log)
     process.start()
     try:
         wait_until(lambda: is_healthy(port))

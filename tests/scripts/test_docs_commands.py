@@ -115,6 +115,7 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
     },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }
+ROOT_ONLY = "needs a machine of its own; tests/system/test_managed.py runs the units"
 # Blocks that the tests do not run, and why. The key is a page and the beginning of the
 # block.
 NOT_RUN = {
@@ -128,6 +129,11 @@ NOT_RUN = {
     ("docs/heroku.md", "heroku create"): "needs an account there",
     ("docs/traces.md", "scripts/venv otel"): "downloads; the tests have the packages",
     ("docs/sizing.md", "scripts/bench sizes"): "takes minutes and needs nginx",
+    ("docs/systemd.md", "sudo python3 -m venv /opt/scheduler-0.1.0"): ROOT_ONLY,
+    ("docs/systemd.md", "sudo systemctl enable"): ROOT_ONLY,
+    ("docs/systemd.md", "systemctl list-dependencies"): ROOT_ONLY,
+    ("docs/systemd.md", "sudo systemctl edit"): ROOT_ONLY,
+    ("docs/systemd.md", "sudo python3 -m venv /opt/scheduler-0.2.0"): ROOT_ONLY,
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

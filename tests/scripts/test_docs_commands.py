@@ -134,6 +134,8 @@ NOT_RUN = {
     ("docs/systemd.md", "systemctl list-dependencies"): ROOT_ONLY,
     ("docs/systemd.md", "sudo systemctl edit"): ROOT_ONLY,
     ("docs/systemd.md", "sudo python3 -m venv /opt/scheduler-0.2.0"): ROOT_ONLY,
+    ("docs/containers.md", "cd docs/containers"): "needs Docker",
+    ("docs/containers.md", "docker compose exec web scheduler status"): "needs Docker",
     ("docs/jiter.md", "npm i "): "downloads; tests/js has the same packages",
 }
 

@@ -1,13 +1,18 @@
 """A tenant that has something of every kind, made through the HTTP APIs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from scheduler_api.core.timestamps import to_iso
+from scheduler_api.dialects.inbound import DIALECTS
 from tests import documents
 from tests.dialects.engine import Engine, Web
 from typing import Any
 
 NAME = "furnished"
 HOUR_MS = 3_600_000
+REGISTER = "/v1/register"
+
+Json = Any
 
 
 @dataclass
@@ -74,10 +79,9 @@ def _jiter(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
 
 
 def _events_v1(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
-    later = to_iso(furnished.web.cell.now_ms() + HOUR_MS)
     event = {
         "eventOwner": f"ada@{name}.example",
-        "endDate": later,
+        "endDate": "2099-01-01",
         "interval": "0 0 1 1 *",
         "callbackUrl": hook(name) + secret,
         "context": {"user": name + secret},
@@ -120,4 +124,34 @@ def _qstash(furnished: Furnished, name: str, secret: str) -> dict[str, str]:
         "queue": name,
         "key": name,
         "destination": hook(name),
+    }
+
+
+def operations(furnished: Furnished) -> Iterator[tuple[str, str, str, Json, Json]]:
+    """Yield dialect, method, path, operation and document; deletions come last."""
+    found = []
+    for dialect in DIALECTS:
+        name = dialect.DOCUMENT.name
+        answer = furnished.web.app.test_client().get(f"/openapi/{name}.json")
+        document = answer.get_json()
+        for path, item in document["paths"].items():
+            for method, operation in item.items():
+                if path != REGISTER:
+                    kind = dialect.DOCUMENT.blueprint
+                    found.append((kind, method.upper(), path, operation, document))
+    return iter(sorted(found, key=lambda each: (each[1] == "DELETE", each[2])))
+
+
+def inputs(operation: Json, kind: str) -> list[str]:
+    """The names of an operation's parameters in the path or in the query."""
+    return [each["name"] for each in operation["parameters"] if each["in"] == kind]
+
+
+def readable(furnished: Furnished) -> dict[str, Any]:
+    """What the tenant reads of its own: the response of every operation that reads."""
+    return {
+        path: furnished.call(method, path)
+        for kind, method, template, operation, _ in operations(furnished)
+        if method == "GET"
+        for path in [template.format(**furnished.ids[kind])]
     }

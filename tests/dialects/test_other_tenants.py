@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
-from scheduler_api.dialects.inbound import DIALECTS
 from tests.dialects.engine import Web
-from tests.dialects.furnished import Furnished, furnish
+from tests.dialects.furnished import Furnished, furnish, inputs, operations, readable
 from typing import Any
 
 Json = Any
@@ -20,29 +19,8 @@ SECRET = "canary-5f2c"
 # Path parameters whose values the service makes: another tenant's value is not found.
 IDS = {"event_id", "cron_id", "message_id", "schedule_id", "letter_id"}
 NOT_FOUND = (400, 404)
-REGISTER = "/v1/register"
 # Filters that take no ids and no names.
 PLAIN = {"count", "limit", "offset", "order", "force", "parallelism", "rate", "period"}
-
-
-def operations(furnished: Furnished) -> Iterator[tuple[str, str, str, Json, Json]]:
-    """Yield dialect, method, path, operation and document; deletions come last."""
-    found = []
-    for dialect in DIALECTS:
-        name = dialect.DOCUMENT.name
-        answer = furnished.web.app.test_client().get(f"/openapi/{name}.json")
-        document = answer.get_json()
-        for path, item in document["paths"].items():
-            for method, operation in item.items():
-                if path != REGISTER:
-                    kind = dialect.DOCUMENT.blueprint
-                    found.append((kind, method.upper(), path, operation, document))
-    return iter(sorted(found, key=lambda each: (each[1] == "DELETE", each[2])))
-
-
-def inputs(operation: Json, kind: str) -> list[str]:
-    """The names of an operation's parameters in the path or in the query."""
-    return [each["name"] for each in operation["parameters"] if each["in"] == kind]
 
 
 def foreign_ids(other: Furnished) -> set[str]:
@@ -95,16 +73,6 @@ def foreign_requests(other: Furnished) -> Iterator[tuple[str, str, dict[str, Any
         ]
         for target, more in product(paths(other, kind, path, operation), asked):
             yield method, target, more
-
-
-def readable(furnished: Furnished) -> dict[str, Any]:
-    """What the tenant reads of its own: the response of every operation that reads."""
-    return {
-        path: furnished.call(method, path)
-        for kind, method, template, operation, _ in operations(furnished)
-        if method == "GET"
-        for path in [template.format(**furnished.ids[kind])]
-    }
 
 
 def test_s27_equal_names_of_another_tenant_change_no_response(

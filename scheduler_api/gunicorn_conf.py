@@ -31,6 +31,9 @@ worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 worker_connections = connections_max(1_000)
 proc_name = "scheduler_api web"
 preload_app = False
+# Nothing uses gunicorn's socket for commands, and in most deployments its folder, in the
+# home of the user, cannot be written.
+control_socket_disable = True
 
 # These limits are higher than gunicorn's defaults, because a path may contain an entire
 # destination URL, and a request may contain many headers to forward. For the request

@@ -32,7 +32,9 @@ class ManagedCell(Cell):
         """
         state = self.folder / environ[STATE_DIR].lstrip("/")
         state.mkdir(parents=True)
-        self.start(*PROCFILE, **{**environ, STATE_DIR: str(state)})
+        # In containers, this folder is also the home of the processes.
+        folders = {STATE_DIR: str(state), "HOME": str(state)}
+        self.start(*PROCFILE, **{**environ, **folders})
         wait_until(self.is_ready)
         assert self.post("one", in_ms=500).status == 200
         wait_until(lambda: self.receiver.count("one"))

@@ -111,7 +111,9 @@ class DataFolder:
             "folder": str(self.path).replace("\\", r"\\").replace('"', r"\""),
         }
         _write_private(self.store_conf, STORE_CONF.format(**values))
-        return f"redis://:{values['password']}@127.0.0.1:{values['port']}/0"
+        # Without a user, redis-cli 7.0 would log in as a user without a name.
+        address = f"127.0.0.1:{values['port']}"
+        return f"redis://default:{values['password']}@{address}/0"
 
     def keep_credentials(
         self,

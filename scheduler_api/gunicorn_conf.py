@@ -31,8 +31,8 @@ worker_class = "scheduler_api.web.gunicorn_worker.WebWorker"
 worker_connections = connections_max(1_000)
 proc_name = "scheduler_api web"
 preload_app = False
-# Nothing uses gunicorn's socket for commands, and in most deployments its folder, in the
-# home of the user, cannot be written.
+# Nothing uses gunicorn's socket for commands. Its folder is in the home of the user,
+# which a service may not have.
 control_socket_disable = True
 
 # These limits are higher than gunicorn's defaults, because a path may contain an entire

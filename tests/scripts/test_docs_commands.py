@@ -51,6 +51,10 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "keys alerts": Outcome("^whsec_"),
         "v2/publish": Outcome('"messageId"'),
     },
+    "docs/backup.md": {
+        "--rdb": Outcome("Transfer finished with success"),
+        "accept-store": Outcome("accepted"),
+    },
     "docs/destinations.md": {
         "destination pause": Outcome("is paused"),
         "v2/publish": Outcome('"messageId"'),
@@ -154,7 +158,7 @@ class Site:
     def fill_in(self, text: str) -> str:
         """Replace the placeholders, as a reader does."""
         values: dict[str, Callable[[], str]] = {
-            "redis://:password@store:6379/0": lambda: self.store,
+            "redis://default:password@store:6379/0": lambda: self.store,
             "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
             "https://qstash.upstash.io": lambda: self._credentials()["QSTASH_URL"],
             "sig_…": lambda: "sig_hosted",

@@ -158,6 +158,12 @@ def test_a_stock_worker_delivers_nothing_from_an_older_store(
         deliver(["1"], [], False)
 
 
+def test_the_page_shows_the_refusal_as_it_is_printed():
+    refusal = UnknownLayout(str(layout.LAYOUT + 1), layout.LAYOUT)
+
+    assert f"Error: {refusal}\n" in (ROOT / "docs" / "upgrade.md").read_text()
+
+
 def test_a_store_emptied_after_confirmation_is_usable(
     older: redis.Redis, environ: dict[str, str]
 ):

@@ -80,6 +80,16 @@ def test_a_field_that_is_gone_or_different_is_found(now: Any):
     assert lost(before, {"path": now}) != []
 
 
+def test_fields_that_only_a_later_version_knows_change_nothing(
+    recording: Recording, client: redis.Redis, valkey: str
+):
+    for name in [*client.scan_iter(f"{PREFIX}[es]:*", _type="HASH")]:
+        client.hset(name, "later", "x")
+
+    assert lost(recording.reads, read(recording, valkey)) == []
+    assert [*walk.check(Cell(client, PREFIX))] == []
+
+
 def test_the_store_has_no_fault_and_nothing_is_quarantined(
     client: redis.Redis, valkey: str
 ):

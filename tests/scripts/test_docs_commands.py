@@ -24,6 +24,7 @@ from tests.scripts.checkout import new_checkout
 from tests.scripts.walk import RECEIVER, SERVERS, Outcome, Shell, Walk, plain_environ
 from tests.system.processes import free_port
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 pytestmark = [
     pytest.mark.slow,
@@ -117,6 +118,10 @@ OUTCOMES: dict[str, dict[str, Outcome]] = {
         "dead-letters list": Outcome("match"),
         "curl -sS $SCHEDULER_API/receiver": Outcome('"valid":false.*no signature'),
     },
+    "docs/upgrade.md": {
+        "replicaof old": Outcome("master_link_status:up", eventually=True),
+        "replicaof no one": Outcome(r"^1$\s+OK"),
+    },
     "docs/v1.md": {"v1/events": Outcome('"eventId"', received='{"user":12345}')},
 }
 ROOT_ONLY = "needs a machine of its own; tests/system/test_managed.py runs the units"
@@ -159,6 +164,9 @@ class Site:
         """Replace the placeholders, as a reader does."""
         values: dict[str, Callable[[], str]] = {
             "redis://default:password@store:6379/0": lambda: self.store,
+            "redis://default:password@new:6379/0": lambda: self.store,
+            "old-password": lambda: str(self._old_store().password),
+            "old 6379": lambda: f"127.0.0.1 {self._old_store().port}",
             "SECRET_KEY=…": lambda: f"SECRET_KEY={SECRET_KEY}",
             "https://qstash.upstash.io": lambda: self._credentials()["QSTASH_URL"],
             "sig_…": lambda: "sig_hosted",
@@ -171,6 +179,9 @@ class Site:
             if placeholder in text:
                 text = text.replace(placeholder, value())
         return text
+
+    def _old_store(self) -> SplitResult:
+        return urlsplit(self._credentials()["REDIS_URL"])
 
     def _credentials(self) -> dict[str, str]:
         text = (self.folder / "data" / "credentials.env").read_text()

@@ -43,3 +43,13 @@ def dockerfile() -> Path:
     """The file that builds the image of a process."""
     build = SERVICES["web"]["build"]
     return (FILE.parent / build["context"] / build["dockerfile"]).resolve()
+
+
+def context() -> list[str]:
+    """The files and folders of the checkout that the image is built from.
+
+    All others are ignored.
+    """
+    everything, *lines = Path(f"{dockerfile()}.dockerignore").read_text().split()
+    assert everything == "*"
+    return [line.removeprefix("!") for line in lines if line.startswith("!")]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tests.pages import ROOT, blocks
 from tests.system.cell import Cell
+from tests.system.observer import Answer
 from tests.system.processes import wait_until
 from urllib.parse import urlsplit
 
@@ -72,9 +73,18 @@ def scheduler(cell: Cell, command: str) -> int:
 
 def deliver(cell: Cell, label: str) -> object:
     """Create an event, and wait until the store has its delivery; return its id."""
-    event_id = cell.post(label, in_ms=500).body["id"]
+    answers: list[Answer] = []
+
+    def is_accepted() -> bool:
+        # Web processes notice within a second that an operator has accepted the store.
+        answers.append(cell.post(label, in_ms=500))
+        return answers[-1].status == 200
+
+    wait_until(is_accepted)
+    event_id = answers[-1].body["id"]
     path = f"/api/events/{event_id}"
     wait_until(lambda: cell.request("GET", path).body["status"] == "Sent")
+    wait_until(lambda: cell.receiver.count(label))
     return event_id
 
 

@@ -96,6 +96,8 @@ def new_cell(url: str) -> OperatedCell:
     """Return an empty cell with a tenant."""
     client = redis.Redis.from_url(url)
     client.flushall()
+    # What tickers remember of the store outlives its data.
+    client.function_flush()
     made = OperatedCell(url, Cell(client, PREFIX))
     assert made.run("tenant create Ada").exit_code == 0
     return made

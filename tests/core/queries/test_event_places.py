@@ -1,13 +1,14 @@
 """Tests of where an event is: its queue, its flow-control key, what it waits for."""
 
 import pytest
+from dataclasses import replace
 from scheduler_api.core.model import NO_GATES, FlowLimits, Gates
 from scheduler_api.core.queries.event_places import Place, read_place
 from scheduler_api.core.store.gate_names import flow_gate, queue_gate
 from tests.core.engine import OWNER, Engine
 from tests.core.gated import begin, create, finish
 
-NOWHERE = Place(queue="", flow_key="", waits_at="", is_sent=False)
+NOWHERE = Place(queue="", flow_key="", waits_at="", is_claimed=False, is_sent=False)
 ONE_AT_ONCE = FlowLimits("customer", parallelism=1)
 
 
@@ -31,9 +32,9 @@ def test_queue_and_flow_key_have_the_names_that_the_client_gave(
     [queued] = create(engine, 1, Gates(name))
     [keyed] = create(engine, 1, Gates(flow=flow))
 
-    assert place_of(engine, event) == Place(name, flow.key, "", is_sent=False)
-    assert place_of(engine, queued) == Place(name, "", "", is_sent=False)
-    assert place_of(engine, keyed) == Place("", flow.key, "", is_sent=False)
+    assert place_of(engine, event) == replace(NOWHERE, queue=name, flow_key=flow.key)
+    assert place_of(engine, queued) == replace(NOWHERE, queue=name)
+    assert place_of(engine, keyed) == replace(NOWHERE, flow_key=flow.key)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,9 @@ def test_of_two_events_at_a_gate_one_is_sent_and_the_other_waits(
     sent, waiting = place_of(engine, first), place_of(engine, second)
     finish(engine, *begun)
 
-    assert (sent.is_sent, sent.waits_at) == (True, "")
-    assert (waiting.is_sent, waiting.waits_at) == (False, gate)
+    assert (sent.is_claimed, sent.is_sent, sent.waits_at) == (True, True, "")
+    assert (waiting.is_claimed, waiting.is_sent) == (False, False)
+    assert waiting.waits_at == gate
     assert not place_of(engine, first).is_sent
 
 
@@ -61,4 +63,4 @@ def test_an_event_keeps_its_queue_when_it_has_ended(engine: Engine) -> None:
     [event] = create(engine, 1, Gates("mail"))
     finish(engine, *begin(engine))
 
-    assert place_of(engine, event) == Place("mail", "", "", is_sent=False)
+    assert place_of(engine, event) == replace(NOWHERE, queue="mail")

@@ -40,7 +40,7 @@ LARGE = Content("https://receiver.example/", b"x" * 100_000)
 PERMANENT = {
     name(PREFIX)
     for name in (
-        *(keys.sequence, keys.owners, keys.server),
+        *(keys.sequence, keys.owners, keys.server, keys.totals),
         *(keys.last_claim_at, keys.next_check, keys.lease_grace_until),
     )
 }

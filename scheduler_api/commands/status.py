@@ -138,7 +138,8 @@ def _processes(processes: Sequence[Process], now_ms: int) -> RenderableType:
 
 
 def _store(store: StoreState) -> Text:
-    return Text(f"\nstore {store.version}: {_memory(store)}; {_persistence(store)}")
+    name = f"{store.product} {store.version}"
+    return Text(f"\nstore {name}: {_memory(store)}; {_persistence(store)}")
 
 
 def _memory(store: StoreState) -> str:
@@ -208,6 +209,7 @@ def _details(details: Details) -> dict[str, object]:
             ],
         },
         "store": {
+            "product": store.product,
             "version": store.version,
             "usedBytes": store.used_bytes,
             "limitBytes": store.limit_bytes,

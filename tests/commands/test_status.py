@@ -234,6 +234,7 @@ def test_the_json_document_has_the_same(cell: OperatedCell):
     assert (held["reason"], held["isPaused"]) == ("paused", True)
     assert {each["role"] for each in body["processes"]} == {*ALL_ROLES}
     assert body["store"]["usedBytes"] > 0
+    assert body["store"]["product"] == "Valkey"
     assert body["late"]["oldestDue"] is None
 
 

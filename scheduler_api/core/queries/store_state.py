@@ -13,6 +13,7 @@ class StoreState:
     """The state of the store.
 
     Attributes:
+        product: `Valkey`, or `Redis` for everything else.
         used_bytes, limit_bytes: its memory, and its `maxmemory`, 0 for none.
         policy: its `maxmemory-policy`.
         appends: whether it writes an append-only file.
@@ -20,6 +21,7 @@ class StoreState:
         replicas: how many are connected.
     """
 
+    product: str
     version: str
     used_bytes: int
     limit_bytes: int
@@ -40,6 +42,7 @@ def read(cell: Cell) -> StoreState:
     info: Mapping[str, Any] = cell.client.info(*SECTIONS)
     last_writes = ("aof_last_write_status", "rdb_last_bgsave_status")
     return StoreState(
+        product="Valkey" if "valkey_version" in info else "Redis",
         version=str(info.get("valkey_version") or info.get("redis_version") or ""),
         used_bytes=int(info.get("used_memory", 0)),
         limit_bytes=int(info.get("maxmemory", 0)),

@@ -3,20 +3,28 @@
 import click
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from rich.table import Table
 from scheduler_api.commands.common import print_table, printable
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.commands.schedules import NOTHING, plan_for, run_steps, show_steps
-from scheduler_api.core.cron.expression import CronError
+from scheduler_api.core.cron.expression import Cron, CronError
 from scheduler_api.core.cron.zones import check_zone
+from scheduler_api.core.timestamps import to_iso
 from scheduler_api.schedule_files import crontab, entries, qstash, qstash_account
 from scheduler_api.schedule_files.connection import ApiError, Connection
-from scheduler_api.schedule_files.crontab import Crontab, Job, Refused
+from scheduler_api.schedule_files.crontab import Crontab, Refused
 from scheduler_api.schedule_files.entries import Entry, Existing
 from scheduler_api.schedule_files.plan import Action
 from scheduler_api.schedule_files.qstash_account import Copy
+from scheduler_api.schedule_files.run_comparison import (
+    COMPARED_RUNS,
+    differing_runs,
+    is_next,
+)
+from scheduler_api.web.schedule_options import BadOption
 from typing import TextIO
 
 UTC = "UTC"
@@ -89,7 +97,8 @@ def import_qstash(
 ) -> None:
     """Copy URL groups, queues and schedules of another QStash account.
 
-    Schedules with redacted values are skipped: the API does not show these values.
+    Schedules with redacted values are skipped: the API does not show these values. The
+    next 20 runs of the others are compared with those that croniter expects.
     """
     account = dict(zip(qstash.VARIABLES, (from_url, from_token), strict=True))
     variables = variables_of(ctx)
@@ -99,6 +108,7 @@ def import_qstash(
         source, target = map(qstash_account.connect, (account, variables))
         copies = list(qstash_account.copies(source, target))
         listed = qstash.Qstash(account).all()
+        next_ms = qstash_account.next_runs(source)
     except ApiError as err:
         raise click.ClickException(str(err)) from err
     failed = [copy for copy in copies if not _copy(copy, target, dry_run=dry_run)]
@@ -106,6 +116,7 @@ def import_qstash(
     for each in redacted:
         click.echo(f"{each.key}\n  skipped: it has redacted values", err=True)
     made = [_entry(each) for each in listed if each not in redacted]
+    _compare_all(made, next_ms)
     _apply(ctx, made, dry_run=dry_run)
     if failed or redacted:
         ctx.exit(1)
@@ -140,19 +151,57 @@ def _report(read: Crontab, refused: list[Refused]) -> None:
     skipped = [each.job for each in refused]
     for job in read.jobs:
         if job not in skipped:
-            _compare(job)
+            _compare(f"row {job.number}", crontab.check(job))
 
 
-def _compare(job: Job) -> None:
-    """Print the next runs if another reader of cron expressions expects others."""
-    now_ms = time.time_ns() // 1_000_000
-    rows = crontab.differing_runs(job, after_ms=now_ms)
-    if rows:
-        click.echo(f"row {job.number}: {job.expression} in {job.tz}: compare the runs")
-        table = Table("here", "croniter", "note")
-        for row in rows:
-            table.add_row(*row)
-        print_table(table)
+def _compare(name: str, cron: Cron) -> bool:
+    """Print the next runs if another reader of cron expressions expects others.
+
+    Return whether it does.
+    """
+    rows = differing_runs(cron, after_ms=_now_ms())
+    if not rows:
+        return False
+    text = printable(f"{name}: {cron.expression} in {cron.tz}")
+    click.echo(f"{text}: compare the runs")
+    table = Table("here", "croniter", "note")
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)
+    return True
+
+
+def _compare_all(made: list[Entry], next_ms: Mapping[str, int]) -> None:
+    """Compare the runs of the schedules of an account.
+
+    Args:
+        next_ms: when the account runs them next, in epoch ms, by id.
+    """
+    readable = [(entry.id, cron) for entry in made if (cron := _cron(entry))]
+    differing = [entry_id for entry_id, cron in readable if _compare(entry_id, cron)]
+    for entry_id, cron in readable:
+        at_ms = next_ms.get(entry_id)
+        if at_ms is not None and not is_next(cron, at_ms, after_ms=_now_ms()):
+            text = f"{entry_id}: the account runs it next at {to_iso(at_ms)}"
+            click.echo(f"{printable(text)}, which is not its next run here")
+            differing.append(entry_id)
+    if readable and not differing:
+        count = f"{len(readable)} schedule" + ("" if len(readable) == 1 else "s")
+        click.echo(
+            f"the next {COMPARED_RUNS} runs of {count} are as croniter reads them"
+        )
+
+
+def _cron(entry: Entry) -> Cron | None:
+    """Return the rule of a schedule, or None if the API will refuse it."""
+    try:
+        return qstash.cron_of(entry.fields)
+    except (BadOption, CronError):
+        return None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _write(output: TextIO, made: list[Entry]) -> None:

@@ -5,13 +5,9 @@ Source: crontab(5) of Debian's cron and of cronie.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from croniter import CroniterError, croniter
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import PurePosixPath
 from scheduler_api.core.cron.expression import Cron, CronError, parse
-from scheduler_api.core.cron.preview import preview
 from scheduler_api.dialects import outbound
 from scheduler_api.schedule_files.entries import Entry, Fields, is_secret, leaves
 from scheduler_api.schedule_files.http_commands import (
@@ -22,8 +18,6 @@ from scheduler_api.schedule_files.http_commands import (
 from urllib.parse import urlsplit
 
 QSTASH = "qstash"
-COMPARED_RUNS = 20
-DAY_AND_TIME = "%a %Y-%m-%d %H:%M"
 
 _VARIABLE = re.compile(r"""([A-Za-z_]\w*)\s*=\s*(["']?)(.*?)\2\s*""")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*\$?")
@@ -117,35 +111,6 @@ def check(job: Job) -> Cron:
     if job.expression.lower() == "@reboot":
         raise NotAWebhook("@reboot is no time")
     return parse(job.expression, tz=job.tz, grammar=outbound.GRAMMARS[QSTASH])
-
-
-def differing_runs(job: Job, *, after_ms: int) -> list[tuple[str, str, str]]:
-    """Compare the next runs with those of another reader of cron expressions.
-
-    Returns rows (here, the other reader, note), or no rows if all runs are the same, or
-    the other reader has none, and no clock change affects them. Both times are local.
-
-    Raises: CronError, NotAWebhook.
-    """
-    cron = check(job)
-    runs = preview(cron, after_ms=after_ms, count=COMPARED_RUNS).runs
-    start = preview(parse("* * * * *", tz=job.tz), after_ms=after_ms, count=1).runs[0]
-    others = _others(job.expression, start.local)
-    ours = [(f"{run.local:{DAY_AND_TIME}}", run.note) for run in runs]
-    is_same = not others or [at for at, _ in ours] == others
-    if is_same and not any(note for _, note in ours):
-        return []
-    others += ["-"] * (len(ours) - len(others))
-    return [(at, other, note) for (at, note), other in zip(ours, others, strict=True)]
-
-
-def _others(expression: str, start: datetime) -> list[str]:
-    """Return runs from a local time on, or none if croniter refuses the expression."""
-    try:
-        times = croniter(expression, start - timedelta(seconds=1)).all_next(datetime)
-        return [f"{at:{DAY_AND_TIME}}" for at in islice(times, COMPARED_RUNS)]
-    except CroniterError:
-        return []
 
 
 def _filled(command: str, variables: Mapping[str, str]) -> str:

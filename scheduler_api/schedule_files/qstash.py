@@ -3,11 +3,18 @@
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from scheduler_api.core.cron.expression import Cron, parse
 from scheduler_api.core.headers import comparable, is_reserved
+from scheduler_api.dialects import outbound
 from scheduler_api.schedule_files import normal_form
 from scheduler_api.schedule_files.connection import ApiError, Connection
 from scheduler_api.schedule_files.entries import MARKER, PAUSED, Entry, Existing, Fields
-from scheduler_api.web.schedule_options import NAMES, header_name
+from scheduler_api.web.schedule_options import (
+    NAMES,
+    ZonedOptions,
+    apply_options,
+    header_name,
+)
 from urllib.parse import quote
 
 NAME = "qstash"
@@ -125,6 +132,20 @@ class Qstash:
     def _set_paused(self, entry: Entry) -> None:
         action = "pause" if entry.fields.get(PAUSED) else "resume"
         self._connection.send("POST", f"/v2/schedules/{quote(entry.id)}/{action}")
+
+
+def cron_of(fields: Fields) -> Cron:
+    """Return the rule of a schedule.
+
+    Raises: BadOption, CronError.
+    """
+    zoned = apply_options(fields.get("options") or {}, ZonedOptions())
+    return parse(
+        str(fields["cron"]),
+        tz=zoned.tz,
+        grammar=outbound.GRAMMARS[NAME],
+        policy=zoned.options.clock,
+    )
 
 
 def _sent(headers: Fields) -> Fields:

@@ -7,6 +7,8 @@ from scheduler_api.schedule_files.entries import Fields
 from scheduler_api.schedule_files.qstash import VARIABLES
 from urllib.parse import quote
 
+# Options that QStash does not have, and that move the next run.
+MOVED_BY = ("startDate", "jitter")
 PATHS = {"url group": "/v2/topics", "queue": "/v2/queues"}
 
 
@@ -42,6 +44,18 @@ def copies(source: Connection, target: Connection) -> Iterator[Copy]:
             requests = tuple(requests_of(each, here.get(each["name"], {})))
             if requests:
                 yield Copy(kind, each["name"], requests)
+
+
+def next_runs(source: Connection) -> dict[str, int]:
+    """Return when an account runs its schedules next, in epoch ms, by id.
+
+    Raises: ApiError.
+    """
+    return {
+        str(each["scheduleId"]): int(each["nextScheduleTime"])
+        for each in source.send("GET", "/v2/schedules")
+        if each.get("nextScheduleTime") and not any(map(each.get, MOVED_BY))
+    }
 
 
 def _group(there: Fields, here: Fields) -> Iterator[tuple[str, str, Fields]]:

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from qstash import QStash
 from scheduler_api.commands import imports
+from scheduler_api.core.cron.expression import parse
+from scheduler_api.core.timestamps import from_iso
 from scheduler_api.schedule_files.crontab import entries_of, read
 from scheduler_api.schedule_files.entries import Entry
+from scheduler_api.schedule_files.run_comparison import is_next
 from tests.commands.web_site import Site, serve
 from typing import Any
 
@@ -341,7 +344,9 @@ def test_an_account_is_copied_once(site: Site):
 
     assert (shown.exit_code, none) == (0, [])
     assert (first.exit_code, "s3cret" in first.output) == (0, False)
-    assert (again.output, site.requests) == ("nothing to change\n", [])
+    assert "next 20 runs of 2 schedules are as croniter reads them" in again.output
+    assert again.output.endswith("\nnothing to change\n")
+    assert site.requests == []
     here, there = account(site.variables), account(site.other)
     assert here.queue.get("slow").parallelism == 3
     assert here.queue.get("slow").paused
@@ -354,6 +359,44 @@ def test_an_account_is_copied_once(site: Site):
         assert copied.paused == original.paused
         assert copied.queue == original.queue
         assert copied.label == original.label
+
+
+def test_runs_of_an_account_that_are_read_differently_are_compared(site: Site):
+    source = account(site.other)
+    for name, cron in (
+        ("odd", "0 5 */2 * 1"),
+        ("same", "CRON_TZ=Asia/Tokyo 0 9 * * *"),
+    ):
+        source.schedule.create(
+            destination="https://a.example/", cron=cron, schedule_id=name
+        )
+    url, token = site.other["QSTASH_URL"], site.other["QSTASH_TOKEN"]
+
+    result = site.run(f"import qstash --from-url {url} --from-token {token} --dry-run")
+
+    assert "odd: 0 5 */2 * 1 in UTC: compare the runs" in result.output
+    assert result.output.count(" 05:00") == 40
+    assert "same:" not in result.output
+    assert "are as croniter reads them" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("cron", "next_run", "is_same"),
+    [
+        ("0 9 * * *", "2026-05-01T09:00:00Z", True),
+        ("0 9 * * *", "2026-05-01T08:00:00Z", False),
+        ("0 9 * * *", "2026-05-02T09:00:00Z", False),
+        # It has passed while the schedules were read.
+        ("* * * * *", "2026-05-01T07:59:00Z", True),
+        ("@every 10m", "2026-05-01T08:03:07Z", True),
+    ],
+)
+def test_the_next_run_of_an_account_is_compared(
+    cron: str, next_run: str, is_same: bool
+):
+    now_ms, next_ms = map(from_iso, ("2026-05-01T08:00:00Z", next_run))
+
+    assert is_next(parse(cron), next_ms, after_ms=now_ms) == is_same
 
 
 def test_schedules_with_redacted_values_are_not_copied(site: Site):

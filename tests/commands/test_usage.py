@@ -2,7 +2,7 @@
 
 import pytest
 from scheduler_api.core.store import keys
-from scheduler_api.core.store.statistics import Counts
+from scheduler_api.core.store.statistics import DAY_MS, MINUTE_MS, Counts
 from tests.commands.cells import PREFIX, TENANT, OperatedCell, new_cell
 
 BANK = "https://bank.example/pay"
@@ -57,6 +57,18 @@ def test_attempts_of_the_last_day_are_those_of_the_tenant(cell: OperatedCell):
     assert usage(cell)["lastDay"] == {"attempts": 5, "failed": 2}
     assert [each["name"] for each in every] == ["Ada", "Eve"]
     assert every[1]["lastDay"] == {"attempts": 0, "failed": 0}
+
+
+def test_attempts_of_more_than_a_day_ago_are_not_those_of_the_last_day(
+    cell: OperatedCell,
+):
+    now_ms, margin_ms = cell.cell.now_ms(), 5 * MINUTE_MS
+    recent = cell.engine.worker(now_ms - DAY_MS + margin_ms)
+    recent.add_counts({TENANT: Counts(delivered=3, failed=2)})
+    old = cell.engine.worker(now_ms - DAY_MS - margin_ms)
+    old.add_counts({TENANT: Counts(delivered=30, failed=20)})
+
+    assert usage(cell)["lastDay"] == {"attempts": 5, "failed": 2}
 
 
 def test_an_unknown_tenant_is_refused(cell: OperatedCell):

@@ -1,7 +1,7 @@
 """`tenant usage`: what tenants have and do, next to their limits."""
 
 import click
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from rich.table import Table
 from scheduler_api.commands.common import (
@@ -15,12 +15,15 @@ from scheduler_api.commands.common import (
 )
 from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
+from scheduler_api.commands.event_filters import LABELS
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
+from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.recent_hours import RecentHours, per_minute
-from scheduler_api.core.settings.limits import TenantLimits
+from scheduler_api.core.settings.limits import OwnerQuotas, TenantLimits
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants import usage
 from scheduler_api.core.tenants.accounts import Account
+from scheduler_api.core.tenants.quotas import Quotas
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 
@@ -38,6 +41,7 @@ class Usage:
         requests: those of this second; None if they are not limited.
         running: attempts in progress; None if they are not limited.
         delivered, failed: attempts of the last 24 hours.
+        quotas: what is counted, and the limits, by the name of the dialect.
     """
 
     account: Account
@@ -49,6 +53,7 @@ class Usage:
     most_running: int
     delivered: int
     failed: int
+    quotas: Mapping[str, tuple[OwnerQuotas, OwnerQuotas]]
 
 
 @click.command("usage")
@@ -65,7 +70,7 @@ def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> N
     """Show what a tenant, or each, has and does, next to its limits.
 
     Attempts are those of the last 24 hours. `-` is not counted, because there is no
-    limit.
+    limit. If an API has quotas of its own, a second table shows them.
     """
     cell = open_cell(settings)
     accounts = outbound.tenants(cell, settings).accounts()
@@ -78,11 +83,25 @@ def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> N
     for each in found:
         table.add_row(each.account.id, printable(each.account.name), *_cells(each))
     print_table(table)
+    if any(each.quotas for each in found):
+        _print_quotas(found)
+
+
+def _print_quotas(found: Sequence[Usage]) -> None:
+    table = Table("tenant", "API", "requests this minute", "events due this month")
+    for each in found:
+        for name, quota in each.quotas.items():
+            cells = [
+                _of(used if most else None, most) for _, used, most in _fields(*quota)
+            ]
+            table.add_row(each.account.id, LABELS[name], *cells)
+    print_table(table)
 
 
 def _read(cell: Cell, settings: Settings, accounts: Sequence[Account]) -> list[Usage]:
     limits, hours = outbound.tenant_limits(cell, settings), RecentHours(cell)
     flow_keys, most = FlowKeys(cell), settings.caps.tenant
+    quotas, own_quotas = Quotas(cell), outbound.owner_quotas(settings)
     now_ms = cell.now_ms()
     found = []
     for account in accounts:
@@ -102,6 +121,10 @@ def _read(cell: Cell, settings: Settings, accounts: Sequence[Account]) -> list[U
                 most_running=most,
                 delivered=delivered,
                 failed=failed,
+                quotas={
+                    name: (quotas.counted(Owner(account.id, name)), each)
+                    for name, each in own_quotas.items()
+                },
             )
         )
     return found
@@ -126,21 +149,31 @@ def _of(used: int | None, most: int) -> str:
 
 def to_json(each: Usage) -> dict[str, object]:
     """Return the usage of a tenant as JSON; a limit that is null is none."""
-    used = {
-        "pending": (each.pending, each.limits.pending_events),
-        "storedBytes": (each.stored_bytes, each.limits.stored_bytes),
-        "requestsPerSecond": (each.requests, each.limits.requests_per_s),
-        "running": (each.running, each.most_running),
-    }
     return {
         "tenant": each.account.id,
         "name": each.account.name,
-        **{
-            name: {"used": count, "limit": most or None}
-            for name, (count, most) in used.items()
-        },
+        "pending": _to_json(each.pending, each.limits.pending_events),
+        "storedBytes": _to_json(each.stored_bytes, each.limits.stored_bytes),
+        "requestsPerSecond": _to_json(each.requests, each.limits.requests_per_s),
+        "running": _to_json(each.running, each.most_running),
         "lastDay": {
             "attempts": each.delivered + each.failed,
             "failed": each.failed,
         },
+        "quotas": {
+            LABELS[name]: {
+                field: _to_json(count if most else None, most)
+                for field, count, most in _fields(*quota)
+            }
+            for name, quota in each.quotas.items()
+        },
     }
+
+
+def _to_json(used: int | None, most: int) -> dict[str, int | None]:
+    return {"used": used, "limit": most or None}
+
+
+def _fields(used: OwnerQuotas, most: OwnerQuotas) -> Iterator[tuple[str, int, int]]:
+    yield "requestsPerMinute", used.requests_per_minute, most.requests_per_minute
+    yield "eventsPerMonth", used.events_per_month, most.events_per_month

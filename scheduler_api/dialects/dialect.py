@@ -7,7 +7,12 @@ from scheduler_api.core.delivery.request import Answer, Decision, Outgoing
 from scheduler_api.core.model import Begun, Draft, Event
 from scheduler_api.core.public_ids import AS_STORED, PublicIds
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.settings.limits import NO_OWNER_LIMITS, OwnerLimits
+from scheduler_api.core.settings.limits import (
+    NO_OWNER_LIMITS,
+    NO_OWNER_QUOTAS,
+    OwnerLimits,
+    OwnerQuotas,
+)
 from scheduler_api.core.tenants.accounts import Tenants
 from scheduler_api.core.tenants.secrets import Secrets
 from scheduler_api.core.tenants.url_groups import Group
@@ -115,6 +120,8 @@ class Dialect:
         outbound: takes the settings; returns the outbound half of the dialect.
         owner_limits: takes the settings; returns the maximum numbers of queues,
             flow-control keys and url groups that one owner may have.
+        owner_quotas: takes the settings; returns the maximum numbers of requests and
+            events that one owner may make in a period.
         rotate: takes the settings, the tenants and an order, and replaces the secrets
             of a tenant; returns a sentence that says which secrets sign until when.
             Raises NotFound, RotationRefused. None: secrets are never replaced.
@@ -144,6 +151,7 @@ class Dialect:
     client_variables: Callable[[str, str, Secrets, str], Mapping[str, str]]
     outbound: Callable[[EngineSettings], Outbound]
     owner_limits: Callable[[EngineSettings], OwnerLimits] = lambda _: NO_OWNER_LIMITS
+    owner_quotas: Callable[[EngineSettings], OwnerQuotas] = lambda _: NO_OWNER_QUOTAS
     rotate: Callable[[EngineSettings, Tenants, RotationOrder], str] | None = None
     rotation_effect: RotationEffect = RotationEffect("")
     public_ids: PublicIds = AS_STORED

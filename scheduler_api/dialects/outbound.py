@@ -13,7 +13,7 @@ from scheduler_api.core.recovery.dead_letters import DeadLetters
 from scheduler_api.core.recovery.letter_actions import LetterActions
 from scheduler_api.core.recovery.letter_work import LetterWork
 from scheduler_api.core.settings.engine import EngineSettings
-from scheduler_api.core.settings.limits import OwnerLimits
+from scheduler_api.core.settings.limits import NO_OWNER_QUOTAS, OwnerLimits, OwnerQuotas
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.tenants.accounts import Tenants
@@ -85,6 +85,12 @@ def letter_work(cell: Cell, settings: EngineSettings) -> LetterWork:
 def owner_limits(settings: EngineSettings) -> dict[str, OwnerLimits]:
     """Return the owner limits of all dialects, by the name of the dialect."""
     return {dialect.name: dialect.owner_limits(settings) for dialect in DIALECTS}
+
+
+def owner_quotas(settings: EngineSettings) -> dict[str, OwnerQuotas]:
+    """Return the quotas of the dialects that have any, by the name of the dialect."""
+    found = {dialect.name: dialect.owner_quotas(settings) for dialect in DIALECTS}
+    return {name: each for name, each in found.items() if each != NO_OWNER_QUOTAS}
 
 
 def longest_holds_ms(settings: EngineSettings) -> dict[str, int]:

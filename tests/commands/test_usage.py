@@ -1,8 +1,11 @@
 """Tests that `tenant usage` says what tenants have, next to their limits."""
 
+import json
 import pytest
+from scheduler_api.core.model import Owner
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.statistics import DAY_MS, MINUTE_MS, Counts
+from scheduler_api.core.tenants.quotas import Quotas
 from tests.commands.cells import PREFIX, TENANT, OperatedCell, new_cell
 
 BANK = "https://bank.example/pay"
@@ -69,6 +72,24 @@ def test_attempts_of_more_than_a_day_ago_are_not_those_of_the_last_day(
     old.add_counts({TENANT: Counts(delivered=30, failed=20)})
 
     assert usage(cell)["lastDay"] == {"attempts": 5, "failed": 2}
+
+
+def test_the_quotas_of_an_api_are_shown_if_there_are_any(cell: OperatedCell):
+    quotas, owner = Quotas(cell.cell), Owner(TENANT, "jiter")
+    for ahead_ms in (0, 0, 40 * DAY_MS):
+        quotas.count_event(owner, cell.cell.now_ms() + ahead_ms, limit=9)
+    limited = {"SCHED_JITER_EVENTS_PER_MONTH": "9000"}
+
+    result = cell.run("tenant usage --json", **limited)
+
+    assert usage(cell)["quotas"] == {}
+    assert json.loads(result.output)["tenants"][0]["quotas"] == {
+        "jiter": {
+            "requestsPerMinute": {"used": None, "limit": None},
+            "eventsPerMonth": {"used": 2, "limit": 9_000},
+        }
+    }
+    assert "2 of 9,000" in cell.run("tenant usage", **limited).output
 
 
 def test_an_unknown_tenant_is_refused(cell: OperatedCell):

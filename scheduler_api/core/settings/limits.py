@@ -39,6 +39,20 @@ def limits_of(dialect: str, limits: LimitsByDialect) -> OwnerLimits:
 
 
 @dataclass(frozen=True)
+class OwnerQuotas:
+    """Maximum requests and events of an owner in a period; 0 means unlimited.
+
+    `events_per_month` counts events by the month of their fire time.
+    """
+
+    requests_per_minute: int = 0
+    events_per_month: int = 0
+
+
+NO_OWNER_QUOTAS = OwnerQuotas()
+
+
+@dataclass(frozen=True)
 class TenantLimits:
     """Maximum requests per second and stored amounts of a tenant; 0 means unlimited.
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from redis.exceptions import OutOfMemoryError
 from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.limits import OwnerQuotas
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from typing import cast
@@ -35,8 +36,7 @@ class Quotas:
         """
         if not limit:
             return
-        minute = self._cell.now_ms() // MINUTE_MS
-        key = keys.requests(self._cell.prefix, str(owner), minute)
+        key = self._minute_key(owner, self._cell.now_ms())
         try:
             count = self._add_to_minute(key)
         except OutOfMemoryError:
@@ -65,6 +65,19 @@ class Quotas:
         if limit:
             key, until_ms = self._month_key(owner, at_ms), at_ms + KEPT_AFTER_MS
             self._add_to_month(key, -1, until_ms)
+
+    def counted(self, owner: Owner) -> OwnerQuotas:
+        """Return the requests of this minute and the events of this month.
+
+        What has no limit is not counted. One round trip.
+        """
+        now_ms = self._cell.now_ms()
+        key_of = (self._minute_key, self._month_key)
+        found = self._cell.client.mget([make(owner, now_ms) for make in key_of])
+        return OwnerQuotas(*(int(count or 0) for count in found))
+
+    def _minute_key(self, owner: Owner, at_ms: int) -> str:
+        return keys.requests(self._cell.prefix, str(owner), at_ms // MINUTE_MS)
 
     def _month_key(self, owner: Owner, at_ms: int) -> str:
         return keys.month(self._cell.prefix, str(owner), _month(at_ms))

@@ -28,6 +28,7 @@ JITER = Dialect(
     rotate=rotate,
     rotation_effect=ROTATION_EFFECT,
     outbound=JiterOutbound,
+    owner_quotas=lambda settings: settings.of(JiterSettings).owner_quotas,
     public_ids=PublicIds(
         event=public_id,
         schedule=lambda cron_id, _name: public_id(cron_id),

@@ -1,6 +1,7 @@
 """The environment variables of Jiter."""
 
 from dataclasses import dataclass
+from scheduler_api.core.settings.limits import OwnerQuotas
 from scheduler_api.core.settings.variables import (
     DAY_MS,
     MIB,
@@ -69,3 +70,8 @@ class JiterSettings:
         doc="Jiter: milliseconds after its due time that an event may wait for an"
         " origin that cannot be reached",
     )
+
+    @property
+    def owner_quotas(self) -> OwnerQuotas:
+        """The maximum numbers of requests and events of one tenant in a period."""
+        return OwnerQuotas(self.requests_per_minute, self.events_per_month)

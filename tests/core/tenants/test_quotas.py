@@ -3,6 +3,7 @@
 import pytest
 import redis
 from scheduler_api.core.model import Owner
+from scheduler_api.core.settings.limits import OwnerQuotas
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.tenants.quotas import OverQuota, Quotas
@@ -34,6 +35,22 @@ def test_the_count_of_requests_expires(store_client: redis.Redis) -> None:
     _quotas(store_client).count_request(OWNER, limit=3)
 
     assert 0 < store_client.ttl(keys.requests(PREFIX, str(OWNER), 10)) <= 120
+
+
+def test_what_is_counted_is_that_of_this_minute_and_this_month(
+    store_client: redis.Redis,
+) -> None:
+    quotas = _quotas(store_client, JULY_MS)
+    for _ in range(2):
+        quotas.count_request(OWNER, limit=9)
+    for at_ms in (JULY_MS - 1, JULY_MS, JULY_MS, JULY_MS + 1):
+        quotas.count_event(OWNER, at_ms, limit=9)
+
+    later = _quotas(store_client, JULY_MS + 1)
+
+    assert quotas.counted(OWNER) == OwnerQuotas(2, 3)
+    assert later.counted(OWNER) == OwnerQuotas(0, 1)
+    assert quotas.counted(OTHER) == OwnerQuotas(0, 0)
 
 
 def test_nothing_is_counted_without_a_limit(store_client: redis.Redis) -> None:

@@ -4,20 +4,20 @@ Source: crontab(5) of Debian's cron and of cronie.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from scheduler_api.core.cron.expression import Cron, CronError, parse
 from scheduler_api.dialects import outbound
+from scheduler_api.schedule_files.command_words import NotAWebhook
 from scheduler_api.schedule_files.entries import Entry, Fields, is_secret, leaves
-from scheduler_api.schedule_files.http_commands import (
-    PROGRAMS,
-    NotAWebhook,
-    read_command,
-)
+from scheduler_api.schedule_files.http_commands import PROGRAMS, read_command
+from scheduler_api.schedule_files.wrappers import WRAPPERS, locks_of
 from urllib.parse import urlsplit
 
 QSTASH = "qstash"
+# After these, a word before is a user.
+STARTS = (*PROGRAMS, *WRAPPERS)
 
 _VARIABLE = re.compile(r"""([A-Za-z_]\w*)\s*=\s*(["']?)(.*?)\2\s*""")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*\$?")
@@ -77,7 +77,7 @@ def read(text: str, *, tz: str, system: bool) -> Crontab:
 
 
 def entries_of(
-    jobs: Iterable[Job], mapped: Iterable[str]
+    jobs: Sequence[Job], mapped: Iterable[str]
 ) -> tuple[list[Entry], list[Refused]]:
     """Return the schedules of jobs, and the jobs that cannot be schedules.
 
@@ -89,12 +89,25 @@ def entries_of(
     for job in jobs:
         try:
             check(job)
-            fields = _mapped(job, mapped) or read_command(job.command, stdin=job.stdin)
+            fields = _mapped(job, mapped) or _read(job, jobs)
         except (NotAWebhook, CronError) as err:
             refused.append(Refused(job, str(err)))
             continue
         made.append(_entry(job, fields, ids))
     return made, refused
+
+
+def _read(job: Job, jobs: Iterable[Job]) -> Fields:
+    """Raises: NotAWebhook."""
+    fields = read_command(job.command, stdin=job.stdin)
+    for lock in locks_of(job.command):
+        for other in jobs:
+            if other is not job and lock in other.command.split():
+                raise NotAWebhook(
+                    f"row {other.number} has the same lock: a schedule waits for its"
+                    " own runs only"
+                )
+    return fields
 
 
 def unused(jobs: Iterable[Job], mapped: Iterable[str]) -> list[str]:
@@ -137,7 +150,7 @@ def _job(number: int, row: str, *, tz: str, system: bool) -> Job:
     *fields, rest = row.split(None, count) if len(row.split()) > count else [row, ""]
     user, command = [*rest.split(None, 1), "", ""][:2]
     program = PurePosixPath((command.split() or [""])[0]).name
-    has_user = system or (bool(_USER.fullmatch(user)) and program in PROGRAMS)
+    has_user = system or (bool(_USER.fullmatch(user)) and program in STARTS)
     text = command if has_user else rest
     command, *stdin = _PERCENT.split(text)
     return Job(
@@ -167,7 +180,7 @@ def _entry(job: Job, fields: Fields, ids: set[str]) -> Entry:
     """Return a schedule; its id is made of the host and the path of the URL."""
     made = {"destination": fields["destination"], "cron": job.expression} | fields
     if job.tz != "UTC":
-        made["options"] = {"timeZone": job.tz}
+        made["options"] = {"timeZone": job.tz, **made.get("options", {})}
     url = urlsplit(fields["destination"])
     slug = re.sub(r"[^A-Za-z0-9]+", "-", f"{url.hostname}{url.path}").strip("-")[:100]
     entry_id, number = slug or "job", 2

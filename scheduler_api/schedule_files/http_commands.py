@@ -1,26 +1,24 @@
 """Reads a command with curl or wget as a webhook of QStash. Pure."""
 
 import base64
-import getopt
 import re
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
-from scheduler_api.core.errors import SchedulerError
 from scheduler_api.core.headers import comparable, is_reserved
+from scheduler_api.schedule_files.command_words import (
+    NotAWebhook,
+    check_output,
+    options_of,
+    words_of,
+)
 from scheduler_api.schedule_files.entries import Fields
 from scheduler_api.schedule_files.qstash import USER_AGENT
+from scheduler_api.schedule_files.wrappers import unwrap
 from urllib.parse import quote_plus
 
 PROGRAMS = ("curl", "wget")
 FORM = "application/x-www-form-urlencoded"
 NO_HEAD = "it sends HEAD, which has no counterpart here"
-NOWHERE = ("/dev/null", "-", "/dev/stdout")
-# What may end a command without changing its request.
-_REDIRECTION = re.compile(r"\s*(?:&>>?|[12]?>>?)\s*(&[12]|[^\s&|;<>]+)")
-_IGNORED_FAILURE = re.compile(r"\s*\|\|\s*(?:true|:)\s*$")
-_SHELL = re.compile(r"[|;&<>`]|\$[\w({]")
-_REPLACED = re.compile(r"`|(?<!\\)\$[\w({]")
 _PROGRAM = re.compile(r"\b(curl|wget)\b")
 _SCHEME = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -51,10 +49,6 @@ WGET_LONG = [
 ]
 
 
-class NotAWebhook(SchedulerError):
-    """The command cannot be a webhook; the message says for which reason."""
-
-
 def read_command(command: str, *, stdin: str = "") -> Fields:
     """Return the fields of a schedule, without its cron expression.
 
@@ -63,66 +57,16 @@ def read_command(command: str, *, stdin: str = "") -> Fields:
     found = _PROGRAM.search(command)
     if found is None:
         raise NotAWebhook("it is not a curl or wget command")
-    words = _words(command)
-    name = PurePosixPath(words[0]).name
+    wrapped = unwrap(words_of(command))
+    name = PurePosixPath(wrapped.words[0]).name
     if name not in PROGRAMS:
         raise NotAWebhook(f"it starts {found[1]} through {name}")
-    return (_curl if name == "curl" else _wget)(words[1:], stdin)
-
-
-def _words(command: str) -> list[str]:
-    """Return the words of a simple command.
-
-    Raises: NotAWebhook: it needs a shell, or writes a file.
-    """
-    _split(command)
-    plain = _without_quoted(command)
-    for found in _REDIRECTION.finditer(plain):
-        target = found[1]
-        if not target.startswith("&") and target not in NOWHERE:
-            raise NotAWebhook(f"it writes to {target}: responses are in the logs here")
-    rest = plain
-    for ending in (_IGNORED_FAILURE, _REDIRECTION):
-        rest = ending.sub(lambda found: " " * len(found[0]), rest)
-    if _SHELL.search(rest):
-        raise NotAWebhook("it is more than one command, or needs a shell")
-    kept = "".join(
-        letter if same == before else " "
-        for letter, before, same in zip(command, plain, rest, strict=True)
-    )
-    return _split(kept)
-
-
-def _split(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as err:
-        raise NotAWebhook(f"its quotes are wrong: {err}") from err
-
-
-def _without_quoted(command: str) -> str:
-    """Return the command with `_` in place of quoted text, in the same length."""
-
-    def blank(found: re.Match[str]) -> str:
-        # The shell replaces variables and commands in double quotes.
-        if found[0].startswith('"') and _REPLACED.search(found[0]):
-            return found[0]
-        return "_" * len(found[0])
-
-    return re.sub(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.", blank, command)
-
-
-def _options(
-    words: list[str], short: str, names: list[str]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    try:
-        return getopt.gnu_getopt(words, short, names)
-    except getopt.GetoptError as err:
-        raise NotAWebhook(f"{err.msg}, which has no counterpart here") from err
+    read = _curl if name == "curl" else _wget
+    return wrapped.complete(read(wrapped.words[1:], stdin))
 
 
 def _curl(words: list[str], stdin: str) -> Fields:
-    options, urls = _options(words, CURL_SHORT, CURL_LONG)
+    options, urls = options_of(words, CURL_SHORT, CURL_LONG)
     headers, data, fields = _Headers(), list[str](), Fields()
     actions: dict[str, Callable[[str], object]] = {
         "-X": lambda value: fields.update(method=value.upper()),
@@ -132,7 +76,7 @@ def _curl(words: list[str], stdin: str) -> Fields:
         "-e": lambda value: headers.set("Referer", value),
         "-b": headers.cookie,
         "-m": lambda value: fields.update(timeout=_seconds(value)),
-        "-o": _check_output,
+        "-o": check_output,
         "--url": urls.append,
         "--retry": lambda value: fields.update(retries=_count(value)),
         "--json": lambda _: headers.json(),
@@ -170,7 +114,7 @@ def _curl(words: list[str], stdin: str) -> Fields:
 
 
 def _wget(words: list[str], _stdin: str) -> Fields:
-    options, urls = _options(words, WGET_SHORT, WGET_LONG)
+    options, urls = options_of(words, WGET_SHORT, WGET_LONG)
     headers, fields, method = _Headers(), Fields(), "GET"
     values = dict(options)
     if "--spider" in values:
@@ -178,7 +122,7 @@ def _wget(words: list[str], _stdin: str) -> Fields:
     output = values.get("-O", values.get("--output-document"))
     if output is None and "--delete-after" not in values:
         raise NotAWebhook("it saves the response in a file")
-    _check_output(output or "-")
+    check_output(output or "-")
     for name, value in options:
         if name == "--header":
             headers.add(value)
@@ -272,11 +216,6 @@ def _encoded(value: str) -> str:
         raise NotAWebhook(f"it reads the file {name.partition('@')[2]}")
     text = content if equals else name
     return f"{name}={quote_plus(text)}" if equals and name else quote_plus(text)
-
-
-def _check_output(path: str) -> None:
-    if path not in NOWHERE:
-        raise NotAWebhook(f"it writes to {path}: responses are in the logs here")
 
 
 def _one_url(urls: Iterable[str]) -> str:

@@ -84,6 +84,23 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
         ),
         ("root wget -q -O - -t 3 example.com/a", {"method": "GET", "retries": 2}),
         (
+            "timeout -k 5 --signal=INT 1.5m curl -m 2 example.com/a",
+            {"method": "GET", "timeout": "2s"},
+        ),
+        (
+            "root timeout 60 curl -m 90 example.com/a",
+            {"method": "GET", "timeout": "60s"},
+        ),
+        ("timeout 0 curl example.com/a", {"method": "GET"}),
+        (
+            "/usr/bin/flock -xn /run/a.lock timeout 9 curl example.com/a",
+            {"method": "GET", "timeout": "9s", "options": {"overlap": "skip"}},
+        ),
+        (
+            "flock /run/a.lock -c 'curl -s example.com/a >/dev/null'",
+            {"method": "GET", "options": {"overlap": "queue"}},
+        ),
+        (
             "wget -qO/dev/null --post-data x=1 example.com/a",
             {"method": "POST", "body": "x=1", "headers": FORM},
         ),
@@ -107,7 +124,12 @@ def test_a_command_becomes_the_same_request(
         ("curl -I https://a.example", "it sends HEAD"),
         ("curl -H 'Host: b' https://a.example", "it sets the header Host"),
         ("curl --data-urlencode a@f https://a.example", "it reads the file f"),
-        ("flock -n lock curl https://a.example", "it starts curl through flock"),
+        ("/usr/bin/nice curl https://a.example", "it starts curl through nice"),
+        ("flock -s lock curl https://a.example", "it shares its lock"),
+        ("flock -w 9 lock curl https://a.example", "it waits a limited time"),
+        ("flock lock -c 'curl https://a.example | sh'", "more than one command"),
+        ("timeout soon curl https://a.example", "'soon' is no duration"),
+        ("timeout -x 9 curl https://a.example", "option -x not recognized"),
         ("dump | gzip > dump.gz", "it is not a curl or wget command"),
         ('wget -qO- "https://a.example/?a&b=%41"', "its quotes are wrong"),
         ("curl https://a.example > /tmp/x", "it writes to /tmp/x"),
@@ -139,8 +161,6 @@ REFUSED = {
     42: "it writes to /backup/export.gz",
     43: "it writes to /srv/feed.xml",
     44: "option -k",
-    45: "curl through flock",
-    46: "curl through timeout",
     47: "it has 2 URLs",
     48: "more than one command",
     49: "option -F",
@@ -184,6 +204,8 @@ def test_of_fifty_jobs_each_is_imported_or_has_a_reason(site: Site):
         ("app-example-com-reports", {"body": "title=weekly+report"}),
         ("app-example-com-every-ten", {"cron": "@every 10m"}),
         ("shop-example-com-cron", {"timeout": "30s", "retries": 2}),
+        ("app-example-com-locked", {"options": {"overlap": "skip"}}),
+        ("app-example-com-limited", {"timeout": "60s"}),
         ("app-example-com-percent", {"body": "100% sure"}),
         ("intranet-example-com-sync", {"cron": "25 6 * * *"}),
         (
@@ -285,6 +307,19 @@ def test_a_written_file_has_variables_in_place_of_secrets(site: Site):
     assert "set A_EXAMPLE_AUTHORIZATION to the value" in result.output
     assert "${A_EXAMPLE_AUTHORIZATION}" in output.read_text()
     assert applied.exit_code == 0
+
+
+def test_a_lock_of_two_jobs_is_no_overlap_of_one_schedule(site: Site):
+    site.file.write_text(
+        "0 5 * * * flock -n a.lock curl https://a.example/\n"
+        "0 6 * * * flock -n a.lock backup --all\n"
+        "0 7 * * * flock -n b.lock curl https://b.example/\n"
+    )
+
+    result = site.run("import crontab FILE")
+
+    assert "row 2 has the same lock" in result.output
+    assert site.pulled().keys() == {"b-example"}
 
 
 def test_a_map_gives_a_command_its_url(site: Site):

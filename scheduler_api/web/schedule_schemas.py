@@ -1,14 +1,56 @@
 """OpenAPI schemas for schedules that all dialects share."""
 
+from collections.abc import Collection, Mapping
+from enum import StrEnum
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.model import MissedRuns, Overlap
-from scheduler_api.web.schedule_options import DESCRIPTIONS
+from scheduler_api.web.schedule_options import DESCRIPTIONS, MAX_MISSED, MAX_RUNS
 from scheduler_api.web.schedule_runs import COUNT, MAX_COUNT, OUTCOMES, STATES
 
 HELD_BY = "The origin or route for which the event waits; absent if it does not"
 HELD_SINCE = "Since when it waits"
+
+
+def _one_of(choices: type[StrEnum]) -> Mapping[str, object]:
+    return {"type": ["string", "null"], "enum": [*choices, None]}
+
+
+def _up_to(maximum: int) -> Mapping[str, object]:
+    return {"type": ["integer", "null"], "minimum": 1, "maximum": maximum}
+
+
+# The JSON Schema of each option in a request, without its description.
+_DATE = {"type": ["string", "null"], "format": "date-time"}
+_VALUES: Mapping[str, Mapping[str, object]] = {
+    "timeZone": {"type": ["string", "null"], "examples": ["Europe/Berlin"]},
+    "gap": _one_of(Gap),
+    "fold": _one_of(Fold),
+    "missedRuns": _one_of(MissedRuns),
+    "mostMissed": _up_to(MAX_MISSED),
+    "startDate": _DATE,
+    "endDate": _DATE,
+    "maxRuns": _up_to(MAX_RUNS),
+    "jitter": {"type": ["string", "integer", "null"]},
+    "overlap": _one_of(Overlap),
+}
+
+
+def options_shape(*, without: Collection[str] = ()) -> Mapping[str, object]:
+    """Return the JSON Schema of options in a request; null resets an option.
+
+    Args:
+        without: the names of options that are refused.
+    """
+    return {
+        "type": "object",
+        "properties": {
+            name: {**shape, **_about(name)}
+            for name, shape in _VALUES.items()
+            if name not in without
+        },
+    }
 
 
 def _about(name: str) -> dict[str, str]:

@@ -140,6 +140,23 @@ def test_all_headers_that_are_read_are_documented(
     assert set(header_schemas.DESCRIPTIONS) == {*MESSAGE_HEADERS, *SCHEDULE_HEADERS}
 
 
+@pytest.mark.parametrize(("name", "count"), [("jiter", 10), ("v1", 9)])
+def test_every_option_of_a_schedule_has_a_type_and_a_meaning(
+    app: Flask, name: str, count: int
+) -> None:
+    schemas = get_document(app, name)["components"]["schemas"]
+    bodies = [each["properties"] for key, each in schemas.items() if "Edit" in key]
+
+    [options] = [body["options"] for body in bodies if "options" in body]
+
+    assert len(options["properties"]) == count
+    for option, schema in options["properties"].items():
+        assert {"type", "description"} <= schema.keys(), option
+        values = [None, *schema.get("enum", ())]
+        for value in values:
+            jsonschema.validate(value, schema)
+
+
 class Done(Schema):
     """The body of a response."""
 

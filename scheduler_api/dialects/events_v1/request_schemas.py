@@ -5,7 +5,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from scheduler_api.core.cron import expression
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
 from scheduler_api.dialects.events_v1.cron_grammar import GRAMMAR
-from scheduler_api.web.schedule_options import DESCRIPTIONS
+from scheduler_api.web.schedule_schemas import options_shape
 from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict
 
@@ -182,14 +182,7 @@ class Tags(_Shaped):
 class Options(_Shaped):
     """Options of an event; `apply_options` checks their names and values later."""
 
-    shape: ClassVar = {
-        "type": "object",
-        "properties": {
-            name: {"description": text}
-            for name, text in DESCRIPTIONS.items()
-            if name != "endDate"
-        },
-    }
+    shape: ClassVar = options_shape(without=["endDate"])
 
     def _deserialize(
         self, value: object, *_: object, **__: object

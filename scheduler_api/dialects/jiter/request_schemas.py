@@ -5,7 +5,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from scheduler_api.core.cron import expression as cron
 from scheduler_api.core.delivery.destinations import AddressPolicy, BadDestination
 from scheduler_api.dialects.jiter.cron_grammar import GRAMMAR
-from scheduler_api.web.schedule_options import DESCRIPTIONS
+from scheduler_api.web.schedule_schemas import options_shape
 from scheduler_api.web.values import read_date
 from typing import Any, ClassVar, TypedDict, cast
 
@@ -113,12 +113,7 @@ class Options(_Exact):
     """Options of a cron job; `apply_options` checks their names and values later."""
 
     message = BAD_OPTIONS
-    shape: ClassVar = {
-        "type": "object",
-        "properties": {
-            name: {"description": text} for name, text in DESCRIPTIONS.items()
-        },
-    }
+    shape: ClassVar = options_shape()
 
     def _deserialize(
         self, value: object, *_: object, **__: object

@@ -41,13 +41,16 @@ class Route:
     """The documentation of a view.
 
     `statuses` are the statuses of successful responses. `response` is the body of these
-    responses; None means an empty body. `errors` are the error statuses of this view;
-    `Document.errors` has the error statuses of all views. `read_only` is whether a
-    read-only token may use the route; None means that it may if the method is GET.
+    responses; None means an empty body. `success` says what they mean: a text, or one
+    for each status; '' means the first line of the docstring of `response`. `errors`
+    are the error statuses of this view; `Document.errors` has the error statuses of all
+    views. `read_only` is whether a read-only token may use the route; None means that
+    it may if the method is GET.
     """
 
     response: Shape | None = None
     statuses: tuple[int, ...] = (200,)
+    success: str | Mapping[int, str] = ""
     body: Shape | None = None
     needs_body: bool = True
     content_type: str = JSON

@@ -37,7 +37,7 @@ _VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 class Undocumented(LookupError):
-    """A view lacks `@documented`."""
+    """A view lacks `@documented`, or the meaning of its response."""
 
 
 def blueprint(documents: Iterable[Document]) -> Blueprint:
@@ -117,10 +117,10 @@ def _operation(rule: Rule, view: Callable[..., object], document: Document) -> J
     if route is None:
         raise Undocumented(f"{rule.endpoint}: {rule.rule} is not @documented")
     operation: Json = {
-        "summary": str(inspect.getdoc(view)).partition("\n")[0].rstrip("."),
+        "summary": _summary(view),
         "tags": [rule.rule.split("/")[2]],
         "parameters": list(_parameters(rule, route, document)),
-        "responses": _responses(route, document),
+        "responses": _responses(rule, route, document),
     }
     if route.body is not None:
         content = {route.content_type: {"schema": _copied(route.body)}}
@@ -143,17 +143,33 @@ def _parameters(rule: Rule, route: Route, document: Document) -> Iterator[Json]:
             yield {"in": location, "schema": schema}
 
 
-def _responses(route: Route, document: Document) -> Json:
+def _responses(rule: Rule, route: Route, document: Document) -> Json:
     errors = {*document.errors, *route.errors}
     if not route.needs_token:
         errors.discard(401)
-    response = {"description": "Done"}
-    if route.response is not None:
-        response = {"description": "Done", **_content(route.response)}
+    content = {} if route.response is None else _content(route.response)
     return {
-        **{str(status): copy.copy(response) for status in route.statuses},
+        **{
+            str(status): {"description": _meaning(rule, route, status), **content}
+            for status in route.statuses
+        },
         **{str(status): str(status) for status in sorted(errors)},
     }
+
+
+def _meaning(rule: Rule, route: Route, status: int) -> str:
+    """Raises: Undocumented: only a schema has a docstring."""
+    success = route.success
+    if isinstance(success, Mapping):
+        return success[status]
+    if not success and not isinstance(route.response, type):
+        raise Undocumented(f"{rule.endpoint}: {rule.rule} needs `success`")
+    return success or _summary(route.response)
+
+
+def _summary(documented: object) -> str:
+    """Return the first line of a docstring, without its full stop."""
+    return str(inspect.getdoc(documented)).partition("\n")[0].rstrip(".")
 
 
 def _content(shape: Shape) -> Json:

@@ -187,6 +187,43 @@ def test_the_error_of_an_undocumented_view_names_its_route() -> None:
         openapi.write(*small(view))
 
 
+def test_a_response_without_a_schema_needs_a_meaning() -> None:
+    @documented()
+    def view(_services: object, thing: str) -> str:
+        """Do it."""
+        return thing
+
+    with pytest.raises(openapi.Undocumented, match=r"small\.do: .* needs `success`"):
+        openapi.write(*small(view))
+
+
+@pytest.mark.parametrize(
+    ("fields", "meanings"),
+    [
+        ({"response": Done}, {"200": "The body of a response"}),
+        ({"response": Done, "success": "It is done"}, {"200": "It is done"}),
+        (
+            {"statuses": (201, 202), "success": {201: "New", 202: "Known"}},
+            {"201": "New", "202": "Known"},
+        ),
+    ],
+)
+def test_a_successful_response_has_a_meaning(
+    fields: dict[str, Any], meanings: dict[str, str]
+) -> None:
+    @documented(**fields)
+    def view(_services: object, thing: str) -> str:
+        """Do it."""
+        return thing
+
+    [(_, _, operation)] = operations(openapi.write(*small(view)))
+
+    found = operation["responses"].items()
+    assert {
+        status: response["description"] for status, response in found if status < "300"
+    } == meanings
+
+
 def test_an_operation_is_documented_by_its_view() -> None:
     @documented(response=Done, statuses=(201,), errors=(404,))
     def view(_services: object, thing: str) -> str:

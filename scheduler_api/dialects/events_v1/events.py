@@ -85,6 +85,7 @@ class Events:
         headers=IdempotencyKey,
         response=EventResponse,
         statuses=(201,),
+        success="The new event, in `data`",
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -187,7 +188,12 @@ class Events:
         """Return an event."""
         return self._respond(self._find(owner, event_id))
 
-    @documented(body=EventEdit, response=EventResponse, errors=(400, 404, 413))
+    @documented(
+        body=EventEdit,
+        response=EventResponse,
+        success="The event after the change, in `data`",
+        errors=(400, 404, 413),
+    )
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edit an event; each field in the body replaces the stored field."""
         body = read_object(request)
@@ -226,7 +232,9 @@ class Events:
             search_terms=search_terms_of(event_owner, tags=tags, context=context),
         )
 
-    @documented(response=EventResponse, errors=(404,))
+    @documented(
+        response=EventResponse, success="The event as it was, in `data`", errors=(404,)
+    )
     def delete(self, owner: Owner, event_id: str) -> Response:
         """Delete an event; return its last state."""
         schedule = self._find(owner, event_id)

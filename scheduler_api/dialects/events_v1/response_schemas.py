@@ -52,7 +52,7 @@ class Event(Schema):
 
 
 class EventResponse(Schema):
-    """A response with an event."""
+    """An event, in `data`."""
 
     data = fields.Nested(Event, required=True)
 
@@ -106,7 +106,7 @@ class Callback(Schema):
 
 
 class CallbackResponse(Schema):
-    """A response with a callback."""
+    """A callback, in `data`."""
 
     data = fields.Nested(Callback, required=True)
 
@@ -131,7 +131,7 @@ class Replay(Callback):
 
 
 class ReplayResponse(Schema):
-    """A response with a replay."""
+    """A replay, in `data`."""
 
     data = fields.Nested(Replay, required=True)
 
@@ -185,7 +185,7 @@ class Secret(Schema):
 
 
 class SecretResponse(Schema):
-    """A response with a secret."""
+    """A secret, in `data`."""
 
     data = fields.Nested(Secret, required=True)
 
@@ -198,6 +198,6 @@ class Application(Secret):
 
 
 class ApplicationResponse(Schema):
-    """A response with a new application."""
+    """A new application, in `data`."""
 
     data = fields.Nested(Application, required=True)

@@ -79,6 +79,7 @@ class CronJobs:
         body=NewCronJob,
         headers=IdempotencyKey,
         response=CronJobWithHistory,
+        success="The new cron job",
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -154,12 +155,17 @@ class CronJobs:
             map(render_record, history), parent=self._render([schedule])[0]
         )
 
-    @documented(response=array_of(CronJob))
+    @documented(response=array_of(CronJob), success="The cron jobs, oldest first")
     def all(self, owner: Owner) -> Response:
         """List all cron jobs, including disabled ones, oldest first."""
         return rendering.respond(self._render(self._schedules.all_of(owner)))
 
-    @documented(body=CronJobEdit, response=CronJobWithHistory, errors=(400, 404, 413))
+    @documented(
+        body=CronJobEdit,
+        response=CronJobWithHistory,
+        success="The cron job after the change",
+        errors=(400, 404, 413),
+    )
     def edit(self, owner: Owner, cron_id: str) -> Response:
         """Edit a cron job; a running execution does not change."""
         body = read_object(request)
@@ -177,7 +183,7 @@ class CronJobs:
             return rendering.respond(self._render([edited])[0] | {"history": []})
         raise Conflict
 
-    @documented(response=CronJob, errors=(404,))
+    @documented(response=CronJob, success="The cron job as it was", errors=(404,))
     def delete(self, owner: Owner, cron_id: str) -> Response:
         """Delete a cron job; return its last state."""
         schedule = self._find(owner, cron_id)
@@ -191,7 +197,10 @@ class CronJobs:
         return rendering.respond(cron_job)
 
     @documented(
-        headers=IdempotencyKey, response=CronJob, errors=(400, 404, 409, 413, 422)
+        headers=IdempotencyKey,
+        response=CronJob,
+        success="The cron job",
+        errors=(400, 404, 409, 413, 422),
     )
     def run(self, owner: Owner, cron_id: str) -> Response:
         """Run a cron job now, in addition to its next execution."""

@@ -81,6 +81,7 @@ class Events:
         body=NewEvent,
         headers=IdempotencyKey,
         response=response_schemas.Event,
+        success="The new event",
         errors=(400, 413, 422),
     )
     def create(self, owner: Owner) -> Response:
@@ -124,6 +125,7 @@ class Events:
     @documented(
         headers=IdempotencyKey,
         response=response_schemas.Event,
+        success="The new event",
         errors=(400, 404, 413, 422),
     )
     def replay(self, owner: Owner, event_id: str) -> Response:
@@ -173,6 +175,7 @@ class Events:
     @documented(
         query=response_schemas.EventQuery,
         response=array_of(response_schemas.Event),
+        success="The events, by scheduled time",
         errors=(400,),
     )
     def select(self, owner: Owner) -> Response:
@@ -187,7 +190,12 @@ class Events:
         page = islice(events, self._settings.list_limit)
         return rendering.respond_array(map(rendering.render_event, page))
 
-    @documented(body=EventEdit, response=response_schemas.Event, errors=(400, 404, 413))
+    @documented(
+        body=EventEdit,
+        response=response_schemas.Event,
+        success="The event after the change",
+        errors=(400, 404, 413),
+    )
     def edit(self, owner: Owner, event_id: str) -> Response:
         """Edit or cancel a pending event; either all fields change or none."""
         body = read_object(request)

@@ -130,7 +130,7 @@ class DeadLetterQueue:
         key = key_of(owner.tenant, secret_key=self._secret_key)
         return responses.respond(_render(self._find(owner, letter_id), key=key))
 
-    @documented(errors=(404,))
+    @documented(success="The dead letter is deleted", errors=(404,))
     def delete(self, owner: Owner, letter_id: str) -> Response:
         """Delete a dead letter; the message itself is kept for the retention time."""
         if not self._clear(owner, [self._find(owner, letter_id)]):
@@ -160,6 +160,10 @@ class DeadLetterQueue:
         headers=message_headers(),
         response=response_schemas.Published,
         statuses=(201, 202),
+        success={
+            201: "The new message",
+            202: "A message with this deduplication key exists; the letter stays",
+        },
         errors=(400, 404, 412),
     )
     def retry(self, owner: Owner, letter_id: str) -> Response:

@@ -60,6 +60,7 @@ class FlowControlKeys:
     @documented(
         query=response_schemas.SearchQuery,
         response=array_of(response_schemas.FlowControl),
+        success="The keys",
         errors=(400,),
     )
     def all(self, owner: Owner) -> Response:
@@ -94,7 +95,7 @@ class FlowControlKeys:
             {"parallelismMax": self._max_parallelism, "parallelismCount": running}
         )
 
-    @documented(errors=(400, 412))
+    @documented(success="The key is paused", errors=(400, 412))
     def pause(self, owner: Owner, key: str) -> Response:
         """Pause a key; running deliveries finish."""
         key, _ = _read(allowed=())
@@ -102,7 +103,7 @@ class FlowControlKeys:
         self._flow_keys.set_paused(owner, key, paused=True, change=paused)
         return _done("flow.paused", owner, key)
 
-    @documented(errors=(400, 404))
+    @documented(success="The key is resumed", errors=(400, 404))
     def resume(self, owner: Owner, key: str) -> Response:
         """Resume a key; `Scheduler-Held-By` says what else holds its messages."""
         key, _ = _read(allowed=())
@@ -116,7 +117,7 @@ class FlowControlKeys:
         held_by = self._holding.of_event(owner, first, besides=gate)
         return note_held_by(_done("flow.resumed", owner, key), held_by)
 
-    @documented(errors=(400, 412))
+    @documented(success="The count is 0", errors=(400, 412))
     def reset_rate(self, owner: Owner, key: str) -> Response:
         """Reset the rate count of a key and start a new period."""
         key, _ = _read(allowed=())
@@ -124,7 +125,11 @@ class FlowControlKeys:
         self._flow_keys.reset_rate(owner, key, change=reset)
         return _done("flow.reset", owner, key)
 
-    @documented(query=response_schemas.PinQuery, errors=(400, 412))
+    @documented(
+        query=response_schemas.PinQuery,
+        success="The limits are pinned",
+        errors=(400, 412),
+    )
     def pin(self, owner: Owner, key: str) -> Response:
         """Pin limits of a key, so that messages cannot change these limits."""
         key, parameters = _read(allowed=LIMITS)
@@ -144,7 +149,11 @@ class FlowControlKeys:
         )
         return _done("flow.pinned", owner, key)
 
-    @documented(query=response_schemas.UnpinQuery, errors=(400, 412))
+    @documented(
+        query=response_schemas.UnpinQuery,
+        success="The limits are not pinned any more",
+        errors=(400, 412),
+    )
     def unpin(self, owner: Owner, key: str) -> Response:
         """Unpin limits of a key, so that messages can change these limits again."""
         key, parameters = _read(allowed=PINNED)

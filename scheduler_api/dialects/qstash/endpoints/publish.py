@@ -51,6 +51,10 @@ BATCH_CHECK_STEPS = 10 * MAX_STEPS
 # After so long, a batch lets the other requests of the process run.
 SLICE_S = 0.005
 
+PUBLISHED = {
+    201: "The message; in an array, one for each endpoint of the URL group",
+    202: "A message with this deduplication key exists; nothing is published",
+}
 PUBLISHING = documented(
     body={},
     content_type="*/*",
@@ -59,6 +63,7 @@ PUBLISHING = documented(
         "oneOf": [response_schemas.Published, array_of(response_schemas.Published)]
     },
     statuses=(201, 202),
+    success=PUBLISHED,
     errors=(400, 404, 412, 413),
 )
 BATCH = array_of(response_schemas.BatchItem)
@@ -148,7 +153,12 @@ class Publishing:
         ignored = Describer().describe(parsed.ignored) if parsed.ignored else ""
         return responses.respond(answer, 202 if duplicate else 201, ignored=ignored)
 
-    @documented(body=BATCH, response=BATCH_RESPONSE, errors=(400, 413))
+    @documented(
+        body=BATCH,
+        response=BATCH_RESPONSE,
+        success="What became of each item, in the order of the request",
+        errors=(400, 413),
+    )
     def batch(self, owner: Owner) -> Response:
         """Publish many messages; the response has an error for each invalid item."""
         body = read_body(request, limit_bytes=self._batch_limit_bytes)

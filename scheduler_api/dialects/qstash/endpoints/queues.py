@@ -37,7 +37,11 @@ class Queues:
         self._holding = services.holding
         self._body_limit_bytes = services.settings.body_limit_bytes
 
-    @documented(body=response_schemas.NewQueue, errors=(400, 412, 413))
+    @documented(
+        body=response_schemas.NewQueue,
+        success="The queue is created or updated",
+        errors=(400, 412, 413),
+    )
     def put(self, owner: Owner) -> Response:
         """Create or update a queue; a request without `paused` resumes the queue."""
         body = read_json(request, limit_bytes=self._body_limit_bytes)
@@ -56,7 +60,10 @@ class Queues:
         _log("queue.changed", owner, name)
         return responses.empty()
 
-    @documented(response=array_of(response_schemas.QueueResponse))
+    @documented(
+        response=array_of(response_schemas.QueueResponse),
+        success="The queues, oldest first",
+    )
     def all(self, owner: Owner) -> Response:
         """List all queues, oldest first."""
         queues = self._queues.all_of(owner)
@@ -71,7 +78,7 @@ class Queues:
         except NotFound as err:
             raise _not_found(name) from err
 
-    @documented(errors=(400,))
+    @documented(success="The queue does not exist any more", errors=(400,))
     def delete(self, owner: Owner, name: str) -> Response:
         """Delete a queue if it exists, and cancel its waiting messages."""
         name = read_name(name, NAME)
@@ -80,12 +87,12 @@ class Queues:
         _log("queue.deleted", owner, name, cancelled=cancelled)
         return responses.empty()
 
-    @documented(errors=(400, 404))
+    @documented(success="The queue is paused", errors=(400, 404))
     def pause(self, owner: Owner, name: str) -> Response:
         """Pause a queue; a paused queue still accepts messages."""
         return self._set_paused(owner, name, paused=True)
 
-    @documented(errors=(400, 404))
+    @documented(success="The queue is resumed", errors=(400, 404))
     def resume(self, owner: Owner, name: str) -> Response:
         """Resume a queue; `Scheduler-Held-By` says what else holds its first message.
 

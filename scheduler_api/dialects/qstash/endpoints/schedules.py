@@ -184,7 +184,10 @@ class Scheduling:
         [rendered] = self._render([schedule], now_ms=self._cell.now_ms())
         return responses.respond(rendered)
 
-    @documented(response=array_of(response_schemas.ScheduleResponse))
+    @documented(
+        response=array_of(response_schemas.ScheduleResponse),
+        success="The schedules, oldest first",
+    )
     def all(self, owner: Owner) -> Response:
         """List all schedules, oldest first."""
         now_ms, schedules = self._cell.now_ms(), list[Json]()
@@ -192,7 +195,7 @@ class Scheduling:
             schedules += self._render(batch, now_ms=now_ms)
         return responses.respond(schedules)
 
-    @documented(errors=(404,))
+    @documented(success="The schedule is deleted", errors=(404,))
     def delete(self, owner: Owner, schedule_id: str) -> Response:
         """Delete a schedule; its published messages are still delivered."""
         schedule = self._find(owner, schedule_id)
@@ -204,12 +207,12 @@ class Scheduling:
         log_schedule("schedule.deleted", schedule)
         return responses.empty()
 
-    @documented(errors=(404,))
+    @documented(success="The schedule is paused", errors=(404,))
     def pause(self, owner: Owner, schedule_id: str) -> Response:
         """Pause a schedule; fire times during the pause are skipped."""
         return self._set_state(owner, schedule_id, ScheduleState.PAUSED)
 
-    @documented(errors=(404,))
+    @documented(success="The schedule is resumed", errors=(404,))
     def resume(self, owner: Owner, schedule_id: str) -> Response:
         """Resume a schedule; `Scheduler-Held-By` says what would hold its messages.
 

@@ -50,7 +50,11 @@ class UrlGroups:
         self._limits = Limits.of(services.settings)
         self._drafts = Drafts(self._limits)
 
-    @documented(body=response_schemas.NewEndpoints, errors=(400, 412, 413))
+    @documented(
+        body=response_schemas.NewEndpoints,
+        success="The endpoints are added",
+        errors=(400, 412, 413),
+    )
     def add(self, owner: Owner, name: str) -> Response:
         """Add endpoints to a url group; create the group if necessary."""
         name = read_name(name, NAME)
@@ -66,7 +70,11 @@ class UrlGroups:
         _log("group.changed", owner, name)
         return responses.empty()
 
-    @documented(body=response_schemas.NamedEndpoints, errors=(400, 404, 413))
+    @documented(
+        body=response_schemas.NamedEndpoints,
+        success="The endpoints are removed",
+        errors=(400, 404, 413),
+    )
     def remove(self, owner: Owner, name: str) -> Response:
         """Remove endpoints from a url group; an empty group is deleted."""
         urls, names = [], []
@@ -93,20 +101,27 @@ class UrlGroups:
         except NotFound as err:
             raise _not_found(name) from err
 
-    @documented(response=array_of(response_schemas.UrlGroup))
+    @documented(
+        response=array_of(response_schemas.UrlGroup),
+        success="The url groups, oldest first",
+    )
     def all(self, owner: Owner) -> Response:
         """List all url groups, oldest first."""
         groups = self._groups.all_of(owner)
         return responses.respond([_render(group) for group in groups])
 
-    @documented()
+    @documented(success="The url group does not exist any more")
     def delete(self, owner: Owner, name: str) -> Response:
         """Delete a url group if it exists; published messages are still delivered."""
         self._groups.delete(owner, name, change=change(owner, "group.delete", name))
         _log("group.deleted", owner, name)
         return responses.empty()
 
-    @documented(body=response_schemas.DefaultHeaders, errors=(400, 404, 413))
+    @documented(
+        body=response_schemas.DefaultHeaders,
+        success="The default headers are replaced",
+        errors=(400, 404, 413),
+    )
     def configure(self, owner: Owner, name: str) -> Response:
         """Replace the default headers of messages to a url group."""
         headers = self._headers()

@@ -69,6 +69,15 @@ def header_name(name: str) -> str:
     return HEADER_PREFIX + "-".join(word.capitalize() for word in _WORD.findall(name))
 
 
+def header_descriptions() -> dict[str, str]:
+    """Return what the headers of all options mean, with the values of choices."""
+    values = {name: f": {', '.join(choices)}" for name, choices in CHOICES.items()}
+    return {
+        header_name(name): about + values.get(name, "")
+        for name, about in DESCRIPTIONS.items()
+    }
+
+
 def read_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the options in a request's headers, by option name; skip empty headers.
 
@@ -206,18 +215,25 @@ _SETTERS: dict[str, Callable[[str, object, ZonedOptions], ZonedOptions]] = {
     "overlap": _set_overlap,
 }
 NAMES = tuple(_SETTERS)
-# The descriptions of the options in OpenAPI documents.
+# The descriptions of the options in OpenAPI documents, in their order.
 DESCRIPTIONS = {
     "timeZone": "IANA time zone of the expression",
-    "gap": f"Local times that a clock change skips: {', '.join(Gap)}",
-    "fold": f"Local times that a clock change repeats: {', '.join(Fold)}",
-    "missedRuns": f"What to do about missed runs: {', '.join(MissedRuns)}",
+    "gap": "What to do at local times that a clock change skips",
+    "fold": "Which of the local times that a clock change repeats",
+    "missedRuns": "What to do about missed runs",
     "mostMissed": f"Maximum of missed runs to make up for with {MissedRuns.ALL}",
     "startDate": "ISO 8601 date; no run before it",
     "endDate": "ISO 8601 date; no attempt begins after it",
     "maxRuns": "Maximum number of runs",
     "jitter": "Maximum random delay of each run: 90s, 1h30m",
-    "overlap": f"What to do while the previous run has not ended: {', '.join(Overlap)}",
+    "overlap": "What to do while the previous run has not ended",
+}
+# The options that have one of a few values.
+CHOICES: Mapping[str, type[StrEnum]] = {
+    "gap": Gap,
+    "fold": Fold,
+    "missedRuns": MissedRuns,
+    "overlap": Overlap,
 }
 _BY_HEADER = {
     header_name(name).lower().removeprefix(HEADER_PREFIX.lower()): name

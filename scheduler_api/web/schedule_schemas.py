@@ -6,7 +6,12 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf, Range
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.model import MissedRuns, Overlap
-from scheduler_api.web.schedule_options import DESCRIPTIONS, MAX_MISSED, MAX_RUNS
+from scheduler_api.web.schedule_options import (
+    CHOICES,
+    DESCRIPTIONS,
+    MAX_MISSED,
+    MAX_RUNS,
+)
 from scheduler_api.web.schedule_runs import COUNT, MAX_COUNT, OUTCOMES, STATES
 
 HELD_BY = "The origin or route for which the event waits; absent if it does not"
@@ -25,15 +30,12 @@ def _up_to(maximum: int) -> Mapping[str, object]:
 _DATE = {"type": ["string", "null"], "format": "date-time"}
 _VALUES: Mapping[str, Mapping[str, object]] = {
     "timeZone": {"type": ["string", "null"], "examples": ["Europe/Berlin"]},
-    "gap": _one_of(Gap),
-    "fold": _one_of(Fold),
-    "missedRuns": _one_of(MissedRuns),
     "mostMissed": _up_to(MAX_MISSED),
     "startDate": _DATE,
     "endDate": _DATE,
     "maxRuns": _up_to(MAX_RUNS),
     "jitter": {"type": ["string", "integer", "null"]},
-    "overlap": _one_of(Overlap),
+    **{name: _one_of(choices) for name, choices in CHOICES.items()},
 }
 
 
@@ -46,8 +48,8 @@ def options_shape(*, without: Collection[str] = ()) -> Mapping[str, object]:
     return {
         "type": "object",
         "properties": {
-            name: {**shape, **_about(name)}
-            for name, shape in _VALUES.items()
+            name: {**_VALUES[name], **_about(name)}
+            for name in DESCRIPTIONS
             if name not in without
         },
     }

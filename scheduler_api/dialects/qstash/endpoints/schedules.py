@@ -88,10 +88,6 @@ from scheduler_api.web.schedule_options import BadOption, ZonedOptions
 from scheduler_api.web.schedule_schemas import RunsQuery
 from urllib.parse import unquote
 
-OWN_HEADERS = {
-    schedule_options.header_name(name): about
-    for name, about in schedule_options.DESCRIPTIONS.items()
-}
 OPTIONS_PREFIX = schedule_options.HEADER_PREFIX.lower()
 END_HEADER = schedule_options.header_name("endDate")
 ZONE_HEADER = schedule_options.header_name("timeZone")
@@ -137,7 +133,7 @@ class Scheduling:
     @documented(
         body={},
         content_type="*/*",
-        headers=schedule_headers(OWN_HEADERS),
+        headers=schedule_headers(schedule_options.header_descriptions()),
         response=response_schemas.ScheduleId,
         errors=(400, 404, 412, 413),
     )

@@ -1,9 +1,12 @@
 """Tests of imports from a crontab and from QStash, through the command line."""
 
+import json
 import pytest
 import re
+import threading
 import yaml
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from qstash import QStash
 from scheduler_api.commands import imports
@@ -14,6 +17,8 @@ from scheduler_api.schedule_files.entries import Entry
 from scheduler_api.schedule_files.run_comparison import is_next
 from tests.commands.web_site import Site, serve
 from typing import Any
+from werkzeug import Response
+from werkzeug.serving import make_server
 
 JOBS = Path(__file__).with_name("jobs.crontab")
 
@@ -432,6 +437,42 @@ def test_the_next_run_of_an_account_is_compared(
     now_ms, next_ms = map(from_iso, ("2026-05-01T08:00:00Z", next_run))
 
     assert is_next(parse(cron), next_ms, after_ms=now_ms) == is_same
+
+
+@contextmanager
+def foreign_account(schedules: list[dict[str, Any]]) -> Iterator[str]:
+    """Context manager that serves an account with schedules; yields its URL."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        found = schedules if environ["PATH_INFO"] == "/v2/schedules" else []
+        return Response(json.dumps(found))(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_another_next_run_of_an_account_is_reported(site: Site):
+    schedule = {"destination": "https://a.example/", "cron": "0 9 1 1 *"}
+    at_ms = from_iso("2090-01-01T08:00:00Z")
+    listed = [
+        {**schedule, "scheduleId": "early", "nextScheduleTime": at_ms},
+        {**schedule, "scheduleId": "unknown"},
+    ]
+
+    with foreign_account(listed) as url:
+        result = site.run(f"import qstash --from-url {url} --from-token x --dry-run")
+
+    text = "early: the account runs it next at 2090-01-01T08:00:00.000Z, which is not"
+    assert text in result.output
+    assert "unknown:" not in result.output
+    assert "are as croniter reads them" not in result.output
 
 
 def test_schedules_with_redacted_values_are_not_copied(site: Site):

@@ -11,6 +11,7 @@ import chaos_network
 import chaos_overload
 import chaos_processes
 import chaos_store
+import chaos_units
 import click
 import json
 import os
@@ -31,6 +32,7 @@ FAMILIES = (
     chaos_store,
     chaos_lost_data,
     chaos_network,
+    chaos_units,
     chaos_clock,
     chaos_destinations,
     chaos_overload,

@@ -103,6 +103,7 @@ class Machine:
 class MachinesCell(Cell):
     """A cell with the store, the workers and all other processes on four machines."""
 
+    addresses = ADDRESSES
     store_host = ADDRESSES[STORE]
     web_host = ADDRESSES[FRONT]
 
@@ -113,7 +114,7 @@ class MachinesCell(Cell):
         _run("ip", "link", "set", BRIDGE, "up")
         self.machines = {
             name: Machine(name, address, folder / "machines")
-            for name, address in ADDRESSES.items()
+            for name, address in self.addresses.items()
         }
         super().__init__(
             folder,

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from scheduler_api.core.cron.expression import FULL
@@ -28,6 +27,7 @@ from scheduler_api.core.schedules.planning import DEFAULT_OPTIONS
 from scheduler_api.core.schedules.schedules import Schedules
 from scheduler_api.core.store import keys
 from scheduler_api.core.store.cell import Cell
+from scheduler_api.core.store.connection import StoreClient
 from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.events import EventStore
 from scheduler_api.core.store.reads import read_event, read_events
@@ -78,7 +78,7 @@ class Observer:
     def __init__(self, settings: Settings, *, receiver_host: str = "127.0.0.1") -> None:
         self.settings = settings
         self.prefix = settings.prefix
-        self.client = Redis.from_url(
+        self.client = StoreClient.from_url(
             settings.redis_url,
             retry=Retry(ConstantBackoff(0.05), 100),
             socket_timeout=10,

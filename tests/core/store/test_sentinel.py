@@ -3,6 +3,7 @@
 import asyncio
 import pytest
 import redis
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -120,6 +121,33 @@ def test_r09_all_clients_write_to_the_new_primary_after_a_failover(watched: Watc
     for client in (plain, blocking):
         wait_until(partial(_is_written, client))
         assert client.config_get("port") == {"port": str(port)}
+
+
+class Interrupted(Exception):
+    """A signal has interrupted a command."""
+
+
+def _interrupt(*_: object) -> None:
+    raise Interrupted
+
+
+@pytest.fixture
+def interrupting() -> Iterator[None]:
+    """Let SIGALRM raise an exception, as SIGTERM does in RQ's workers."""
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("interrupting")
+def test_a_command_after_an_interrupted_one_gets_its_own_reply(watched: Watched):
+    client = connect(watched.url)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(Interrupted):
+        client.blpop(["list"], timeout=2)
+
+    assert client.echo("own") == b"own"
 
 
 @pytest.mark.parametrize(("lease_ms", "is_longer"), [(30_000, False), (30_001, True)])

@@ -5,7 +5,7 @@ Sentinel; there are two more machines for workers.
 """
 
 import time
-from chaos_load import IN_MS, wait_delivering, wait_ready
+from chaos_load import IN_MS, wait_ready
 from chaos_lost_data import written_since
 from chaos_machines import ADDRESSES, FIRST, FRONT, SECOND, STORE, MachinesCell
 from chaos_scenario import Scenario, in_cell
@@ -41,7 +41,8 @@ sentinel down-after-milliseconds scheduler {DOWN_AFTER_MS}
 sentinel failover-timeout scheduler 10000
 """
 # A client waits for each response, so several are needed for the rate.
-CLIENTS, PER_S = 10, 25
+CLIENTS, PER_S = 12, 25
+ENOUGH = 200
 # The replica lags for so long; the Sentinels must not notice it.
 LAG_S = 2.0
 
@@ -142,6 +143,7 @@ class Clients:
     """Context manager: several clients, which together create 200 events a second."""
 
     def __init__(self, cell: UnitsCell) -> None:
+        self._cell = cell
         self._loads = [
             Load(cell, per_s=PER_S, in_ms=IN_MS, query=SLOW, name=f"client-{number}")
             for number in range(CLIENTS)
@@ -151,7 +153,7 @@ class Clients:
     def __enter__(self) -> Self:
         for load in self._loads:
             load.__enter__()
-        self.wait_accepted(CLIENTS * PER_S)
+        wait_until(lambda: len(self._cell.receiver.arrivals) >= ENOUGH, within_s=60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,22 +171,28 @@ class Clients:
         enough = len(self.accepted) + count
         wait_until(lambda: len(self.accepted) >= enough, within_s=60)
 
-    def wait_delivering(self, cell: UnitsCell) -> float:
-        """Wait until a new event is delivered; return how many seconds it was late."""
-        return wait_delivering(cell, self._loads[0])
+    def wait_delivering(self) -> float:
+        """Wait until an event created from now on is delivered.
+
+        Returns: the wait beyond its delay, in seconds.
+        """
+        after_ms = time.time() * 1000 + IN_MS
+        arrivals = self._cell.receiver.arrivals
+        waited_s = wait_until(
+            lambda: any(new.scheduled_ms > after_ms for new in arrivals[-ENOUGH:]),
+            within_s=90,
+        )
+        return max(0.0, waited_s - IN_MS / 1000)
 
     def report(
-        self,
-        cell: UnitsCell,
-        recovery_s: float | None = None,
-        tail: Collection[str] = (),
+        self, recovery_s: float | None = None, tail: Collection[str] = ()
     ) -> Report:
         """Wait until everything is delivered, and report what all clients have seen."""
-        cell.wait_drained(within_s=90)
+        self._cell.wait_drained(within_s=90)
         refused = [after for load in self._loads for after in load.retry_after]
         others = [text for load in self._loads for text in load.unexpected]
         report = Report(
-            cell.tally(self.accepted, tail=tail),
+            self._cell.tally(self.accepted, tail=tail),
             {
                 "events/s": round(len(self.accepted) / self._took_s),
                 "responses 503": len(refused),
@@ -207,11 +215,11 @@ def upgrade(cell: UnitsCell) -> Report:
     codes = {}
     with Clients(cell) as clients:
         for name in UPGRADED:
-            clients.wait_accepted(CLIENTS * PER_S)
+            clients.wait_accepted(ENOUGH)
             codes[name] = cell[name].terminate()
             cell.start(name)
-        clients.wait_accepted(CLIENTS * PER_S)
-    report = clients.report(cell)
+        clients.wait_accepted(ENOUGH)
+    report = clients.report()
     report.expect(not any(codes.values()), "each process exits with 0", found=codes)
     report.expect(len(libraries(cell.client)) == 2, "both versions have delivered")
     report.expect(report.tally.duplicates == 0, "no event is sent twice")
@@ -227,10 +235,10 @@ def cut_off(cell: UnitsCell, *, for_s: int) -> Report:
         cell.record_in_flight()
         time.sleep(for_s)
         cell.machines[FIRST].plug()
-        recovery_s = clients.wait_delivering(cell)
+        recovery_s = clients.wait_delivering()
         code = cell[SECOND].terminate()
-        alone_s = clients.wait_delivering(cell)
-    report = clients.report(cell, recovery_s)
+        alone_s = clients.wait_delivering()
+    report = clients.report(recovery_s)
     report.figures["alone after, s"] = round(alone_s, 1)
     report.expect(code == 0, "the other worker exits with 0", found=code)
     report.expect(report.figures["responses 503"] == 0, "no request is refused")
@@ -249,22 +257,22 @@ def failover(cell: UnitsCell, *, may_lose: bool) -> Report:
         cell.cut(STORE, REPLICA)
         time.sleep(LAG_S)
         cell.store.kill()
-        recovery_s = clients.wait_delivering(cell)
+        recovery_s = clients.wait_delivering()
         cell.join(STORE, REPLICA)
-        clients.wait_accepted(CLIENTS * PER_S)
         cell.store.start()
         follows_s = wait_until(lambda: _follows(cell), within_s=60)
+        clients.wait_accepted(ENOUGH)
     tail = written_since(cell, clients.accepted, cut_ms - 500)
-    report = clients.report(cell, recovery_s, tail)
+    report = clients.report(recovery_s, tail)
     report.figures["old primary follows after, s"] = round(follows_s, 1)
     report.expect(may_lose or not report.tally.lost, "no accepted event is lost")
     return report
 
 
 def _follows(cell: UnitsCell) -> bool:
-    """Return whether the old primary has become a replica that has all data."""
-    slaves = cell.client.info("replication")
-    return slaves["connected_slaves"] == 1 and slaves["slave0"]["state"] == "online"
+    """Return whether the old primary has become a replica."""
+    found = cell.client.info("replication")
+    return found["connected_slaves"] == 1 and found["slave0"]["state"] == "online"
 
 
 def _start_all(cell: UnitsCell) -> None:

@@ -48,7 +48,7 @@ OWN_NETWORK = "CHAOS_OWN_NETWORK"
 def epilog() -> str:
     """Return the names of all scenarios, with their rules and faults."""
     lines = (
-        f"{name:20} {' '.join(s.rules)}: {s.fault}" for name, s in SCENARIOS.items()
+        f"{name:25} {' '.join(s.rules)}: {s.fault}" for name, s in SCENARIOS.items()
     )
     return "\b\n" + "\n".join(lines)
 

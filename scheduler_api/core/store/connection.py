@@ -63,7 +63,7 @@ class _SentinelConnection(SentinelManagedConnection):
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         options = {"disconnect_on_error": True} | options
-        return super().read_response(*args, **options)  # type: ignore[no-untyped-call]
+        return super().read_response(*args, **options)
 
 
 class _SentinelTlsConnection(

@@ -133,8 +133,8 @@ class UnitsCell(MachinesCell):
             wait_until(partial(self._knows_all, name), within_s=30)
 
     def _knows_all(self, name: str) -> bool:
-        known = self.watched_by(name)
-        return (known["num-slaves"], known["num-other-sentinels"]) == (1, 2)
+        watched = self.watched_by(name)
+        return (watched["num-slaves"], watched["num-other-sentinels"]) == (1, 2)
 
     def watched_by(self, name: str) -> dict[str, Any]:
         """Return what the Sentinel on a machine knows of the primary."""
@@ -231,7 +231,7 @@ def upgrade(cell: UnitsCell) -> Report:
 
 
 def cut_off(cell: UnitsCell, *, for_s: int) -> Report:
-    """A machine with a worker loses its network; later, it delivers alone."""
+    """A machine with a worker loses its network; then only it delivers."""
     _start_all(cell)
     with Clients(cell) as clients:
         cell.machines[FIRST].unplug()
@@ -240,9 +240,9 @@ def cut_off(cell: UnitsCell, *, for_s: int) -> Report:
         cell.machines[FIRST].plug()
         recovery_s = clients.wait_delivering()
         code = cell[SECOND].terminate()
-        alone_s = clients.wait_delivering()
+        single_s = clients.wait_delivering()
     report = clients.report(recovery_s)
-    report.figures["alone after, s"] = round(alone_s, 1)
+    report.figures["single worker after, s"] = round(single_s, 1)
     report.expect(code == 0, "the other worker exits with 0", found=code)
     report.expect(report.figures["responses 503"] == 0, "no request is refused")
     return report

@@ -136,6 +136,7 @@ NOT_RUN = {
         ".venv/bin/python -m scheduler_api accept-clock",
     ): "needs a step of the store's clock",
     ("docs/heroku.md", "heroku create"): "needs an account there",
+    ("docs/machines.md", "scripts/chaos machines-"): "takes minutes and needs root",
     ("docs/traces.md", "scripts/venv otel"): "downloads; the tests have the packages",
     ("docs/sizing.md", "scripts/bench sizes"): "takes minutes and needs nginx",
     ("docs/systemd.md", "sudo python3 -m venv /opt/scheduler-0.1.0"): ROOT_ONLY,

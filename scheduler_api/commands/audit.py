@@ -4,12 +4,11 @@ import click
 import orjson
 from scheduler_api.commands.common import (
     AS_JSON,
-    existing_tenant,
     open_cell,
     print_json,
+    tenant_option,
     to_seconds,
 )
-from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.store.audit import MAX_RECORDS, Record, newest
 from scheduler_api.core.timestamps import to_iso
@@ -22,14 +21,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option(
-    "--tenant",
-    "tenant_id",
-    metavar="ID",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-    help="Changes of this tenant; default: changes that concern no tenant.",
-)
+@tenant_option("Changes of this tenant; default: changes that concern no tenant.")
 @click.option(
     "--count",
     type=click.IntRange(1, MAX_RECORDS),

@@ -23,6 +23,7 @@ from scheduler_api.settings import Settings
 from scheduler_api.web.banners import Banner
 from typing import Any
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 MAX_NAME_LENGTH = 64
 PIPE_WIDTH, MAX_WIDTH = 10_000, 80
 UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -62,26 +63,46 @@ def existing_tenant(
     return tenant_id
 
 
-TENANT = click.option(
-    "--tenant",
+def tenant_option(text: str, *, required: bool = False) -> Decorator:
+    """Return `--tenant`, which names a tenant that exists.
+
+    Args:
+        text: its help.
+    """
+    return click.option(
+        "--tenant",
+        "tenant_id",
+        metavar="ID",
+        required=required,
+        callback=existing_tenant,
+        shell_complete=complete_tenants,
+        help=text,
+    )
+
+
+TENANT = tenant_option("Tenant; see `tenant list`.", required=True)
+ONE_TENANT = tenant_option("Only of this tenant.")
+TENANT_ARGUMENT = click.argument(
     "tenant_id",
-    metavar="ID",
-    required=True,
+    metavar="TENANT",
     callback=existing_tenant,
     shell_complete=complete_tenants,
-    help="Tenant; see `tenant list`.",
-)
-ONE_TENANT = click.option(
-    "--tenant",
-    "tenant_id",
-    metavar="ID",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-    help="Only of this tenant.",
 )
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document."
 )
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def together(*options: Decorator) -> Decorator:
+    """Return a decorator that adds options, in the order of the help text."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def owners_of(tenant_id: str) -> list[Owner]:
@@ -109,16 +130,16 @@ def read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
     return stripped
 
 
-def env_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--env` and `--url`, for commands that create a token."""
-    as_env = click.option(
+# For commands that create a token.
+env_options = together(
+    click.option(
         "--env",
         "as_env",
         is_flag=True,
         help="Print the environment variables of the tenant's clients.",
-    )
-    url = click.option("--url", help="URL of the web process for clients.")
-    return as_env(url(command))
+    ),
+    click.option("--url", help="URL of the web process for clients."),
+)
 
 
 def print_environment(settings: Settings, new: NewTenant, url: str | None) -> None:
@@ -128,18 +149,11 @@ def print_environment(settings: Settings, new: NewTenant, url: str | None) -> No
     click.echo(env_lines(variables), nl=False)
 
 
-def holder_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--tenant` and `--operator`, of which exactly one must be given."""
-    tenant = click.option(
-        "--tenant",
-        "tenant_id",
-        metavar="ID",
-        callback=existing_tenant,
-        shell_complete=complete_tenants,
-        help="Tokens of this tenant.",
-    )
-    operator = click.option("--operator", is_flag=True, help="Operator's tokens.")
-    return tenant(operator(command))
+# Exactly one of them must be given.
+holder_options = together(
+    tenant_option("Tokens of this tenant."),
+    click.option("--operator", is_flag=True, help="Operator's tokens."),
+)
 
 
 def holder(tenant_id: str | None, operator: bool) -> str | None:

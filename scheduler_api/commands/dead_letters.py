@@ -8,15 +8,21 @@ from rich.table import Column, Table
 from scheduler_api.commands.common import (
     AS_JSON,
     TENANT,
+    YES,
     open_cell,
     owners_of,
     print_json,
     print_table,
     to_seconds,
+    together,
     user,
 )
 from scheduler_api.commands.environment import pass_settings
-from scheduler_api.commands.event_filters import choosing_options, span_and_target
+from scheduler_api.commands.event_filters import (
+    DRY_RUN,
+    choosing_options,
+    span_and_target,
+)
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.queries.letters import (
@@ -51,14 +57,28 @@ def dead_letters() -> None:
     """List, retry and delete events that failed for good."""
 
 
-def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which dead letters are meant."""
-    cause = click.option(
+# Which dead letters are meant.
+filter_options = together(
+    TENANT,
+    choosing_options("Failed"),
+    click.option(
         "--cause",
         default="",
         help="Code, status or class of the last failure: refused, 500, 5xx.",
-    )
-    return TENANT(choosing_options("Failed")(cause(command)))
+    ),
+)
+_job_options = together(
+    filter_options,
+    click.option(
+        "--rate",
+        type=click.IntRange(1, MAX_RATE),
+        default=DEFAULT_RATE,
+        show_default=True,
+        help="How many per second at most.",
+    ),
+    DRY_RUN,
+    YES,
+)
 
 
 def _filter(chosen: dict[str, Any]) -> LetterFilter:
@@ -128,27 +148,10 @@ def to_json(letter: Letter) -> dict[str, object]:
     }
 
 
-def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--rate",
-            type=click.IntRange(1, MAX_RATE),
-            default=DEFAULT_RATE,
-            show_default=True,
-            help="How many per second at most.",
-        ),
-        click.option("--dry-run", is_flag=True, help="Only count what matches."),
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        pass_settings,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return filter_options(command)
-
-
 @dead_letters.command("retry")
 @_job_options
-def retry(settings: Settings, tenant_id: str, **chosen: object) -> None:
+@pass_settings
+def retry(settings: Settings, /, tenant_id: str, **chosen: object) -> None:
     """Send all dead letters that match again, as new events.
 
     This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.
@@ -158,7 +161,8 @@ def retry(settings: Settings, tenant_id: str, **chosen: object) -> None:
 
 @dead_letters.command("delete")
 @_job_options
-def delete(settings: Settings, tenant_id: str, **chosen: object) -> None:
+@pass_settings
+def delete(settings: Settings, /, tenant_id: str, **chosen: object) -> None:
     """Delete all dead letters that match; they can then not be retried any more.
 
     This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.

@@ -4,7 +4,7 @@ import click
 from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
-    existing_tenant,
+    TENANT_ARGUMENT,
     iso_or_none,
     open_cell,
     print_json,
@@ -12,7 +12,6 @@ from scheduler_api.commands.common import (
     to_seconds,
     user,
 )
-from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.delivery.destinations import BadDestination, Destination, parse
 from scheduler_api.core.flow_control.held_destinations import (
@@ -95,12 +94,7 @@ def _failure(held: HeldDestination) -> str:
 
 
 @destinations.command("pause")
-@click.argument(
-    "tenant_id",
-    metavar="TENANT",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-)
+@TENANT_ARGUMENT
 @click.argument("destination", metavar="URL", callback=_read_url)
 @pass_settings
 def pause_destination(
@@ -116,12 +110,7 @@ def pause_destination(
 
 
 @destinations.command("resume")
-@click.argument(
-    "tenant_id",
-    metavar="TENANT",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-)
+@TENANT_ARGUMENT
 @click.argument("destination", metavar="URL", callback=_read_url)
 @pass_settings
 def resume_destination(

@@ -1,7 +1,6 @@
 """`doctor`: what is wrong with an installation, and what mends it."""
 
 import click
-import orjson
 import redis
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from scheduler_api import services
 from scheduler_api.commands import checks, own_delivery
-from scheduler_api.commands.common import problem_lines, screen
+from scheduler_api.commands.common import AS_JSON, print_json, problem_lines, screen
 from scheduler_api.commands.environment import (
     program_of,
     settings_of,
@@ -46,7 +45,7 @@ class Examination:
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@AS_JSON
 @click.option(
     "--deliver",
     "url",
@@ -63,7 +62,7 @@ def doctor(ctx: click.Context, *, as_json: bool, url: str | None) -> None:
     """
     found = _examine(ctx, url)
     if as_json:
-        click.echo(orjson.dumps(_to_json(found), option=orjson.OPT_INDENT_2))
+        print_json(_to_json(found))
     else:
         screen().print(Group(*_parts(found, is_tried=url is not None)))
     ctx.exit(1 if found.findings else 0)

@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from scheduler_api import services
 from scheduler_api.commands.common import (
-    existing_tenant,
+    YES,
     open_cell,
     owners_of,
     printable,
+    tenant_option,
     user,
 )
-from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import program_of, settings_of
 from scheduler_api.commands.event_filters import (
+    DRY_RUN,
     choosing_options,
     find_events,
     span_and_target,
@@ -45,22 +46,15 @@ ENDED = "has ended already"
 
 @click.command("cancel")
 @click.argument("names", metavar="[ID]...", nargs=-1)
-@click.option(
-    "--tenant",
-    "tenant_id",
-    metavar="ID",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-    help="Instead of ids: all unfinished events of this tenant that match.",
-)
+@tenant_option("Instead of ids: all unfinished events of this tenant that match.")
 @click.option(
     "--status",
     type=click.Choice([each.value for each in UNFINISHED]),
     help="Only these; default: both.",
 )
 @choosing_options("Due")
-@click.option("--dry-run", is_flag=True, help="Only count what matches.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@DRY_RUN
+@YES
 @click.pass_context
 def cancel(
     ctx: click.Context,

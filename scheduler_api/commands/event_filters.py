@@ -2,8 +2,7 @@
 
 import click
 import shlex
-from collections.abc import Callable
-from scheduler_api.commands.common import owners_of_all, printable
+from scheduler_api.commands.common import Decorator, owners_of_all, printable, together
 from scheduler_api.core.queries import ids
 from scheduler_api.core.queries.event_pages import PAST, EventFilter, Status
 from scheduler_api.core.queries.filters import Span, Target
@@ -13,7 +12,7 @@ from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
 from typing import Any
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only count what matches.")
 LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
 
 
@@ -33,20 +32,13 @@ def choosing_options(times: str) -> Decorator:
     Args:
         times: what happened in the time that the options name, as in "Failed".
     """
-    options = (
+    return together(
         click.option("--url", metavar="URL", default="", help="Beginning of the URL."),
         click.option("--queue", metavar="NAME", default="", help="Name of the queue."),
         click.option("--label", default="", help="Label that the client gave."),
         _time_option("--from", "start", f"{times} since this time."),
         _time_option("--to", "end", f"{times} until this time."),
     )
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def _time_option(name: str, variable: str, text: str) -> Decorator:

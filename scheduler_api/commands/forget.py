@@ -2,8 +2,7 @@
 
 import click
 from collections.abc import Sequence
-from scheduler_api.commands.common import existing_tenant, open_cell, user
-from scheduler_api.commands.completion import complete_tenants
+from scheduler_api.commands.common import open_cell, tenant_option, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.recovery.erasure import Erasure
@@ -33,14 +32,7 @@ class Found(NamedTuple):
 
 @click.command()
 @click.argument("name", metavar="ID")
-@click.option(
-    "--tenant",
-    "tenant_id",
-    metavar="ID",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-    help="Only of this tenant; needed if ID is the name of a schedule.",
-)
+@tenant_option("Only of this tenant; needed if ID is the name of a schedule.")
 @click.option(
     "--dialect",
     type=click.Choice([*DIALECTS]),

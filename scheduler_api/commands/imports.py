@@ -9,7 +9,13 @@ from pathlib import Path
 from rich.table import Table
 from scheduler_api.commands.common import print_table, printable
 from scheduler_api.commands.environment import variables_of
-from scheduler_api.commands.schedules import NOTHING, plan_for, run_steps, show_steps
+from scheduler_api.commands.schedules import (
+    DRY_RUN,
+    NOTHING,
+    plan_for,
+    run_steps,
+    show_steps,
+)
 from scheduler_api.core.cron.expression import Cron, CronError
 from scheduler_api.core.cron.zones import check_zone
 from scheduler_api.core.timestamps import to_iso
@@ -47,7 +53,7 @@ def imports() -> None:
     multiple=True,
     help="The URL for a command that is not a webhook.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@DRY_RUN
 @click.option(
     "--output",
     type=click.File("w", encoding="utf-8", lazy=True),
@@ -90,7 +96,7 @@ def import_crontab(
     show_envvar=True,
     help="Its token.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@DRY_RUN
 @click.pass_context
 def import_qstash(
     ctx: click.Context, *, from_url: str, from_token: str, dry_run: bool

@@ -1,8 +1,7 @@
 """`keys`: replaces the secrets that sign deliveries; shows the one of alerts."""
 
 import click
-from scheduler_api.commands.common import GONE, existing_tenant, open_cell, user
-from scheduler_api.commands.completion import complete_tenants
+from scheduler_api.commands.common import GONE, open_cell, tenant_option, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.store.alerts import signing_secrets
@@ -22,15 +21,7 @@ def keys() -> None:
 
 
 @keys.command("rotate")
-@click.option(
-    "--tenant",
-    "tenant_id",
-    metavar="ID",
-    required=True,
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-    help="Tenant whose secret is replaced.",
-)
+@tenant_option("Tenant whose secret is replaced.", required=True)
 @click.option(
     "--dialect",
     type=click.Choice([*DIALECTS]),

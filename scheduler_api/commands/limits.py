@@ -7,13 +7,12 @@ from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     GONE,
-    existing_tenant,
+    TENANT_ARGUMENT,
     open_cell,
     print_json,
     print_table,
     user,
 )
-from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import settings_of
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.tenants import usage
@@ -43,12 +42,7 @@ class Limit(click.ParamType[int | None]):
 
 
 @click.command("limits")
-@click.argument(
-    "tenant_id",
-    metavar="TENANT",
-    callback=existing_tenant,
-    shell_complete=complete_tenants,
-)
+@TENANT_ARGUMENT
 @click.option("--requests-per-s", type=Limit(), help="API requests per second.")
 @click.option("--pending-events", type=Limit(), help="Unfinished events, schedules.")
 @click.option("--stored-bytes", type=Limit(), help="Bytes of content.")

@@ -1,11 +1,10 @@
 """`publish`: sends a webhook through the API, now, later or by a cron expression."""
 
 import click
-import orjson
 import requests
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from scheduler_api.commands.common import printable, to_seconds
+from scheduler_api.commands.common import AS_JSON, print_json, printable, to_seconds
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.commands.event_filters import read_time
 from scheduler_api.commands.http_arguments import Headers, read_body, read_headers
@@ -62,7 +61,7 @@ class Published:
 @click.option("--queue", metavar="NAME", help="Send it through this queue.")
 @click.option("--label", metavar="TEXT", help="Label for `events list --label`.")
 @click.option("--retries", metavar="NUMBER", help="How often to try again at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@AS_JSON
 @click.pass_context
 def publish(
     ctx: click.Context,
@@ -97,7 +96,7 @@ def publish(
     if IGNORED in response.headers:
         click.echo(f"without effect: {printable(response.headers[IGNORED])}", err=True)
     if as_json:
-        click.echo(orjson.dumps(_to_json(found), option=orjson.OPT_INDENT_2))
+        print_json(_to_json(found))
         return
     for each in found:
         click.echo(_sentence(each, options["cron"]))

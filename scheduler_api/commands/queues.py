@@ -7,6 +7,7 @@ from scheduler_api.commands.common import (
     AS_JSON,
     ONE_TENANT,
     TENANT,
+    YES,
     facts_table,
     open_cell,
     owners_of_all,
@@ -161,7 +162,7 @@ def resume(settings: Settings, name: str, tenant_id: str) -> None:
 @queues.command("delete")
 @NAME
 @TENANT
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @pass_settings
 def delete(settings: Settings, name: str, tenant_id: str, *, yes: bool) -> None:
     """Delete a queue, and cancel its events."""

@@ -4,7 +4,13 @@ import click
 from collections.abc import Mapping
 from dataclasses import replace
 from rich.table import Table
-from scheduler_api.commands.common import AS_JSON, print_json, print_table, printable
+from scheduler_api.commands.common import (
+    AS_JSON,
+    YES,
+    print_json,
+    print_table,
+    printable,
+)
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.schedule_files import entries, events_v1, jiter, plan, qstash
 from scheduler_api.schedule_files.connection import ApiError
@@ -20,6 +26,7 @@ MAKERS: dict[str, type[qstash.Qstash | jiter.Jiter | events_v1.EventsV1]] = {
     events_v1.NAME: events_v1.EventsV1,
 }
 NOTHING = "nothing to change"
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only show the changes.")
 FILE = click.argument("file", type=click.File(encoding="utf-8"))
 SIGNS = {
     Action.CREATE: "+",
@@ -93,9 +100,9 @@ def diff(ctx: click.Context, file: TextIO) -> None:
 
 @schedules.command("apply")
 @FILE
-@click.option("--dry-run", is_flag=True, help="Show the changes only.")
+@DRY_RUN
 @click.option("--prune", is_flag=True, help="Remove what is no longer in the file.")
-@click.option("--yes", is_flag=True, help="Remove without a question.")
+@YES
 @click.pass_context
 def apply(
     ctx: click.Context, file: TextIO, *, dry_run: bool, prune: bool, yes: bool

@@ -1,7 +1,7 @@
 """`fsck`, `accept-store`, `accept-clock`, `empty-store`: the store of the cell."""
 
 import click
-from scheduler_api.commands.common import AS_JSON, open_cell, print_json, user
+from scheduler_api.commands.common import AS_JSON, YES, open_cell, print_json, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.fsck import walk
 from scheduler_api.core.store import clock_step, layout
@@ -52,7 +52,7 @@ def accept_clock(settings: Settings) -> None:
 
 
 @click.command("empty-store")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @pass_settings
 def empty_store(settings: Settings, yes: bool) -> None:
     """Delete all data of the cell: events, schedules, tenants, history.

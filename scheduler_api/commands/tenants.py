@@ -5,6 +5,7 @@ import time
 from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
+    YES,
     env_options,
     open_cell,
     open_tenants,
@@ -77,7 +78,7 @@ def to_json(account: Account) -> dict[str, object]:
 
 @tenant.command("remove")
 @click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @click.option(
     "--wait",
     "wait_s",

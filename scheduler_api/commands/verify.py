@@ -1,10 +1,9 @@
 """`verify`: says whether a request has a valid signature, and what differs."""
 
 import click
-import orjson
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from scheduler_api.commands.common import printable
+from scheduler_api.commands.common import AS_JSON, print_json, printable
 from scheduler_api.commands.environment import variables_of
 from scheduler_api.commands.http_arguments import Headers, read_headers
 from scheduler_api.core.delivery.verification import (
@@ -41,7 +40,7 @@ from typing import BinaryIO
     metavar="SECRET",
     help="Signing secret; default: those in the variables of receivers.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@AS_JSON
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -72,7 +71,7 @@ def verify(
         label = dialect.label
         verdict = verification.verify(received, keys, time.time_ns() // 1_000_000)
     if as_json:
-        click.echo(orjson.dumps(_to_json(label, verdict), option=orjson.OPT_INDENT_2))
+        print_json(_to_json(label, verdict))
     else:
         for line in _lines(verdict):
             click.echo(printable(line))

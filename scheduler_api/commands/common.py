@@ -16,7 +16,7 @@ from scheduler_api.core.store.connection import connect
 from scheduler_api.core.store.content_encryption import content_cipher
 from scheduler_api.core.store.epoch import claim_database
 from scheduler_api.core.tenants.accounts import NewTenant, Tenants
-from scheduler_api.core.timestamps import to_iso
+from scheduler_api.core.timestamps import from_iso, to_iso
 from scheduler_api.credentials import client_variables, env_lines
 from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
@@ -128,6 +128,16 @@ def read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
             f"a name has up to {MAX_NAME_LENGTH} printable characters"
         )
     return stripped
+
+
+def read_time(
+    _ctx: click.Context, _param: click.Parameter, text: str | None
+) -> int | None:
+    """Read a time, unless none is given."""
+    try:
+        return None if text is None else from_iso(text)
+    except ValueError as err:
+        raise click.BadParameter("a time looks like 2027-03-01T12:00:00Z") from err
 
 
 # For commands that create a token.

@@ -2,28 +2,23 @@
 
 import click
 import shlex
-from scheduler_api.commands.common import Decorator, owners_of_all, printable, together
+from scheduler_api.commands.common import (
+    Decorator,
+    owners_of_all,
+    printable,
+    read_time,
+    together,
+)
 from scheduler_api.core.queries import ids
 from scheduler_api.core.queries.event_pages import PAST, EventFilter, Status
 from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.ids import Found
-from scheduler_api.core.timestamps import from_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
 from typing import Any
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only count what matches.")
 LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
-
-
-def read_time(
-    _ctx: click.Context, _param: click.Parameter, text: str | None
-) -> int | None:
-    """Read a time, unless none is given."""
-    try:
-        return None if text is None else from_iso(text)
-    except ValueError as err:
-        raise click.BadParameter("a time looks like 2027-03-01T12:00:00Z") from err
 
 
 def choosing_options(times: str) -> Decorator:

@@ -1,12 +1,17 @@
 """`keys`: replaces the secrets that sign deliveries; shows the one of alerts."""
 
 import click
-from scheduler_api.commands.common import GONE, open_cell, tenant_option, user
+from scheduler_api.commands.common import (
+    GONE,
+    open_cell,
+    read_time,
+    tenant_option,
+    user,
+)
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.store.alerts import signing_secrets
 from scheduler_api.core.tenants.secrets import RotationRefused
-from scheduler_api.core.timestamps import from_iso
 from scheduler_api.credentials import env_lines, secret_variables
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.dialect import RotationOrder
@@ -30,11 +35,15 @@ def keys() -> None:
 )
 @click.option("--now", is_flag=True, help="Stop signing with the old secret at once.")
 @click.option(
-    "--at", metavar="TIME", help="Sign with the old secret until this ISO 8601 time."
+    "--at",
+    "at_ms",
+    metavar="TIME",
+    callback=read_time,
+    help="Sign with the old secret until this ISO 8601 time.",
 )
 @pass_settings
 def rotate(
-    settings: Settings, tenant_id: str, *, dialect: str, now: bool, at: str | None
+    settings: Settings, tenant_id: str, *, dialect: str, now: bool, at_ms: int | None
 ) -> None:
     """Replace a signing secret and print the new one.
 
@@ -42,13 +51,13 @@ def rotate(
     Jiter with the new one at once. QStash's next key becomes the current one. Workers
     follow within a second.
     """
-    if now and at is not None:
+    if now and at_ms is not None:
         raise click.UsageError("give either --now or --at")
     cell, chosen = open_cell(settings), DIALECTS[dialect]
     tenants, now_ms = outbound.tenants(cell, settings), cell.now_ms()
-    switch_ms = now_ms if now else None
-    if at is not None:
-        switch_ms = _read_time(at, now_ms)
+    if at_ms is not None and at_ms <= now_ms:
+        raise click.BadParameter("the time has passed", param_hint="--at")
+    switch_ms = now_ms if now else at_ms
     order = RotationOrder(
         tenant=tenant_id, now_ms=now_ms, switch_ms=switch_ms, by=user()
     )
@@ -73,15 +82,3 @@ def show_alert_secret(settings: Settings) -> None:
     SCHED_OLDER_SECRET_KEYS, its secret signs too.
     """
     click.echo(signing_secrets(settings)[0])
-
-
-def _read_time(text: str, now_ms: int) -> int:
-    try:
-        at_ms = from_iso(text)
-    except ValueError as err:
-        raise click.BadParameter(
-            "a time looks like 2027-03-01T12:00:00Z", param_hint="--at"
-        ) from err
-    if at_ms <= now_ms:
-        raise click.BadParameter("the time has passed", param_hint="--at")
-    return at_ms

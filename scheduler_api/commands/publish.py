@@ -4,9 +4,14 @@ import click
 import requests
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from scheduler_api.commands.common import AS_JSON, print_json, printable, to_seconds
+from scheduler_api.commands.common import (
+    AS_JSON,
+    print_json,
+    printable,
+    read_time,
+    to_seconds,
+)
 from scheduler_api.commands.environment import variables_of
-from scheduler_api.commands.event_filters import read_time
 from scheduler_api.commands.http_arguments import Headers, read_body, read_headers
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.schedule_files.connection import ApiError, Connection, read_json

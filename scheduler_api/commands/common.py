@@ -24,6 +24,7 @@ from scheduler_api.web.banners import Banner
 from typing import Any
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+API_LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
 MAX_NAME_LENGTH = 64
 PIPE_WIDTH, MAX_WIDTH = 10_000, 80
 UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -103,6 +104,11 @@ def together(*options: Decorator) -> Decorator:
         return command
 
     return add
+
+
+def api_of(owner: Owner) -> str:
+    """Return the API of an owner, as options name it."""
+    return API_LABELS.get(owner.dialect, owner.dialect)
 
 
 def owners_of(tenant_id: str) -> list[Owner]:
@@ -245,6 +251,11 @@ def problem_lines(
         yield Text(f"{bullet} {printable(each.text)}{end}", colour)
         if each.command:
             yield Text(f"    {printable(each.command)}", "bold", overflow="fold")
+
+
+def problems_json(problems: Iterable[Banner]) -> list[dict[str, str]]:
+    """Return problems as JSON, each with the command that helps, or ''."""
+    return [{"text": each.text, "command": each.command} for each in problems]
 
 
 def to_seconds(at_ms: int) -> str:

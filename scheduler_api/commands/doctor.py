@@ -9,7 +9,13 @@ from rich.table import Table
 from rich.text import Text
 from scheduler_api import services
 from scheduler_api.commands import checks, own_delivery
-from scheduler_api.commands.common import AS_JSON, print_json, problem_lines, screen
+from scheduler_api.commands.common import (
+    AS_JSON,
+    print_json,
+    problem_lines,
+    problems_json,
+    screen,
+)
 from scheduler_api.commands.environment import (
     program_of,
     settings_of,
@@ -147,9 +153,7 @@ def _delivery(made: OwnDelivery) -> Iterator[RenderableType]:
 def _to_json(found: Examination) -> dict[str, object]:
     made = found.delivery
     return {
-        "findings": [
-            {"text": each.text, "command": each.command} for each in found.findings
-        ],
+        "findings": problems_json(found.findings),
         "delivery": None
         if made is None
         else {

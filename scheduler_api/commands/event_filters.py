@@ -13,12 +13,10 @@ from scheduler_api.core.queries import ids
 from scheduler_api.core.queries.event_pages import PAST, EventFilter, Status
 from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.ids import Found
-from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
 from typing import Any
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only count what matches.")
-LABELS = {dialect.name: dialect.label for dialect in outbound.DIALECTS}
 
 
 def choosing_options(times: str) -> Decorator:

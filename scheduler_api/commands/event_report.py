@@ -11,6 +11,7 @@ from scheduler_api import services
 from scheduler_api.commands.attempt_words import attempt_json, attempt_words
 from scheduler_api.commands.common import (
     AS_JSON,
+    api_of,
     facts_table,
     iso_or_none,
     open_cell,
@@ -20,7 +21,7 @@ from scheduler_api.commands.common import (
     to_seconds,
 )
 from scheduler_api.commands.environment import program_of, settings_of
-from scheduler_api.commands.event_filters import LABELS, find_events
+from scheduler_api.commands.event_filters import find_events
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.attempt_fields import body_marks
 from scheduler_api.core.delivery.causes import end_of
@@ -136,9 +137,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 def _facts(report: Report) -> Table:
     event = report.event
-    api = LABELS.get(event.owner.dialect, event.owner.dialect)
     facts = {
-        "tenant": f"{event.owner.tenant}, API {api}",
+        "tenant": f"{event.owner.tenant}, API {api_of(event.owner)}",
         "queue": report.place.queue,
         "flow-control key": report.place.flow_key,
         "created": to_seconds(event.created_ms),
@@ -211,7 +211,7 @@ def to_json(report: Report) -> dict[str, object]:
     return {
         "id": report.public_id,
         "tenant": event.owner.tenant,
-        "api": LABELS.get(event.owner.dialect, event.owner.dialect),
+        "api": api_of(event.owner),
         "status": report.status,
         "created": to_iso(event.created_ms),
         "due": to_iso(event.wanted_ms),

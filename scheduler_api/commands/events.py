@@ -6,6 +6,7 @@ from rich.table import Column, Table
 from scheduler_api.commands.common import (
     AS_JSON,
     ONE_TENANT,
+    api_of,
     open_cell,
     owners_of_all,
     plain_table,
@@ -17,7 +18,6 @@ from scheduler_api.commands.common import (
 from scheduler_api.commands.environment import settings_of
 from scheduler_api.commands.event_cancel import cancel
 from scheduler_api.commands.event_filters import (
-    LABELS,
     choosing_options,
     event_filter,
 )
@@ -164,7 +164,7 @@ def _to_json(found: EventPage) -> dict[str, object]:
             {
                 "id": public_ids.event_id(each.owner, each.id),
                 "tenant": each.owner.tenant,
-                "api": LABELS.get(each.owner.dialect, each.owner.dialect),
+                "api": api_of(each.owner),
                 "status": each.status,
                 "at": to_iso(each.at_ms),
                 "created": to_iso(each.created_ms),

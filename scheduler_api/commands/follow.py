@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from redis.exceptions import RedisError
 from scheduler_api.commands.attempt_words import attempt_json, attempt_words
-from scheduler_api.commands.common import open_cell, printable, to_seconds
+from scheduler_api.commands.common import api_of, open_cell, printable, to_seconds
 from scheduler_api.commands.environment import pass_settings
-from scheduler_api.commands.event_filters import LABELS
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.causes import cause_of
 from scheduler_api.core.model import AttemptKind
@@ -77,9 +76,12 @@ def _print(followed: FollowedAttempt, *, as_json: bool) -> None:
     attempt, content = followed.attempt, followed.content
     event = public_ids.event_id(followed.owner, attempt.event_id)
     if as_json:
-        api = LABELS.get(followed.owner.dialect, followed.owner.dialect)
-        about = {"event": event, "tenant": followed.owner.tenant, "api": api}
-        about["destination"] = content.url if content else ""
+        about = {
+            "event": event,
+            "tenant": followed.owner.tenant,
+            "api": api_of(followed.owner),
+            "destination": content.url if content else None,
+        }
         click.echo(orjson.dumps({**about, **attempt_json(attempt)}))
         return
     url = content.url if content else "unreadable"

@@ -14,6 +14,7 @@ from scheduler_api.commands.common import (
     print_json,
     printable,
     problem_lines,
+    problems_json,
     screen,
     size,
     to_seconds,
@@ -163,9 +164,7 @@ def to_json(report: Report) -> dict[str, object]:
     details = report.details
     body: dict[str, object] = {
         "needsAttention": bool(report.problems),
-        "problems": [
-            {"text": each.text, "command": each.command} for each in report.problems
-        ],
+        "problems": problems_json(report.problems),
         "processes": report.answer.render(with_processes=True)[0]["processes"],
     }
     return body if details is None else body | _details(details)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from rich.table import Table
 from scheduler_api.commands.common import (
+    API_LABELS,
     AS_JSON,
     existing_tenant,
     open_cell,
@@ -15,7 +16,6 @@ from scheduler_api.commands.common import (
 )
 from scheduler_api.commands.completion import complete_tenants
 from scheduler_api.commands.environment import pass_settings
-from scheduler_api.commands.event_filters import LABELS
 from scheduler_api.core.flow_control.flow_keys import FlowKeys
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.recent_hours import RecentHours, per_minute
@@ -94,7 +94,7 @@ def _print_quotas(found: Sequence[Usage]) -> None:
             cells = [
                 _of(used if most else None, most) for _, used, most in _fields(*quota)
             ]
-            table.add_row(each.account.id, LABELS[name], *cells)
+            table.add_row(each.account.id, API_LABELS[name], *cells)
     print_table(table)
 
 
@@ -161,7 +161,7 @@ def to_json(each: Usage) -> dict[str, object]:
             "failed": each.failed,
         },
         "quotas": {
-            LABELS[name]: {
+            API_LABELS[name]: {
                 field: _to_json(count if most else None, most)
                 for field, count, most in _fields(*quota)
             }

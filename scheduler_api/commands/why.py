@@ -8,16 +8,18 @@ from rich.text import Text
 from scheduler_api import services
 from scheduler_api.commands.common import (
     AS_JSON,
+    api_of,
     facts_table,
     open_cell,
     print_json,
     printable,
     problem_lines,
+    problems_json,
     screen,
     to_seconds,
 )
 from scheduler_api.commands.environment import program_of, settings_of
-from scheduler_api.commands.event_filters import LABELS, unknown
+from scheduler_api.commands.event_filters import unknown
 from scheduler_api.commands.explanations import Explainer, Explanation
 from scheduler_api.commands.reports import Reporter
 from scheduler_api.core.timestamps import to_iso
@@ -62,10 +64,9 @@ def _parts(explained: Explanation) -> Iterator[RenderableType]:
 
 
 def _facts(explained: Explanation) -> Table:
-    api = LABELS.get(explained.owner.dialect, explained.owner.dialect)
     return facts_table(
         {
-            "tenant": f"{explained.owner.tenant}, API {api}",
+            "tenant": f"{explained.owner.tenant}, API {api_of(explained.owner)}",
             "destination": explained.url,
             **explained.facts,
             "held by": explained.gate,
@@ -79,7 +80,7 @@ def to_json(explained: Explanation) -> dict[str, object]:
         "id": explained.id,
         "kind": "schedule" if explained.is_schedule else "event",
         "tenant": explained.owner.tenant,
-        "api": LABELS.get(explained.owner.dialect, explained.owner.dialect),
+        "api": api_of(explained.owner),
         "state": explained.state,
         "destination": explained.url,
         "facts": explained.facts,
@@ -87,7 +88,5 @@ def to_json(explained: Explanation) -> dict[str, object]:
         "timeline": [
             {"at": to_iso(step.at_ms), "text": step.text} for step in explained.steps
         ],
-        "next": [
-            {"text": each.text, "command": each.command} for each in explained.next
-        ],
+        "next": problems_json(explained.next),
     }

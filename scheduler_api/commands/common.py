@@ -29,6 +29,7 @@ MAX_NAME_LENGTH = 64
 PIPE_WIDTH, MAX_WIDTH = 10_000, 80
 UNITS = ("B", "KB", "MB", "GB", "TB")
 GONE = "the tenant is being removed"
+UNREADABLE = "its record cannot be read: see `fsck`"
 
 
 def open_cell(settings: Settings) -> Cell:

@@ -12,7 +12,7 @@ from scheduler_api.commands.common import (
     tenant_option,
     user,
 )
-from scheduler_api.commands.environment import program_of, settings_of
+from scheduler_api.commands.environment import settings_of
 from scheduler_api.commands.event_filters import (
     DRY_RUN,
     choosing_options,
@@ -79,7 +79,7 @@ def cancel(
     if tenant_id is None:
         if any(chosen.values()):
             raise click.UsageError("options choose events of a tenant: add --tenant ID")
-        found = [_only(built, name, program_of(ctx)) for name in names]
+        found = [_only(built, name) for name in names]
         ctx.exit(0 if _cancel_each(built, found, dry_run=dry_run) else 1)
     matching = Matching(built, tenant_id, chosen)
     number = sum(len(batch) for batch in matching.batches())
@@ -165,9 +165,9 @@ def _summary(done: Counter[Cancelled]) -> str:
     return "; ".join(words)
 
 
-def _only(built: Services, name: str, program: str) -> Found:
+def _only(built: Services, name: str) -> Found:
     """Return the only event that an id stands for."""
-    found = find_events(built, name, program=program)
+    found = find_events(built, name)
     if len(found) > 1:
         ids = " and ".join(public_ids.event_id(each.owner, each.id) for each in found)
         raise click.ClickException(

@@ -1,7 +1,6 @@
 """The options that choose events and dead letters, and the ids that name them."""
 
 import click
-import shlex
 from scheduler_api.commands.common import (
     Decorator,
     owners_of_all,
@@ -56,13 +55,16 @@ def event_filter(chosen: dict[str, Any]) -> EventFilter:
     )
 
 
-def find(services: Services, name: str) -> list[Found]:
-    """Return the events and schedules that an id stands for, of any tenant.
+def find(services: Services, name: str, *, tenant_id: str | None = None) -> list[Found]:
+    """Return the events and schedules that an id stands for.
+
+    Args:
+        tenant_id: whose they must be; None: of any tenant.
 
     Raises: click.ClickException: there are none.
     """
-    owners = owners_of_all(services.settings, None)
-    found = ids.find(services.cell, name, tenant=None, owners=owners)
+    owners = owners_of_all(services.settings, tenant_id)
+    found = ids.find(services.cell, name, tenant=tenant_id, owners=owners)
     if not found:
         raise unknown(name)
     return found
@@ -76,7 +78,7 @@ def unknown(name: str) -> click.ClickException:
     )
 
 
-def find_events(services: Services, name: str, *, program: str) -> list[Found]:
+def find_events(services: Services, name: str) -> list[Found]:
     """Return the events that an id stands for, of any tenant.
 
     Raises: click.ClickException: there are none.
@@ -84,6 +86,5 @@ def find_events(services: Services, name: str, *, program: str) -> list[Found]:
     found = find(services, name)
     events = [each for each in found if not each.is_schedule]
     if not events:
-        why = f"{program} why {shlex.quote(name)}"
-        raise click.ClickException(f"{printable(name)} is a schedule; see: {why}")
+        raise click.ClickException(f"{printable(name)} is a schedule: see `why`")
     return events

@@ -11,6 +11,7 @@ from scheduler_api import services
 from scheduler_api.commands.attempt_words import attempt_json, attempt_words
 from scheduler_api.commands.common import (
     AS_JSON,
+    UNREADABLE,
     api_of,
     facts_table,
     iso_or_none,
@@ -20,7 +21,7 @@ from scheduler_api.commands.common import (
     screen,
     to_seconds,
 )
-from scheduler_api.commands.environment import program_of, settings_of
+from scheduler_api.commands.environment import pass_settings
 from scheduler_api.commands.event_filters import find_events
 from scheduler_api.core import public_ids
 from scheduler_api.core.delivery.attempt_fields import body_marks
@@ -34,6 +35,7 @@ from scheduler_api.core.queries.ids import Found
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
+from scheduler_api.settings import Settings
 from scheduler_api.web.next_request import next_request
 
 # How much of a body a person sees.
@@ -72,32 +74,28 @@ class Report:
 @click.command("show")
 @click.argument("name", metavar="ID")
 @AS_JSON
-@click.pass_context
-def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
+@pass_settings
+def show(settings: Settings, name: str, *, as_json: bool) -> None:
     """Show the request of an event, its attempts, and the last response.
 
     ID is any id that a client has, in any API. Credentials and signatures are masked.
     """
-    settings, program = settings_of(ctx), program_of(ctx)
     open_cell(settings)
     built = services.build(settings)
-    found = find_events(built, name, program=program)
-    reports = [_read(built, each, program) for each in found]
+    reports = [_read(built, each) for each in find_events(built, name)]
     if as_json:
         print_json({"found": [*map(to_json, reports)]})
     else:
         screen().print(Group(*(part for each in reports for part in _parts(each))))
 
 
-def _read(built: Services, found: Found, program: str) -> Report:
+def _read(built: Services, found: Found) -> Report:
     """Raises: click.ClickException: the event cannot be read."""
     try:
         event = built.queries.event(found.owner, found.id)
         attempts = built.queries.attempts(found.id)
     except (UnreadableRecord, NotFound) as err:
-        raise click.ClickException(
-            f"the event cannot be read; see why: {program} fsck"
-        ) from err
+        raise click.ClickException(UNREADABLE) from err
     now_ms, held_by = built.cell.now_ms(), ""
     if event.state is State.ACTIVE:
         held_by = built.holding.of_event(event.owner, event.id, besides="")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from scheduler_api.commands.common import (
+    UNREADABLE,
     iso_or_none,
     open_cell,
     owners_of,
@@ -107,7 +108,7 @@ def readable(row: Row[State]) -> State:
     Raises: click.ClickException.
     """
     if row.state is None:
-        raise click.ClickException("its record cannot be read: see `fsck`")
+        raise click.ClickException(UNREADABLE)
     return row.state
 
 

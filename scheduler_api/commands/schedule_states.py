@@ -1,15 +1,18 @@
 """`schedules pause` and `schedules resume`, for the operator."""
 
 import click
+from collections.abc import Iterable
 from scheduler_api import services
 from scheduler_api.commands.common import (
     ONE_TENANT,
+    UNREADABLE,
+    api_of,
     open_cell,
-    owners_of_all,
     printable,
     user,
 )
 from scheduler_api.commands.environment import pass_settings
+from scheduler_api.commands.event_filters import find
 from scheduler_api.core.errors import (
     Conflict,
     NotFound,
@@ -17,7 +20,7 @@ from scheduler_api.core.errors import (
     UnreadableRecord,
 )
 from scheduler_api.core.model import Schedule, ScheduleState
-from scheduler_api.core.queries.ids import find
+from scheduler_api.core.queries.ids import Found
 from scheduler_api.core.store.audit import Change
 from scheduler_api.dialects import outbound
 from scheduler_api.services import Services
@@ -25,6 +28,7 @@ from scheduler_api.settings import Settings
 from scheduler_api.web.schedule_words import public_id
 
 GRAMMARS = {dialect.name: dialect.grammar for dialect in outbound.DIALECTS}
+SEVERAL = "several schedules have the id {}, of {}: add --tenant, or use the dashboard"
 NAME = click.argument("name", metavar="ID")
 
 
@@ -67,7 +71,7 @@ def _set_state(
             change=Change(tenant, user(), "schedule.state", public_id(schedule)),
         )
     except UnreadableRecord as err:
-        raise click.ClickException("its record cannot be read: see `fsck`") from err
+        raise click.ClickException(UNREADABLE) from err
     except StoreFull as err:
         raise click.ClickException("the store is full: see `status`") from err
     except (Conflict, NotFound) as err:
@@ -76,15 +80,15 @@ def _set_state(
 
 def _find(made: Services, name: str, tenant_id: str | None) -> Schedule:
     """Raises: click.ClickException, NotFound, UnreadableRecord."""
-    owners = owners_of_all(made.settings, tenant_id)
-    found = [
-        each
-        for each in find(made.cell, name, tenant=tenant_id, owners=owners)
-        if each.is_schedule
-    ]
+    found = [each for each in find(made, name, tenant_id=tenant_id) if each.is_schedule]
     if not found:
-        raise click.ClickException(f"there is no schedule {printable(name)}")
+        raise click.ClickException(f"{printable(name)} is no schedule: see `why`")
     if len(found) > 1:
-        holders = ", ".join(str(each.owner) for each in found)
-        raise click.ClickException(f"several have this id ({holders}): add --tenant")
+        raise click.ClickException(SEVERAL.format(printable(name), _holders(found)))
     return made.schedules.get(found[0].owner, found[0].id)
+
+
+def _holders(found: Iterable[Found]) -> str:
+    return " and ".join(
+        f"tenant {each.owner.tenant} in the API {api_of(each.owner)}" for each in found
+    )

@@ -176,7 +176,7 @@ def test_a_schedule_is_no_event(cell: OperatedCell):
     result = cell.run(f"events show scd_{made.id}")
 
     assert result.exit_code == 1
-    assert f"is a schedule; see: scheduler why scd_{made.id}" in result.output
+    assert f"scd_{made.id} is a schedule: see `why`" in result.output
 
 
 @pytest.mark.parametrize("command", ["show", "cancel"])

@@ -8,6 +8,7 @@ from scheduler_api.core.schedules.planning import DEFAULT_OPTIONS
 from scheduler_api.core.schedules.schedules import Schedules
 from tests.commands.cells import TENANT, OperatedCell, new_cell
 
+BANK = "https://bank.example/pay"
 DIALECTS = ("jiter", "qstash", "events_v1")
 
 
@@ -29,7 +30,7 @@ def create(
 ) -> Schedule:
     return schedules(cell).create(
         owner,
-        Content("https://bank.example/pay", b"x"),
+        Content(BANK, b"x"),
         expression="0 8 * * *",
         tz="UTC",
         grammar=FULL,
@@ -64,20 +65,24 @@ def test_a_name_of_two_tenants_needs_the_tenant(cell: OperatedCell):
     chosen = cell.run("schedules pause nightly --tenant 2")
 
     assert refused.exit_code == 1
-    assert "several have this id (1:qstash, 2:qstash): add --tenant" in refused.output
+    assert "of tenant 1 in the API qstash and tenant 2 in the API" in refused.output
     assert chosen.exit_code == 0
     assert [state(cell, each) for each in made] == ["active", "paused"]
 
 
-def test_an_unknown_or_ended_schedule_is_refused(cell: OperatedCell):
+def test_what_is_no_schedule_or_has_ended_is_refused(cell: OperatedCell):
     now_ms = cell.cell.now_ms()
     ended = ScheduleOptions(end_ms=now_ms - 3_600_000)
     create(
         cell.at(ago_ms=7_200_000), Owner(TENANT, "qstash"), name="old", options=ended
     )
-    unknown = cell.run("schedules pause nothing")
-    over = cell.run("schedules resume old")
+    event = public_ids.event_id(Owner(TENANT, "qstash"), cell.create(BANK, "qstash"))
+    results = [
+        cell.run(f"schedules {words}")
+        for words in ("pause nothing", f"pause {event}", "resume old")
+    ]
 
-    assert "there is no schedule nothing" in unknown.output
-    assert "the schedule has ended" in over.output
-    assert (unknown.exit_code, over.exit_code) == (1, 1)
+    assert "no event and no schedule has the id nothing" in results[0].output
+    assert f"{event} is no schedule: see `why`" in results[1].output
+    assert "the schedule has ended" in results[2].output
+    assert [each.exit_code for each in results] == [1, 1, 1]

@@ -13,6 +13,7 @@ from scheduler_api.commands.common import (
     owners_of,
     print_json,
     print_table,
+    printable,
     to_seconds,
     together,
     user,
@@ -21,13 +22,14 @@ from scheduler_api.commands.environment import pass_settings
 from scheduler_api.commands.event_filters import (
     DRY_RUN,
     choosing_options,
+    confirm,
+    match_words,
     span_and_target,
 )
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound
 from scheduler_api.core.queries.letters import (
     Letter,
-    LetterCount,
     LetterFilter,
     Letters,
 )
@@ -115,7 +117,7 @@ def list_letters(
         table.add_row(
             to_seconds(letter.failed_ms),
             public_ids.event_id(letter.owner, letter.id),
-            letter.content.url if letter.content else "unreadable",
+            printable(letter.content.url) if letter.content else "unreadable",
             str(letter.attempts),
             f"{cause.sentence} ({cause.code})" if cause else letter.end,
         )
@@ -183,7 +185,7 @@ def list_jobs(settings: Settings, tenant_id: str, *, as_json: bool) -> None:
     created = Column("created", no_wrap=True)
     table = Table(created, "job", "action", "state", "done", "skipped", "by")
     for job in jobs:
-        counts = str(job.done), str(job.skipped)
+        counts = f"{job.done:,}", f"{job.skipped:,}"
         at = to_seconds(job.created_ms)
         table.add_row(at, job.id, job.action, job.state, *counts, job.by)
     print_table(table)
@@ -218,7 +220,7 @@ def stop(settings: Settings, job_id: str, tenant_id: str) -> None:
     if job.state is not JobState.RUNNING:
         raise click.ClickException(f"the job is {job.state} already")
     jobs.stop(job, by=user())
-    click.echo(f"stopped {job_id} after {job.done}")
+    click.echo(f"stopped {job_id} after {job.done:,}")
 
 
 def _run(
@@ -228,11 +230,11 @@ def _run(
     cell, wanted = open_cell(settings), _filter(chosen)
     letters = Letters(cell, outbound.LABELS)
     expected = letters.count(owners_of(tenant_id), wanted)
-    click.echo(f"{_words(expected)} dead letters match")
+    click.echo(match_words(expected.least, "dead letter", most=expected.most))
     if chosen["dry_run"] or not expected.most:
         return
     if not chosen["yes"]:
-        click.confirm(f"{action.capitalize()} {_words(expected)}?", abort=True)
+        confirm(action.capitalize(), expected.most)
     jobs = LetterJobs(cell)
     job = jobs.create(
         *(tenant_id, action, wanted),
@@ -241,11 +243,6 @@ def _run(
         by=user(),
     )
     _work(settings, cell, job)
-
-
-def _words(count: LetterCount) -> str:
-    at_least = "" if count.least == count.most else "at least "
-    return f"{at_least}{count.least}"
 
 
 def _work(settings: Settings, cell: Cell, job: LetterJob) -> None:
@@ -258,8 +255,8 @@ def _work(settings: Settings, cell: Cell, job: LetterJob) -> None:
             job,
             show=lambda done: bar.update(done - bar.pos),
         )
-    skipped = f", {after.skipped} cannot be read" if after.skipped else ""
-    click.echo(f"{after.state}: {after.done}{skipped}")
+    skipped = f", {after.skipped:,} cannot be read" if after.skipped else ""
+    click.echo(f"{after.state}: {after.done:,}{skipped}")
     if after.refused:
         raise click.ClickException(
             f"{describe_refusal(after.refused)}; job {job.id} goes on by itself"

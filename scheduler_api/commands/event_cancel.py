@@ -1,6 +1,7 @@
 """`events cancel`: cancels events by id, or all that match a filter."""
 
 import click
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from scheduler_api import services
@@ -16,15 +17,16 @@ from scheduler_api.commands.environment import settings_of
 from scheduler_api.commands.event_filters import (
     DRY_RUN,
     choosing_options,
+    confirm,
+    event_filter,
     find_events,
-    span_and_target,
+    match_words,
 )
 from scheduler_api.core import public_ids
 from scheduler_api.core.errors import NotFound, UnreadableRecord
 from scheduler_api.core.model import Owner, State
 from scheduler_api.core.queries.event_pages import (
     MAX_EXAMINED,
-    EventFilter,
     EventPages,
     Status,
     Summary,
@@ -83,11 +85,11 @@ def cancel(
         ctx.exit(0 if _cancel_each(built, found, dry_run=dry_run) else 1)
     matching = Matching(built, tenant_id, chosen)
     number = sum(len(batch) for batch in matching.batches())
-    click.echo(f"{count(number, 'event')} match{'es' if number == 1 else ''}")
+    click.echo(match_words(number, "event", most=number))
     if dry_run or not number:
         return
     if not yes:
-        click.confirm(f"Cancel {'it' if number == 1 else 'them'}?", abort=True)
+        confirm("Cancel", number)
     matching.cancel(number)
 
 
@@ -108,9 +110,7 @@ class Matching:
             yield from self._batches(each)
 
     def _batches(self, status: Status) -> Iterator[list[Summary]]:
-        time, target = span_and_target(self._chosen)
-        label = self._chosen["label"]
-        wanted = EventFilter(frozenset([status]), time, target, label)
+        wanted = event_filter(self._chosen | {"status": status})
         owners, after = owners_of(self._tenant_id), None
         while True:
             page = self._pages.read(
@@ -139,10 +139,12 @@ class Matching:
             after={"state": "cancelled"},
         )
         done = Counter[Cancelled]()
-        for batch in self.batches():
-            done += self._cancel(batch)
-            click.echo(f"\r{done.total():,} of {expected:,}", nl=False, err=True)
-        click.echo(err=True)
+        with click.progressbar(
+            length=expected, label="cancel", show_pos=True, file=sys.stderr
+        ) as bar:
+            for batch in self.batches():
+                done += self._cancel(batch)
+                bar.update(len(batch))
         click.echo(_summary(done))
 
     def _cancel(self, batch: Sequence[Summary]) -> Counter[Cancelled]:

@@ -12,6 +12,7 @@ from scheduler_api.core.queries import ids
 from scheduler_api.core.queries.event_pages import PAST, EventFilter, Status
 from scheduler_api.core.queries.filters import Span, Target
 from scheduler_api.core.queries.ids import Found
+from scheduler_api.core.queries.sentences import count
 from scheduler_api.services import Services
 from typing import Any
 
@@ -53,6 +54,17 @@ def event_filter(chosen: dict[str, Any]) -> EventFilter:
         target=target,
         label=chosen["label"],
     )
+
+
+def match_words(least: int, noun: str, *, most: int) -> str:
+    """Return in words how many events or dead letters match."""
+    at_least = "" if least == most else "at least "
+    return f"{at_least}{count(least, noun)} match{'es' if least == 1 else ''}"
+
+
+def confirm(verb: str, most: int) -> None:
+    """Ask whether to do something with all that match; abort if not."""
+    click.confirm(f"{verb} {'it' if most == 1 else 'them'}?", abort=True)
 
 
 def find(services: Services, name: str, *, tenant_id: str | None = None) -> list[Found]:

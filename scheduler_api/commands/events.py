@@ -171,7 +171,7 @@ def _to_json(found: EventPage) -> dict[str, object]:
                 "next": to_iso(each.next_ms) if each.status in UNFINISHED else None,
                 "attempts": each.attempts,
                 "reason": each.reason or None,
-                "waits": bool(each.waits_at),
+                "isWaiting": bool(each.waits_at),
                 "isSent": each.is_sent,
                 "destination": each.content.url if each.content else None,
             }

@@ -81,6 +81,7 @@ def test_retry_asks_and_sends_again_what_matches(
     result = run(environ, *words, answer="y\n")
 
     assert (refused.exit_code, before) == (1, 3)
+    assert refused.output.startswith("2 dead letters match\nRetry them? [y/N]: n\n")
     assert result.output.endswith("done: 2\n")
     assert (count(client, State.DEAD), count(client, State.ACTIVE)) == (1, 2)
 

@@ -122,6 +122,10 @@ def test_the_list_says_where_unfinished_events_are(cell: OperatedCell):
 
     assert [word in text for word in ("held", "retry in ", "being sent")] == [True] * 3
     assert "retry in 59" in text or "retry in 1 min" in text
+    assert sorted((each["isWaiting"], each["isSent"]) for each in listed(cell)) == [
+        *((False, False), (False, True)),
+        (True, False),
+    ]
 
 
 @pytest.mark.parametrize("dialect", OWNERS)

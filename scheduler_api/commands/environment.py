@@ -2,7 +2,7 @@
 
 import click
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from scheduler_api.credentials import BASE_URL
@@ -11,6 +11,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 PROGRAM, OPTION = "scheduler", "--data"
+# Where the variables of clients come from.
+OF_CLIENTS = (
+    f"use {OPTION} DIR, or the variables of `{PROGRAM} tenant create NAME --env`"
+)
 CREDENTIALS, SECRET_KEY = "credentials.env", "secret.key"
 
 P = ParamSpec("P")
@@ -93,6 +97,16 @@ def variables_of(ctx: click.Context) -> Mapping[str, str]:
     Raises: click.BadParameter: the data folder cannot be used.
     """
     return _environment_of(ctx).variables
+
+
+def require(variables: Mapping[str, str], names: Iterable[str]) -> None:
+    """Check that variables which clients read are set.
+
+    Raises: click.ClickException.
+    """
+    missing = [name for name in names if not variables.get(name)]
+    if missing:
+        raise click.ClickException(f"{' and '.join(missing)} must be set: {OF_CLIENTS}")
 
 
 def folder_of(ctx: click.Context) -> Path | None:

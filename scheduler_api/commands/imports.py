@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from rich.table import Table
 from scheduler_api.commands.common import print_table, printable
-from scheduler_api.commands.environment import variables_of
+from scheduler_api.commands.environment import require, variables_of
 from scheduler_api.commands.schedules import (
     DRY_RUN,
     NOTHING,
@@ -108,8 +108,7 @@ def import_qstash(
     """
     account = dict(zip(qstash.VARIABLES, (from_url, from_token), strict=True))
     variables = variables_of(ctx)
-    if not all(variables.get(name) for name in qstash.VARIABLES):
-        raise click.ClickException(f"set {' and '.join(qstash.VARIABLES)}")
+    require(variables, qstash.VARIABLES)
     try:
         source, target = map(qstash_account.connect, (account, variables))
         copies = list(qstash_account.copies(source, target))

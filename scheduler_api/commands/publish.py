@@ -11,7 +11,7 @@ from scheduler_api.commands.common import (
     read_time,
     to_seconds,
 )
-from scheduler_api.commands.environment import variables_of
+from scheduler_api.commands.environment import require, variables_of
 from scheduler_api.commands.http_arguments import Headers, read_body, read_headers
 from scheduler_api.core.timestamps import to_iso
 from scheduler_api.schedule_files.connection import ApiError, Connection, read_json
@@ -87,7 +87,9 @@ def publish(
     times = [name for name in ("delay", "at_ms", "cron") if options[name] is not None]
     if len(times) > 1:
         raise click.UsageError("give one of --delay, --at and --cron")
-    connection = _connection(variables_of(ctx))
+    variables = variables_of(ctx)
+    require(variables, VARIABLES)
+    connection = connect(variables)
     route = "publish" if options["cron"] is None else "schedules"
     try:
         response = connection.request(
@@ -105,16 +107,6 @@ def publish(
         return
     for each in found:
         click.echo(_sentence(each, options["cron"]))
-
-
-def _connection(variables: Mapping[str, str]) -> Connection:
-    missing = [name for name in VARIABLES if not variables.get(name)]
-    if missing:
-        raise click.ClickException(
-            f"{' and '.join(missing)} must be set: use --data DIR, or the variables of"
-            " `scheduler tenant create NAME --env`"
-        )
-    return connect(variables)
 
 
 def _headers(

@@ -11,7 +11,7 @@ from scheduler_api.commands.common import (
     print_table,
     printable,
 )
-from scheduler_api.commands.environment import variables_of
+from scheduler_api.commands.environment import OF_CLIENTS, variables_of
 from scheduler_api.schedule_files import entries, events_v1, jiter, plan, qstash
 from scheduler_api.schedule_files.connection import ApiError
 from scheduler_api.schedule_files.entries import BadFile, Entry, Existing
@@ -181,10 +181,7 @@ def _apis(variables: Mapping[str, str]) -> dict[str, Api]:
         if all(variables.get(each) for each in NEEDED[name])
     }
     if not apis:
-        raise click.ClickException(
-            "no API is set: use --data DIR, or the variables of"
-            " `scheduler tenant create NAME --env`"
-        )
+        raise click.ClickException(f"no API is set: {OF_CLIENTS}")
     return apis
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from scheduler_api.commands.common import open_cell, tenant_option, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.model import Owner
+from scheduler_api.core.queries.ids import Found
 from scheduler_api.core.recovery.erasure import Erasure
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Change
@@ -17,17 +18,8 @@ from scheduler_api.core.store.reads import (
 from scheduler_api.dialects import outbound
 from scheduler_api.dialects.dialect import Dialect
 from scheduler_api.settings import Settings
-from typing import NamedTuple
 
 DIALECTS = {dialect.label: dialect for dialect in outbound.DIALECTS}
-
-
-class Found(NamedTuple):
-    """An event or a schedule; `id` is its stored id."""
-
-    owner: Owner
-    id: str
-    is_schedule: bool
 
 
 @click.command()
@@ -66,7 +58,11 @@ def forget(
 
 
 def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -> Found:
-    """Return what has this id; refuse to guess if it is not the only one."""
+    """Return what has this id; refuse to guess if it is not the only one.
+
+    Other commands also take deduplication ids. These are erased first, so the repeat of
+    an interrupted call would not find the rest.
+    """
     dialects = outbound.DIALECTS if label is None else (DIALECTS[label],)
     found = {
         dialect.label: match

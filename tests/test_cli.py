@@ -314,7 +314,7 @@ def test_limits_of_a_tenant_are_shown_and_changed_and_recorded(environ: dict[str
     def shown(*words: str) -> dict[str, list[str]]:
         result = run(environ, *limits, *words)
         assert result.exit_code == 0, result.output
-        rows = re.findall(r"│ (\S+) +│ (\S+) +│ (\S+ \S+) +│ (\S+) +│", result.output)
+        _, *rows = re.findall(r"^(\S+) +(\S+) +(\S+ \S+) +(\S+)", result.output, re.M)
         return {name: rest for name, *rest in rows}
 
     assert shown() == {

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from rich.table import Table
-from scheduler_api.commands.common import AS_JSON, print_json, print_table
+from scheduler_api.commands.common import AS_JSON, plain_table, print_json, print_table
 from scheduler_api.core.cron.clock_changes import Fold, Gap
 from scheduler_api.core.cron.expression import CronError
 from scheduler_api.core.cron.preview import (
@@ -55,6 +55,7 @@ def preview_cron(*, as_json: bool, **options: str | None) -> None:
         raise click.ClickException(message) from err
     print_table(_runs_table(query.rule.tz, result.runs))
     if result.skipped:
+        click.echo()
         print_table(_skipped_table(result.skipped))
 
 
@@ -71,7 +72,7 @@ def _with_position(err: CronError | Refusal, expression: str) -> str:
 
 
 def _runs_table(tz: str, runs: Iterable[Run]) -> Table:
-    table = Table("UTC", tz, "clock change")
+    table = plain_table("UTC", tz, "clock change")
     for run in runs:
         at = datetime.fromtimestamp(run.at_ms // 1000, UTC)
         table.add_row(f"{at:{DAY_AND_TIME}}", f"{run.local:{DAY_AND_TIME}}", run.note)
@@ -79,7 +80,7 @@ def _runs_table(tz: str, runs: Iterable[Run]) -> Table:
 
 
 def _skipped_table(skipped: Iterable[Skipped]) -> Table:
-    table = Table("skipped", "reason")
+    table = plain_table("skipped", "reason")
     for each in skipped:
         table.add_row(f"{each.local:{DAY_AND_TIME}}", each.reason)
     return table

@@ -4,13 +4,14 @@ import click
 import sys
 import time
 from collections.abc import Callable, Iterator
-from rich.table import Column, Table
+from rich.table import Column
 from scheduler_api.commands.common import (
     AS_JSON,
     TENANT,
     YES,
     open_cell,
     owners_of,
+    plain_table,
     print_json,
     print_table,
     printable,
@@ -111,7 +112,7 @@ def list_letters(
         print_json({"deadLetters": [*map(to_json, found)]})
         return
     failed = Column("failed", no_wrap=True)
-    table = Table(failed, "event", "destination", "attempts", "why")
+    table = plain_table(failed, "event", "destination", "attempts", "why")
     for letter in found:
         cause = letter.cause
         table.add_row(
@@ -183,7 +184,7 @@ def list_jobs(settings: Settings, tenant_id: str, *, as_json: bool) -> None:
         print_json({"jobs": [*map(_job_json, jobs)]})
         return
     created = Column("created", no_wrap=True)
-    table = Table(created, "job", "action", "state", "done", "skipped", "by")
+    table = plain_table(created, "job", "action", "state", "done", "skipped", "by")
     for job in jobs:
         counts = f"{job.done:,}", f"{job.skipped:,}"
         at = to_seconds(job.created_ms)

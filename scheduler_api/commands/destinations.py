@@ -1,12 +1,12 @@
 """`destination`: pauses, resumes and lists destinations."""
 
 import click
-from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     TENANT_ARGUMENT,
     iso_or_none,
     open_cell,
+    plain_table,
     print_json,
     print_table,
     to_seconds,
@@ -49,7 +49,7 @@ def list_held_destinations(settings: Settings, *, as_json: bool) -> None:
         print_json({"destinations": [*map(to_json, found)]})
         return
     columns = ("destination", "state", "last failure", "waiting", "running")
-    table = Table("tenant", *columns)
+    table = plain_table("tenant", *columns)
     for held in found:
         counts = str(held.waiting), str(held.running)
         failure = _failure(held)

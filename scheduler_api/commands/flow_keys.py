@@ -1,7 +1,6 @@
 """`flow`: lists, pauses and resumes flow-control keys, and changes their limits."""
 
 import click
-from rich.table import Table
 from scheduler_api.commands import gates
 from scheduler_api.commands.common import (
     AS_JSON,
@@ -10,6 +9,7 @@ from scheduler_api.commands.common import (
     facts_table,
     open_cell,
     owners_of_all,
+    plain_table,
     print_json,
     print_table,
     printable,
@@ -47,7 +47,7 @@ def list_keys(settings: Settings, tenant_id: str | None, *, as_json: bool) -> No
         return
     now_ms = cell.now_ms()
     columns = ("state", "running", "rate", "waiting", "oldest")
-    table = Table("tenant", "key", *columns)
+    table = plain_table("tenant", "key", *columns)
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
     print_table(table)

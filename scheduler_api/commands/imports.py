@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from rich.table import Table
-from scheduler_api.commands.common import print_table, printable
+from scheduler_api.commands.common import plain_table, print_table, printable
 from scheduler_api.commands.environment import require, variables_of
 from scheduler_api.commands.schedules import (
     DRY_RUN,
@@ -169,7 +168,7 @@ def _compare(name: str, cron: Cron) -> bool:
         return False
     text = printable(f"{name}: {cron.expression} in {cron.tz}")
     click.echo(f"{text}: compare the runs")
-    table = Table("here", "croniter", "note")
+    table = plain_table("here", "croniter", "note")
     for row in rows:
         table.add_row(*row)
     print_table(table)

@@ -9,6 +9,7 @@ from scheduler_api.commands.common import (
     GONE,
     TENANT_ARGUMENT,
     open_cell,
+    plain_table,
     print_json,
     print_table,
     user,
@@ -90,7 +91,7 @@ def _json(
 
 def _table(limits: Limits, tenant_id: str, used: Mapping[str, int | None]) -> Table:
     own = limits.own(tenant_id)
-    table = Table("limit", "value", "set for", "used")
+    table = plain_table("limit", "value", "set for", "used")
     for name, value in asdict(limits.of(tenant_id)).items():
         source = "this tenant" if name in own else "all tenants"
         table.add_row(name, str(value or "none"), source, _text(used.get(name)))

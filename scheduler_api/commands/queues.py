@@ -1,7 +1,6 @@
 """`queue`: lists, pauses, resumes, changes and deletes queues."""
 
 import click
-from rich.table import Table
 from scheduler_api.commands import gates
 from scheduler_api.commands.common import (
     AS_JSON,
@@ -11,6 +10,7 @@ from scheduler_api.commands.common import (
     facts_table,
     open_cell,
     owners_of_all,
+    plain_table,
     print_json,
     print_table,
     printable,
@@ -46,7 +46,7 @@ def list_queues(settings: Settings, tenant_id: str | None, *, as_json: bool) -> 
         print_json({"queues": [*map(to_json, rows)]})
         return
     now_ms = cell.now_ms()
-    table = Table("tenant", "queue", "state", "running", "waiting", "oldest")
+    table = plain_table("tenant", "queue", "state", "running", "waiting", "oldest")
     for row in rows:
         table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
     print_table(table)

@@ -3,10 +3,10 @@
 import click
 from collections.abc import Mapping
 from dataclasses import replace
-from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     YES,
+    plain_table,
     print_json,
     print_table,
     printable,
@@ -54,7 +54,7 @@ def list_schedules(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"schedules": [*map(to_json, found)]})
         return
-    table = Table("api", "id", "in a file as", "cron", "destination", "state")
+    table = plain_table("api", "id", "in a file as", "cron", "destination", "state")
     for each in found:
         state = "paused" if each.fields.get(entries.PAUSED) else "active"
         rule = _first(each, "cron", "expression", "interval")

@@ -2,13 +2,13 @@
 
 import click
 import time
-from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     YES,
     env_options,
     open_cell,
     open_tenants,
+    plain_table,
     print_environment,
     print_json,
     print_table,
@@ -58,7 +58,7 @@ def list_tenants(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print_json({"tenants": [*map(to_json, accounts)]})
         return
-    table = Table("tenant", "name", "created")
+    table = plain_table("tenant", "name", "created")
     for account in accounts:
         state = BEING_REMOVED if account.is_being_removed else ""
         name = account.name + state

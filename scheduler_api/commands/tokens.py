@@ -3,7 +3,6 @@
 import click
 from collections.abc import Iterator
 from contextlib import contextmanager
-from rich.table import Table
 from scheduler_api.commands.common import (
     AS_JSON,
     GONE,
@@ -12,6 +11,7 @@ from scheduler_api.commands.common import (
     holder_options,
     iso_or_none,
     open_tenants,
+    plain_table,
     print_environment,
     print_json,
     print_table,
@@ -79,7 +79,7 @@ def list_tokens(
     if as_json:
         print_json({"tokens": [*map(to_json, tokens)]})
         return
-    table = Table("token", "allows", "created", "valid until")
+    table = plain_table("token", "allows", "created", "valid until")
     for each in tokens:
         table.add_row(*_row(each))
     print_table(table)

@@ -3,12 +3,12 @@
 import click
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from rich.table import Table
 from scheduler_api.commands.common import (
     API_LABELS,
     AS_JSON,
     existing_tenant,
     open_cell,
+    plain_table,
     print_json,
     print_table,
     printable,
@@ -79,16 +79,19 @@ def show_usage(settings: Settings, tenant_id: str | None, *, as_json: bool) -> N
     if as_json:
         print_json({"tenants": [*map(to_json, found)]})
         return
-    table = Table("tenant", "name", *COLUMNS)
+    table = plain_table("tenant", "name", *COLUMNS)
     for each in found:
         table.add_row(each.account.id, printable(each.account.name), *_cells(each))
     print_table(table)
     if any(each.quotas for each in found):
+        click.echo()
         _print_quotas(found)
 
 
 def _print_quotas(found: Sequence[Usage]) -> None:
-    table = Table("tenant", "API", "requests this minute", "events due this month")
+    table = plain_table(
+        "tenant", "API", "requests this minute", "events due this month"
+    )
     for each in found:
         for name, quota in each.quotas.items():
             cells = [

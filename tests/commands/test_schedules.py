@@ -292,8 +292,8 @@ def test_the_list_says_what_came_from_a_file(site: Site):
     write(site, CLEANUP)
     site.run("schedules apply FILE")
 
-    words = site.run("schedules list").output.replace("│", " ").split()
+    _, row = site.run("schedules list").output.splitlines()
 
-    assert " ".join(words).endswith(
-        "jiter 1 cleanup */5 * * * * https://example.com/cleanup paused " + words[-1]
+    assert " ".join(row.split()) == (
+        "jiter 1 cleanup */5 * * * * https://example.com/cleanup paused"
     )

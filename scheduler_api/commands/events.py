@@ -81,7 +81,7 @@ def _read_after(
     "--after",
     metavar="POSITION",
     callback=_read_after,
-    help="Go on behind this position, which the list before has printed.",
+    help="Continue after this position, which the previous list has printed.",
 )
 @AS_JSON
 @click.pass_context
@@ -152,10 +152,10 @@ def _status(event: Summary, now_ms: int) -> str:
 
 
 def _print_position(found: EventPage, last: Position) -> None:
-    """Print how to go on, where it is not in the way of programs."""
+    """Print how to continue, where it is not in the way of programs."""
     if found.is_searched:
         click.echo(f"searched as far as {to_seconds(last.at_ms)}", err=True)
-    click.echo(f"go on with: --after {format_position(last)}", err=True)
+    click.echo(f"continue with: --after {format_position(last)}", err=True)
 
 
 def _to_json(found: EventPage) -> dict[str, object]:

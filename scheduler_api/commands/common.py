@@ -112,17 +112,12 @@ def api_of(owner: Owner) -> str:
     return API_LABELS.get(owner.dialect, owner.dialect)
 
 
-def owners_of(tenant_id: str) -> list[Owner]:
-    """Return the owners of a tenant, one for each dialect."""
-    return [Owner(tenant_id, dialect.name) for dialect in outbound.DIALECTS]
-
-
 def owners_of_all(settings: Settings, tenant_id: str | None) -> list[Owner]:
     """Return the owners of a tenant or, if it is None, of all tenants."""
     if tenant_id is not None:
-        return owners_of(tenant_id)
+        return outbound.owners_of(tenant_id)
     tenants = open_tenants(settings).all_ids()
-    return [owner for tenant in tenants for owner in owners_of(tenant)]
+    return [owner for tenant in tenants for owner in outbound.owners_of(tenant)]
 
 
 def read_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:

@@ -75,8 +75,5 @@ def _open(ctx: click.Context) -> tuple[Settings, Cell]:
 
 def _owners(settings: Settings, cell: Cell, tenant_id: str | None) -> list[Owner]:
     tenants = [tenant_id] if tenant_id else outbound.tenants(cell, settings).all_ids()
-    return [
-        Owner(tenant, dialect.name)
-        for tenant in tenants[:MAX_TENANTS]
-        for dialect in outbound.DIALECTS
-    ]
+    named = tenants[:MAX_TENANTS]
+    return [owner for tenant in named for owner in outbound.owners_of(tenant)]

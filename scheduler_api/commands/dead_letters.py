@@ -10,7 +10,6 @@ from scheduler_api.commands.common import (
     TENANT,
     YES,
     open_cell,
-    owners_of,
     plain_table,
     print_json,
     print_table,
@@ -129,7 +128,7 @@ def _newest(
     letters: Letters, tenant_id: str, wanted: LetterFilter, *, count: int
 ) -> Iterator[Letter]:
     """Yield the newest letters that match, up to a number."""
-    owners, after = owners_of(tenant_id), None
+    owners, after = outbound.owners_of(tenant_id), None
     while count > 0:
         page = letters.page(owners, wanted, after=after, size=count)
         yield from page.letters
@@ -157,7 +156,7 @@ def to_json(letter: Letter) -> dict[str, object]:
 def retry(settings: Settings, /, tenant_id: str, **chosen: object) -> None:
     """Send all dead letters that match again, as new events.
 
-    This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.
+    This is a job: if the command is interrupted, `chores` continues it; see `stop`.
     """
     _run(settings, tenant_id, Action.RETRY, chosen)
 
@@ -168,7 +167,7 @@ def retry(settings: Settings, /, tenant_id: str, **chosen: object) -> None:
 def delete(settings: Settings, /, tenant_id: str, **chosen: object) -> None:
     """Delete all dead letters that match; they can then not be retried any more.
 
-    This is a job: if the command is interrupted, `chores` goes on with it; see `stop`.
+    This is a job: if the command is interrupted, `chores` continues it; see `stop`.
     """
     _run(settings, tenant_id, Action.DELETE, chosen)
 
@@ -230,7 +229,7 @@ def _run(
     """Count what matches, ask, then create a job and work on it until it ends."""
     cell, wanted = open_cell(settings), _filter(chosen)
     letters = Letters(cell, outbound.LABELS)
-    expected = letters.count(owners_of(tenant_id), wanted)
+    expected = letters.count(outbound.owners_of(tenant_id), wanted)
     click.echo(match_words(expected.least, "dead letter", most=expected.most))
     if chosen["dry_run"] or not expected.most:
         return
@@ -260,7 +259,7 @@ def _work(settings: Settings, cell: Cell, job: LetterJob) -> None:
     click.echo(f"{after.state}: {after.done:,}{skipped}")
     if after.refused:
         raise click.ClickException(
-            f"{describe_refusal(after.refused)}; job {job.id} goes on by itself"
+            f"{describe_refusal(after.refused)}; job {job.id} continues by itself"
         )
 
 

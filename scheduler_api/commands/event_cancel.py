@@ -8,7 +8,6 @@ from scheduler_api import services
 from scheduler_api.commands.common import (
     YES,
     open_cell,
-    owners_of,
     printable,
     tenant_option,
     user,
@@ -111,7 +110,7 @@ class Matching:
 
     def _batches(self, status: Status) -> Iterator[list[Summary]]:
         wanted = event_filter(self._chosen | {"status": status})
-        owners, after = owners_of(self._tenant_id), None
+        owners, after = outbound.owners_of(self._tenant_id), None
         while True:
             page = self._pages.read(
                 *(owners, wanted),

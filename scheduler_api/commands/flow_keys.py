@@ -8,11 +8,7 @@ from scheduler_api.commands.common import (
     TENANT,
     facts_table,
     open_cell,
-    owners_of_all,
-    plain_table,
     print_json,
-    print_table,
-    printable,
     screen,
 )
 from scheduler_api.commands.completion import complete_names
@@ -40,34 +36,16 @@ def flow_keys() -> None:
 @pass_settings
 def list_keys(settings: Settings, tenant_id: str | None, *, as_json: bool) -> None:
     """List flow-control keys, and what waits for them."""
-    cell = open_cell(settings)
-    rows = [*gates.every(FLOW, cell, owners_of_all(settings, tenant_id))]
-    if as_json:
-        print_json({"flowControlKeys": [*map(to_json, rows)]})
-        return
-    now_ms = cell.now_ms()
-    columns = ("state", "running", "rate", "waiting", "oldest")
-    table = plain_table("tenant", "key", *columns)
-    for row in rows:
-        table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
-    print_table(table)
-
-
-def _cells(row: Row[Flow], now_ms: int) -> tuple[str, ...]:
-    flow = row.state
-    if flow is None:
-        return ("unreadable", "-", "-", "-", "-")
-    return (
-        _state(flow),
-        _running(flow),
-        _rate(flow),
-        f"{flow.waiting:,}",
-        gates.waited(row, now_ms),
+    gates.print_all(
+        *(FLOW, settings, tenant_id),
+        columns=("running", "rate", "waiting"),
+        cells=_cells,
+        as_json=to_json if as_json else None,
     )
 
 
-def _state(flow: Flow) -> str:
-    return "paused" if flow.paused else "active"
+def _cells(_row: Row[Flow], flow: Flow) -> tuple[str, ...]:
+    return _running(flow), _rate(flow), f"{flow.waiting:,}"
 
 
 def _running(flow: Flow) -> str:
@@ -119,7 +97,7 @@ def show(settings: Settings, key: str, tenant_id: str, *, as_json: bool) -> None
         return
     facts = {
         "key": f"{key} of tenant {tenant_id}",
-        "state": _state(flow),
+        "state": gates.state(flow),
         "running": _running(flow) + BY_HAND * flow.pinned_parallelism,
         "rate": _rate(flow) + BY_HAND * flow.pinned_rate,
         "waiting": f"{flow.waiting:,}",

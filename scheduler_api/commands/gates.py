@@ -8,7 +8,10 @@ from scheduler_api.commands.common import (
     UNREADABLE,
     iso_or_none,
     open_cell,
-    owners_of,
+    owners_of_all,
+    plain_table,
+    print_json,
+    print_table,
     printable,
     to_seconds,
     user,
@@ -26,10 +29,19 @@ from scheduler_api.core.store.audit import Change
 from scheduler_api.core.store.cell import Cell
 from scheduler_api.core.store.gate_names import flow_gate, queue_gate
 from scheduler_api.core.timestamps import duration
+from scheduler_api.dialects import outbound
 from scheduler_api.settings import Settings
 from typing import Generic, Protocol, TypeVar
 
-State = TypeVar("State")
+
+class GateState(Protocol):
+    """The state of a queue or a flow-control key."""
+
+    @property
+    def paused(self) -> bool: ...
+
+
+State = TypeVar("State", bound=GateState)
 
 
 class Gates(Protocol[State]):
@@ -58,6 +70,8 @@ class Kind(Generic[State]):
         command: the group of its commands, which also begins the actions of the audit
             log.
         noun: what people call it.
+        column: the name of its column in tables.
+        plural: the name of the list in JSON.
         index: the key of an owner's names.
         gate: the name of the gate.
         open: returns those of a cell.
@@ -65,13 +79,60 @@ class Kind(Generic[State]):
 
     command: str
     noun: str
+    column: str
+    plural: str
     index: Callable[[str, str], str]
     gate: Callable[[Owner, str], str]
     open: Callable[[Cell], Gates[State]]
 
 
-QUEUE = Kind[Queue]("queue", "queue", keys.queues, queue_gate, Queues)
-FLOW = Kind[Flow]("flow", "flow-control key", keys.flow_keys, flow_gate, FlowKeys)
+QUEUE = Kind[Queue](
+    *("queue", "queue", "queue", "queues"),
+    index=keys.queues,
+    gate=queue_gate,
+    open=Queues,
+)
+FLOW = Kind[Flow](
+    *("flow", "flow-control key", "key", "flowControlKeys"),
+    index=keys.flow_keys,
+    gate=flow_gate,
+    open=FlowKeys,
+)
+
+
+def print_all(
+    kind: Kind[State],
+    settings: Settings,
+    tenant_id: str | None,
+    *,
+    columns: Sequence[str],
+    cells: Callable[[Row[State], State], Sequence[str]],
+    as_json: Callable[[Row[State]], dict[str, object]] | None,
+) -> None:
+    """Print those of a tenant or, if it is None, of all tenants.
+
+    Args:
+        columns, cells: what the table has between the state and the oldest event.
+        as_json: print one JSON document, with these rows; None: print a table.
+    """
+    cell = open_cell(settings)
+    rows = every(kind, cell, owners_of_all(settings, tenant_id))
+    if as_json is not None:
+        print_json({kind.plural: [*map(as_json, rows)]})
+        return
+    now_ms = cell.now_ms()
+    table = plain_table("tenant", kind.column, "state", *columns, "oldest")
+    for row in rows:
+        words = ["unreadable", *("-" for _ in columns), "-"]
+        if row.state is not None:
+            words = [state(row.state), *cells(row, row.state), waited(row, now_ms)]
+        table.add_row(row.owner.tenant, printable(row.name), *words)
+    print_table(table)
+
+
+def state(of_gate: GateState) -> str:
+    """Return the state in a word."""
+    return "paused" if of_gate.paused else "active"
 
 
 def every(
@@ -92,7 +153,9 @@ def find(kind: Kind[State], cell: Cell, tenant_id: str, name: str) -> Row[State]
 
     Raises: click.ClickException.
     """
-    found = kind.open(cell).rows([(owner, name) for owner in owners_of(tenant_id)])
+    found = kind.open(cell).rows(
+        [(owner, name) for owner in outbound.owners_of(tenant_id)]
+    )
     if not found:
         raise _missing(kind, tenant_id, name)
     if len(found) > 1:

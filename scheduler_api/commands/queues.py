@@ -9,11 +9,7 @@ from scheduler_api.commands.common import (
     YES,
     facts_table,
     open_cell,
-    owners_of_all,
-    plain_table,
     print_json,
-    print_table,
-    printable,
     screen,
     to_seconds,
 )
@@ -40,32 +36,16 @@ def queues() -> None:
 @pass_settings
 def list_queues(settings: Settings, tenant_id: str | None, *, as_json: bool) -> None:
     """List queues, and what waits in them."""
-    cell = open_cell(settings)
-    rows = [*gates.every(QUEUE, cell, owners_of_all(settings, tenant_id))]
-    if as_json:
-        print_json({"queues": [*map(to_json, rows)]})
-        return
-    now_ms = cell.now_ms()
-    table = plain_table("tenant", "queue", "state", "running", "waiting", "oldest")
-    for row in rows:
-        table.add_row(row.owner.tenant, printable(row.name), *_cells(row, now_ms))
-    print_table(table)
-
-
-def _cells(row: Row[Queue], now_ms: int) -> tuple[str, ...]:
-    queue = row.state
-    if queue is None:
-        return ("unreadable", "-", "-", "-")
-    return (
-        _state(queue),
-        _running(row, queue),
-        f"{_waiting(row, queue):,}",
-        gates.waited(row, now_ms),
+    gates.print_all(
+        *(QUEUE, settings, tenant_id),
+        columns=("running", "waiting"),
+        cells=_cells,
+        as_json=to_json if as_json else None,
     )
 
 
-def _state(queue: Queue) -> str:
-    return "paused" if queue.paused else "active"
+def _cells(row: Row[Queue], queue: Queue) -> tuple[str, ...]:
+    return _running(row, queue), f"{_waiting(row, queue):,}"
 
 
 def _running(row: Row[Queue], queue: Queue) -> str:
@@ -107,7 +87,7 @@ def show(settings: Settings, name: str, tenant_id: str, *, as_json: bool) -> Non
         return
     facts = {
         "queue": f"{name} of tenant {tenant_id}",
-        "state": _state(queue),
+        "state": gates.state(queue),
         "running": _running(row, queue),
         "waiting": f"{_waiting(row, queue):,}",
         "oldest": gates.first_waiter(QUEUE, cell, row),

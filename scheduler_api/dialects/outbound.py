@@ -7,6 +7,7 @@ must not import Flask.
 from collections.abc import Callable
 from scheduler_api.core import public_ids
 from scheduler_api.core.cron.expression import Grammar
+from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.journal import Journal
 from scheduler_api.core.queries.letters import Letters
 from scheduler_api.core.recovery.dead_letters import DeadLetters
@@ -42,6 +43,11 @@ LABELS = {dialect.name: dialect.labels for dialect in DIALECTS}
 SECRETS: dict[str, Callable[[], str]] = {
     name: make for dialect in DIALECTS for name, make in dialect.secrets.items()
 }
+
+
+def owners_of(tenant_id: str) -> list[Owner]:
+    """Return the owners of a tenant, one for each dialect."""
+    return [Owner(tenant_id, dialect.name) for dialect in DIALECTS]
 
 
 def tenants(cell: Cell, settings: EngineSettings) -> Tenants:

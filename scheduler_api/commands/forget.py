@@ -6,6 +6,7 @@ from scheduler_api.commands.common import open_cell, tenant_option, user
 from scheduler_api.commands.environment import pass_settings
 from scheduler_api.core.model import Owner
 from scheduler_api.core.queries.ids import Found
+from scheduler_api.core.queries.sentences import count
 from scheduler_api.core.recovery.erasure import Erasure
 from scheduler_api.core.store import audit
 from scheduler_api.core.store.audit import Change
@@ -54,7 +55,7 @@ def forget(
             " this again when the attempts have ended"
         )
     audit.write(cell, change, before={"cancelled": True}, after=None)
-    click.echo(f"erased {name}, {erased.events} events in all")
+    click.echo(f"erased {name}, {count(erased.events, 'event')} in all")
 
 
 def _find_one(cell: Cell, name: str, tenant_id: str | None, label: str | None) -> Found:

@@ -3,7 +3,7 @@
 import click
 import time
 from collections.abc import Sequence
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +27,7 @@ from scheduler_api.core.queries.sentences import BAD, GOOD
 from scheduler_api.core.queries.store_state import StoreState
 from scheduler_api.core.store.processes import Process
 from scheduler_api.core.timestamps import duration, to_iso
+from typing import NoReturn
 
 WATCH_S = 2.0
 LABELS = ("late", "failing", "held")
@@ -59,13 +60,23 @@ def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
 
 
 def _watch(reporter: Reporter) -> None:
+    console = screen()
     try:
-        with Live(console=screen(), auto_refresh=False) as live:
+        if not console.is_terminal:
+            _print_screens(reporter, console)
+        with Live(console=console, auto_refresh=False) as live:
             while True:
                 live.update(_screen(reporter.report()), refresh=True)
                 time.sleep(WATCH_S)
     except KeyboardInterrupt:
         return
+
+
+def _print_screens(reporter: Reporter, console: Console) -> NoReturn:
+    """Print one screen below the other: in a pipe, `Live` shows only its last one."""
+    while True:
+        console.print(_screen(reporter.report()))
+        time.sleep(WATCH_S)
 
 
 def _screen(report: Report) -> RenderableType:

@@ -259,6 +259,7 @@ def test_watch_shows_it_again_until_it_is_interrupted(
     result = cell.run("status --watch")
 
     assert pauses == [2.0, 2.0]
+    assert result.output.count("need attention.") == 2
     assert result.exit_code == 0
     assert "Abort" not in result.output
 

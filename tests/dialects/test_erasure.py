@@ -335,7 +335,7 @@ def test_a_running_event_is_cancelled_and_forgotten_later(
 
     assert refused.exit_code == 1
     assert "1 attempts are running" in refused.output
-    assert done.output == f"erased {message}, 1 events in all\n"
+    assert done.output == f"erased {message}, 1 event in all\n"
 
 
 def test_the_callbacks_of_an_event_are_forgotten_with_it(

@@ -2,8 +2,9 @@
 
 import click
 import time
-from collections.abc import Sequence
-from rich.console import Console, Group, RenderableType
+from collections.abc import Callable, Sequence
+from functools import partial
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -62,20 +63,21 @@ def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
 def _watch(reporter: Reporter) -> None:
     console = screen()
     try:
-        if not console.is_terminal:
-            _print_screens(reporter, console)
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(_screen(reporter.report()), refresh=True)
-                time.sleep(WATCH_S)
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False) as live:
+                _show_forever(reporter, partial(live.update, refresh=True))
+        else:
+            # In a pipe, `Live` would show only its last screen.
+            _show_forever(reporter, console.print)
     except KeyboardInterrupt:
         return
 
 
-def _print_screens(reporter: Reporter, console: Console) -> NoReturn:
-    """Print one screen below the other: in a pipe, `Live` shows only its last one."""
+def _show_forever(
+    reporter: Reporter, show: Callable[[RenderableType], None]
+) -> NoReturn:
     while True:
-        console.print(_screen(reporter.report()))
+        show(_screen(reporter.report()))
         time.sleep(WATCH_S)
 
 
